@@ -1,0 +1,1 @@
+"""Room: how accurate a network would be."""

@@ -1,0 +1,159 @@
+"""What a RepViT network is: four stages of blocks, as a frozen and validated record.
+
+This is also the format of an architecture file (schema 1); see `docs/formats.md`.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from repvit_nas import files
+
+SCHEMA: Final = 1
+KERNELS: Final = (3, 5, 7)
+# Bounds of sanity, far outside any useful network; a search space states much tighter ones.
+MAX_WIDTH: Final = 4096
+MAX_DEPTH: Final = 64
+MAX_EXPANSION: Final = 16.0
+RESOLUTIONS: Final = (32, 4096)
+MAX_CLASSES: Final = 1_000_000
+
+
+def _require(holds: bool, rule: str, arrived: object) -> None:
+    if not holds:
+        raise ValueError(f"{rule}; got {arrived!r}")
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stage: `depth` equal blocks behind the downsample that opens it.
+
+    Attributes:
+        width: Channels, a multiple of 8.
+        depth: Blocks after the downsample, as timm counts them.
+        se: One digit per block, `1` where the block has squeeze-and-excitation.
+        expansion: Hidden channels of every FFN in the stage as a multiple of its width.
+        kernel: Side of the depthwise convolutions: 3, 5 or 7.
+    """
+
+    width: int
+    depth: int
+    se: str
+    expansion: float = 2.0
+    kernel: int = 3
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        _require(
+            8 <= self.width <= MAX_WIDTH and self.width % 8 == 0,
+            f"width must be a multiple of 8 from 8 to {MAX_WIDTH}",
+            self.width,
+        )
+        _require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
+        _require(
+            len(self.se) == self.depth and set(self.se) <= {"0", "1"},
+            f"se must have one digit, 0 or 1, for each of the {self.depth} blocks",
+            self.se,
+        )
+        _require(
+            0.25 <= self.expansion <= MAX_EXPANSION,
+            f"expansion must be 0.25 to {MAX_EXPANSION:g}",
+            self.expansion,
+        )
+        _require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+
+
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A RepViT network.
+
+    Attributes:
+        stages: The four stages, at strides 4, 8, 16 and 32.
+        name: What to call it; does not take part in equality of networks (see `same_network`).
+        resolution: Side of the square input image in pixels.
+        num_classes: Outputs of the classifier; 0 is a backbone that hands back four feature maps.
+        schema: Version of the file format.
+    """
+
+    schema: int = SCHEMA
+    name: str = ""
+    resolution: int = 224
+    num_classes: int = 1000
+    stages: tuple[Stage, Stage, Stage, Stage]
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        _require(self.schema == SCHEMA, f"schema must be {SCHEMA}", self.schema)
+        low, high = RESOLUTIONS
+        _require(
+            low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution
+        )
+        _require(
+            0 <= self.num_classes <= MAX_CLASSES,
+            f"num_classes must be 0 to {MAX_CLASSES}",
+            self.num_classes,
+        )
+
+    def same_network(self, other: "Architecture") -> bool:
+        """Tell whether `other` is the same network under perhaps another name."""
+        return msgspec.structs.replace(self, name="") == msgspec.structs.replace(other, name="")
+
+
+def hidden_channels(width: int, expansion: float) -> int:
+    """Return the hidden channels of an FFN: the nearest integer to `width` × `expansion`."""
+    return max(1, round(width * expansion))
+
+
+def shape_text(architecture: Architecture) -> str:
+    """Return the network's shape in one short line, such as `48-96-192-384 / 2-2-14-2 / se … `."""
+    stages = architecture.stages
+
+    def joined(values: list[object]) -> str:
+        return str(values[0]) if len(set(values)) == 1 else "-".join(map(str, values))
+
+    widths = "-".join(str(stage.width) for stage in stages)
+    depths = "-".join(str(stage.depth) for stage in stages)
+    text = f"{widths} / {depths} / se {joined([_se_name(stage.se) for stage in stages])}"
+    text += f" / x{joined([f'{stage.expansion:g}' for stage in stages])}"
+    if {stage.kernel for stage in stages} != {3}:
+        text += f" / k{joined([stage.kernel for stage in stages])}"
+    if architecture.resolution != 224:
+        text += f" / {architecture.resolution}px"
+    return text
+
+
+def _se_name(se: str) -> str:
+    for name, pattern in SE_PATTERNS.items():
+        if se == se_bits(pattern, len(se)):
+            return {"none": "0", "alternate": "½", "all": "1"}[name]
+    return se
+
+
+# The named placements of SE in a stage, as the repeating unit of its bit string.
+SE_PATTERNS: Final = {"none": "0", "alternate": "10", "all": "1"}
+
+
+def se_bits(pattern: str, depth: int) -> str:
+    """Repeat `pattern` (such as `10`) to one digit for each of `depth` blocks."""
+    return (pattern * depth)[:depth]
+
+
+def read_architecture(path: Path) -> Architecture:
+    """Read an architecture file.
+
+    Raises:
+        FileError: The file is not a valid architecture; the message names the field.
+    """
+    return files.read_json(path, Architecture, schema=SCHEMA)
+
+
+def write_architecture(path: Path, architecture: Architecture) -> None:
+    """Write an architecture file, one stage a line."""
+    files.write_bytes(path, architecture_json(architecture))
+
+
+def architecture_json(architecture: Architecture) -> bytes:
+    """Return the content of an architecture file: the scalars, then one stage a line."""
+    document = msgspec.to_builtins(architecture)
+    stages = ",\n  ".join(msgspec.json.encode(stage).decode() for stage in document.pop("stages"))
+    head = msgspec.json.encode(document).decode().removesuffix("}")
+    return f'{head},\n "stages": [\n  {stages}]}}\n'.encode()

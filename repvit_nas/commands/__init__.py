@@ -1,0 +1,75 @@
+"""The command line: one thin file per command; heavy imports happen inside the commands."""
+
+import importlib
+import sys
+import traceback
+from typing import Any, Final
+
+import click
+
+from repvit_nas import __version__
+from repvit_nas.errors import RepvitNasError
+
+# The commands in the order in which a user meets them.
+COMMANDS: Final = ("search", "predict", "show", "family", "devices", "fit")
+USAGE_ERROR: Final = 2
+INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """List the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command; None if there is no such command."""
+        name = cmd_name.replace("-", "_")
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"repvit_nas.commands.{name}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", prog_name="repvit-nas")
+def cli() -> None:
+    """Find RepViT variants under a millisecond budget.
+
+    ARCH is a reference network (repvit_m0_9), an architecture file, or a winner of a run
+    (results/iphone12-1.0ms:best).
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every error is one line on stderr, and `--debug` adds the traceback."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    sys.exit(_run([word for word in given if word != "--debug"], debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        code: Any = cli.main(arguments, prog_name="repvit-nas", standalone_mode=False)
+    except RepvitNasError as error:
+        return _fail(str(error), 1, debug=debug)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "repvit-nas"
+        message = f"{error.format_message().rstrip('.')} (see {path} --help)"
+        return _fail(message, USAGE_ERROR, debug=debug)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code, debug=debug)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", INTERRUPTED, debug=debug)
+    except Exception as error:  # noqa: BLE001  # a traceback is for --debug, not for users
+        message = f"unexpected {type(error).__name__}: {error}; --debug shows where"
+        return _fail(message, 1, debug=debug)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,71 @@
+"""`repvit-nas family`: the reference networks, published against predicted."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from repvit_nas.commands.options import (
+    console,
+    debug_option,
+    device_option,
+    echo_json,
+    json_option,
+)
+
+if TYPE_CHECKING:
+    from repvit_nas.report.family_rows import FamilyRow
+
+
+@click.command("family")
+@device_option
+@json_option
+@debug_option
+def command(device: str, *, as_json: bool) -> None:
+    r"""Compare every reference network: published and predicted latency and accuracy.
+
+    \b
+    Example: repvit-nas family --device iphone12
+    """
+    from repvit_nas.report.run_report import reference_rows
+
+    rows = reference_rows(device)
+    if as_json:
+        echo_json([_document(row) for row in rows])
+        return
+    from rich.table import Table
+
+    from repvit_nas.report.run_report import FAMILY_HEADER, family_cells
+
+    source = rows[0].latency.source
+    table = Table(*FAMILY_HEADER, "ms error %", "top-1 error", title=f"On {device}, {source}")
+    for row in rows:
+        table.add_row(*family_cells(row), _latency_error(row), _accuracy_error(row))
+    console().print(table)
+
+
+def _latency_error(row: "FamilyRow") -> str:
+    if row.published_ms is None:
+        return ""
+    return f"{100 * (row.latency.latency_ms / row.published_ms - 1):+.1f}"
+
+
+def _accuracy_error(row: "FamilyRow") -> str:
+    return "" if row.published_top1 is None else f"{row.accuracy - row.published_top1:+.2f}"
+
+
+def _document(row: "FamilyRow") -> dict[str, Any]:
+    published = row.published_ms
+    return {
+        "network": row.reference.name,
+        "title": row.reference.title,
+        "published_ms": published,
+        "published_source": row.published_source,
+        **row.latency._asdict(),
+        "latency_error": None if published is None else row.latency.latency_ms / published - 1,
+        "published_top1": row.published_top1,
+        "accuracy": round(row.accuracy, 3),
+        "accuracy_std": round(row.accuracy_std, 3),
+        "accuracy_error": None
+        if row.published_top1 is None
+        else round(row.accuracy - row.published_top1, 3),
+    }

@@ -1,0 +1,98 @@
+"""What several commands share: options, the console, JSON on stdout, progress on stderr."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from repvit_nas.architecture import Architecture
+
+DEFAULT_DEVICE: Final = "iphone12"
+# Tables are not squeezed into 80 columns when nobody's terminal asks for it.
+_PIPE_WIDTH: Final = 140
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+device_option: Decorator = click.option(
+    "--device", default=DEFAULT_DEVICE, show_default=True, help="The device to predict for."
+)
+json_option: Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."
+)
+space_option: Decorator = click.option(
+    "--space",
+    default="repvit",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="The search space that ARCH must lie in.",
+)
+architecture_argument: Decorator = click.argument("arch", metavar="ARCH")
+debug_option: Decorator = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+
+
+def echo_json(document: object) -> None:
+    """Print a document as JSON on stdout."""
+    from repvit_nas.files import encode_json
+
+    click.echo(encode_json(document).decode(), nl=False)
+
+
+def console() -> "Console":
+    """Return the console for tables on stdout."""
+    import sys
+
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+
+
+def note(message: str) -> None:
+    """Tell the user something on stderr."""
+    click.echo(message, err=True)
+
+
+def checked_architecture(text: str, space_name: str) -> "Architecture":
+    """Load ARCH and make sure that it lies in the space.
+
+    Raises:
+        RepvitNasError: There is no such network, or it is outside the space.
+    """
+    from repvit_nas.errors import RepvitNasError
+    from repvit_nas.named import load_architecture
+    from repvit_nas.search_space.space import load_space
+
+    architecture = load_architecture(text)
+    space, _ = load_space(space_name)
+    try:
+        space.check(architecture)
+    except RepvitNasError as error:
+        raise RepvitNasError(f"{text}: {error}; a wider space can be given with --space") from error
+    return architecture
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is being done, how far it is and the time left, on stderr if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def update(doing: str, done: int, total: int) -> None:
+            bar.update(task, description=doing, completed=done, total=total, visible=True)
+
+        yield update

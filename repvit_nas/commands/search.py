@@ -1,0 +1,254 @@
+"""`repvit-nas search`: find networks under a millisecond budget."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from repvit_nas.commands.options import (
+    DEFAULT_DEVICE,
+    console,
+    debug_option,
+    echo_json,
+    json_option,
+    note,
+    progress_bar,
+)
+from repvit_nas.errors import RepvitNasError
+
+if TYPE_CHECKING:
+    from repvit_nas.search.run import Inputs, Outcome
+    from repvit_nas.search.settings import Settings
+
+IMPOSSIBLE: Final = 2
+
+
+def parse_budgets(text: str, device: str) -> dict[str, float]:
+    """Return the budget of each device of `1.0` or `iphone12=1.0,iphone13=0.9`.
+
+    Raises:
+        RepvitNasError: A budget is no positive number, or a device is named twice.
+    """
+    budgets: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        key = name.strip() if equals else device
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not (0 < value < math.inf):
+            raise RepvitNasError(
+                "--budget-ms must be a number of milliseconds above 0, or one for each device such "
+                f"as iphone12=1.0,iphone13=0.9; got {text!r}"
+            )
+        if key in budgets:
+            raise RepvitNasError(f"--budget-ms names the device {key!r} twice; got {text!r}")
+        budgets[key] = value
+    return budgets
+
+
+@click.command("search")
+@click.option(
+    "--budget-ms",
+    required=True,
+    metavar="MS|DEVICE=MS,...",
+    help="The most milliseconds a network may take, on --device or on each device named.",
+)
+@click.option(
+    "--device", default=DEFAULT_DEVICE, show_default=True, help="The device of the budget."
+)
+@click.option(
+    "--space",
+    default="repvit",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="The search space: repvit, coarse, or a space file.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [results/...]")
+@click.option(
+    "--trials", type=int, default=2000, show_default=True, help="Networks Optuna proposes."
+)
+@click.option("--timeout", type=float, metavar="S", help="Stop proposing after this many seconds.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same front.")
+@click.option(
+    "--sampler",
+    default="nsga2",
+    show_default=True,
+    metavar="nsga2|tpe|gp|random",
+    help="Optuna's sampler.",
+)
+@click.option(
+    "--risk",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Count accuracy less this many standard deviations.",
+)
+@click.option(
+    "--confidence",
+    type=float,
+    help="Keep the upper end of the latency's interval at this confidence within the budget.",
+)
+@click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]")
+@click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
+@click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
+@click.option("--max-size-mb", type=float, metavar="MB", help="Most megabytes of fp16 weights.")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run, or add trials to it.")
+@click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
+@click.option("--storage", metavar="URL", help="Keep the study in an Optuna storage.")
+@click.option(
+    "--study-name", default="repvit-nas", show_default=True, help="The study's name in --storage."
+)
+@json_option
+@debug_option
+def command(
+    *,
+    budget_ms: str,
+    device: str,
+    out: Path | None,
+    timeout: float | None,
+    resume: bool,
+    overwrite: bool,
+    storage: str | None,
+    study_name: str,
+    as_json: bool,
+    **asked: Any,
+) -> int:
+    r"""Find the Pareto front of accuracy against latency under a budget.
+
+    Prints the best network at each level of the budget beside the reference family, and leaves
+    the front, its picture, the winners as architecture files, and how to repeat the run in a
+    folder under results/.
+
+    \b
+    Example: repvit-nas search --budget-ms 1.0
+    """
+    from repvit_nas.search.run import load_inputs, search
+    from repvit_nas.search.settings import Settings, default_folder
+
+    settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
+    if timeout is not None and not timeout > 0:
+        raise RepvitNasError(f"--timeout must be above 0 seconds; got {timeout}")
+    inputs = load_inputs(settings)
+    _say_inputs(inputs)
+    folder = out or Path("results") / default_folder(settings)
+    with progress_bar() as progress:
+        outcome = search(
+            settings,
+            inputs,
+            folder,
+            command=_command_line(settings, out),
+            resume=resume,
+            overwrite=overwrite,
+            storage=storage,
+            study_name=study_name,
+            timeout_s=timeout,
+            progress=progress,
+        )
+    if as_json:
+        echo_json(_document(outcome))
+    elif outcome.result.best is None:
+        pass
+    else:
+        _show(outcome, settings)
+    if outcome.result.best is None:
+        note(f"error: {_missed(outcome, settings)}")
+        return IMPOSSIBLE
+    return 0
+
+
+def _say_inputs(inputs: "Inputs") -> None:
+    space, found = inputs.space
+    note(f"space: {space.name}, {space.size:.3g} networks, from {found}")
+    for predictor, where in inputs.predictors:
+        note(f"predictor: {predictor.device}, {predictor.file.source}, from {where}")
+
+
+def _command_line(settings: "Settings", out: Path | None) -> str:
+    """Return the command that repeats the search; what is as by default is left out."""
+    import shlex
+
+    from repvit_nas.search.settings import Settings
+
+    budgets = ",".join(f"{device}={ms}" for device, ms in settings.budgets_ms.items())
+    words = ["repvit-nas", "search", "--budget-ms", budgets]
+    if list(settings.budgets_ms) == [DEFAULT_DEVICE]:
+        words[-1] = str(settings.budgets_ms[DEFAULT_DEVICE])
+    defaults = Settings(budgets_ms=settings.budgets_ms)
+    for field in settings.__struct_fields__:
+        value = getattr(settings, field)
+        if field != "budgets_ms" and value != getattr(defaults, field):
+            words += [f"--{field.replace('_', '-')}", str(value)]
+    return shlex.join(words + (["--out", str(out)] if out else []))
+
+
+def _document(outcome: "Outcome") -> dict[str, Any]:
+    import msgspec
+
+    document: dict[str, Any] = msgspec.to_builtins(outcome.result)
+    document["folder"] = str(outcome.folder) if outcome.folder else None
+    document["seconds"] = round(outcome.seconds, 3)
+    return document
+
+
+def _missed(outcome: "Outcome", settings: "Settings") -> str:
+    from repvit_nas.architecture import shape_text
+
+    entry = outcome.result.front[0]
+    misses = [
+        f"{latency.latency_ms - budget:.3f} ms ({latency.latency_ms / budget - 1:.0%}) over on "
+        f"{device}: {latency.latency_ms:.3f} ms ({latency.low_ms:.3f}-{latency.high_ms:.3f}, "
+        f"{latency.source})"
+        for (device, budget), latency in zip(
+            settings.budgets_ms.items(), entry.devices.values(), strict=True
+        )
+    ]
+    return (
+        f"no network of space {settings.space!r} keeps what was asked; the nearest, "
+        f"{shape_text(entry.architecture)}, is {', '.join(misses)}"
+    )
+
+
+def _show(outcome: "Outcome", settings: "Settings") -> None:
+    from rich.table import Table
+
+    from repvit_nas.report.run_report import (
+        FAMILY_HEADER,
+        WINNER_HEADER,
+        family_cells,
+        reference_rows,
+        winner_cells,
+        winners_of,
+    )
+
+    result = outcome.result
+    budgets = ", ".join(f"{ms:g} ms on {device}" for device, ms in settings.budgets_ms.items())
+    screen = console()
+    winners = Table(*WINNER_HEADER, title=f"Within {budgets} ({result.front[0].source})")
+    for entry in winners_of(result):
+        winners.add_row(*winner_cells(entry))
+    screen.print(winners)
+    device = next(iter(settings.budgets_ms))
+    references = Table(*FAMILY_HEADER, title=f"The reference family on {device}")
+    for row in reference_rows(device):
+        references.add_row(*family_cells(row))
+    screen.print(references)
+    screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
+    screen.print(
+        f"{len(result.front)} networks on the front; {result.trials:,} trials, "
+        f"{result.evaluations:,} different, {outcome.seconds:.1f} s."
+    )
+    if result.exact_share is not None and result.exact_optuna_share is not None:
+        screen.print(
+            f"Share of the exact hypervolume: {result.exact_share:.3%} "
+            f"(Optuna alone {result.exact_optuna_share:.2%})."
+        )
+    elif result.optuna_share is not None:
+        screen.print(
+            f"Optuna alone reached {result.optuna_share:.1%} of the front's hypervolume; local "
+            "improvement the rest."
+        )
+    screen.print(f"Written to {outcome.folder}; load the best with")
+    screen.print(f'    repvit_nas.load("{outcome.folder}:best")')

@@ -1,0 +1,53 @@
+"""`repvit-nas show`: a network row by row."""
+
+from typing import Any
+
+import click
+
+from repvit_nas.commands.options import (
+    architecture_argument,
+    checked_architecture,
+    console,
+    debug_option,
+    device_option,
+    echo_json,
+    json_option,
+    space_option,
+)
+
+
+@click.command("show")
+@architecture_argument
+@device_option
+@space_option
+@json_option
+@debug_option
+def command(arch: str, device: str, space: str, *, as_json: bool) -> None:
+    r"""Show the rows of ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
+
+    \b
+    Example: repvit-nas show results/iphone12-1.0ms:best
+    """
+    from repvit_nas.predictors.predictor import load_predictor
+    from repvit_nas.report.network import describe, network_table
+
+    architecture = checked_architecture(arch, space)
+    predictor, _ = load_predictor(device)
+    description = describe(architecture, predictor)
+    if as_json:
+        import msgspec
+
+        document: dict[str, Any] = msgspec.to_builtins(description)
+        echo_json(document)
+        return
+    screen = console()
+    screen.print(network_table(description))
+    latency = description.latency
+    screen.print(
+        f"{latency.latency_ms:.3f} ms on {device} ({latency.interval:.0%} interval "
+        f"{latency.low_ms:.3f} to {latency.high_ms:.3f}), {latency.source}; "
+        f"{description.overhead_ms:.3f} ms of it before any row"
+    )
+    screen.print(
+        f"{description.accuracy_meaning}: {description.accuracy:.1f} ± {description.accuracy_std:.1f}"
+    )

@@ -1,0 +1,182 @@
+"""Reading and writing of the project's files: strict, versioned, and never half-written.
+
+Every reader ends in a typed record or in one :class:`FileError` that names the file, the field,
+what arrived and what is allowed. Every writer writes beside the target and renames.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from repvit_nas.errors import FileError
+
+Record = TypeVar("Record")
+
+# The largest file of ours is a few megabytes; anything far larger is not one of ours.
+MAX_BYTES = 64_000_000
+_FIELD = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<at>.*)`)?$", re.DOTALL)
+
+
+def digest(*contents: bytes) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of `contents`, in order."""
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of `path`.
+
+    Raises:
+        FileError: It is missing, a folder, unreadable or larger than any file of ours.
+    """
+    try:
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise FileError(f"{path}: larger than {MAX_BYTES:,} bytes, so not a file of repvit-nas")
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`: beside it first, then renamed, so nobody sees half of it.
+
+    Raises:
+        FileError: The folder is missing, read-only or full. What was there before stays.
+    """
+    beside: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except OSError as error:
+        if beside is not None:
+            with contextlib.suppress(OSError):
+                Path(beside).unlink()
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def read_json(path: Path, kind: type[Record], *, schema: int | None = 1) -> Record:
+    """Read a JSON file into a record of type `kind`; see :func:`convert`."""
+    return convert(path, _decode(path, msgspec.json.decode), kind, schema=schema)
+
+
+def read_toml(path: Path, kind: type[Record], *, schema: int | None = 1) -> Record:
+    """Read a TOML file into a record of type `kind`; see :func:`convert`."""
+    return convert(path, _decode(path, msgspec.toml.decode), kind, schema=schema)
+
+
+def read_csv(path: Path, kind: type[Record]) -> list[Record]:
+    """Read a CSV file with a header into records of type `kind`; empty cells take the default.
+
+    Raises:
+        FileError: A column is missing or unknown, or a cell is not as `kind` asks.
+    """
+    try:
+        text = read_bytes(path).decode()
+        lines = list(csv.DictReader(io.StringIO(text), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileError(f"{path}: is no valid CSV: {error}") from error
+    records = []
+    for number, line in enumerate(lines, start=2):
+        cells = {column: cell for column, cell in line.items() if cell not in ("", None)}
+        try:
+            records.append(msgspec.convert(cells, kind, strict=False))
+        except msgspec.ValidationError as error:
+            raise FileError(f"{path}: line {number}: {_explain(str(error), cells)}") from error
+    return records
+
+
+def encode_json(value: object) -> bytes:
+    """Return `value` as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def encode_lines(record: msgspec.Struct, field: str) -> bytes:
+    """Return `record` as JSON with one line for each item of its list `field`, which comes last."""
+    document = msgspec.to_builtins(record)
+    items = [msgspec.json.encode(item) for item in document.pop(field)]
+    head = encode_json(document).rstrip().removesuffix(b"}").rstrip()
+    return head + b",\n " + msgspec.json.encode(field) + b": [\n" + b",\n".join(items) + b"\n]}\n"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON; see :func:`write_bytes`."""
+    write_bytes(path, encode_json(value))
+
+
+def convert(path: Path | str, raw: Any, kind: type[Record], *, schema: int | None = 1) -> Record:
+    """Turn decoded data into a record of type `kind`.
+
+    Args:
+        path: What to call the origin in an error message.
+        raw: Decoded JSON or TOML.
+        kind: A `msgspec.Struct`, or any type msgspec converts to.
+        schema: The version the data must state under `schema`; None asks for none.
+
+    Raises:
+        FileError: The version or a field is not as `kind` asks.
+    """
+    if schema is not None:
+        _check_schema(path, raw, schema)
+    try:
+        return msgspec.convert(raw, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise FileError(f"{path}: {_explain(str(error), raw)}") from error
+
+
+def _decode(path: Path, decode: Callable[[bytes], Any]) -> Any:
+    content = read_bytes(path)
+    try:
+        return decode(content)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        kind = path.suffix.lstrip(".").upper() or "JSON"
+        raise FileError(f"{path}: is no valid {kind}: {error}") from error
+
+
+def _check_schema(path: Path | str, raw: Any, schema: int) -> None:
+    if not isinstance(raw, dict):
+        raise FileError(f"{path}: must hold one object; got {_shown(raw)}")
+    if "schema" not in raw:
+        raise FileError(f"{path}: the field `schema` is missing; this version reads {schema}")
+    found = raw["schema"]
+    if type(found) is not int or found != schema:
+        raise FileError(f"{path}: `schema` must be {schema}; got {_shown(found)}")
+
+
+def _explain(message: str, raw: Any) -> str:
+    """Rephrase msgspec's 'rule - at `$.path`' as 'field: rule; got value'."""
+    match = _FIELD.match(message)
+    rule, at = (match["rule"], match["at"]) if match else (message, None)
+    if at is None:
+        return rule
+    field = at.removeprefix("$").removeprefix(".")
+    arrived = "" if "; got " in rule else f"; got {_shown(_value_at(raw, field))}"
+    return f"{field or 'the file'}: {rule}{arrived}"
+
+
+def _value_at(raw: Any, field: str) -> Any:
+    value = raw
+    for part in re.findall(r"[^.\[\]]+", field):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return value
+    return value
+
+
+def _shown(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,35 @@
+"""Load a searched, read or published architecture as a model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from repvit_nas.architecture import Architecture
+
+
+def load(
+    named: str | Path | Architecture, *, pretrained: bool = False, **kwargs: Any
+) -> torch.nn.Module:
+    """Return the network that `named` stands for as a torch module.
+
+    Args:
+        named: A reference name (`repvit_m0_9`), an architecture file, a winner of a run
+            (`results/iphone12-1.0ms:best`), or an architecture.
+        pretrained: Load timm's published weights; only reference networks have them.
+        **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
+
+    Returns:
+        The network in training form and evaluation mode, untrained unless `pretrained`.
+
+    Raises:
+        RepvitNasError: There is no such network.
+    """
+    import timm
+
+    from repvit_nas import timm_entry  # noqa: F401  # registers with timm
+
+    model: torch.nn.Module = timm.create_model(
+        "repvit_nas", pretrained=pretrained, architecture=named, **kwargs
+    )
+    return model.eval()

@@ -1,0 +1,206 @@
+"""A RepViT network as a torch module, built from the rows of its architecture.
+
+Modules, their names and their arithmetic are timm's (`timm.models.repvit`): the state dict of a
+network that timm can express is timm's, key by key. What timm cannot express is added here: SE per
+block, expansions that are no integers, one expansion and kernel per stage, and a fusion of the
+depthwise branches that is right for every kernel.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from timm.layers.squeeze_excite import SEModule as SqueezeExcite
+from timm.models.repvit import (
+    ConvNorm,
+    RepVggDw,
+    RepVit,
+    RepVitClassifier,
+    RepVitMlp,
+    RepVitStem,
+)
+from torch import nn
+
+from repvit_nas.architecture import Architecture
+from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, Unit, rows
+
+# Stride of the maps of the four stages.
+REDUCTIONS = (4, 8, 16, 32)
+
+
+class TokenMixer(RepVggDw):
+    """A depthwise convolution trained as three branches, fused into one.
+
+    As timm's, but for the fusion: timm pads the 1x1 branches to 3x3 whatever the kernel is.
+    """
+
+    @torch.no_grad()
+    def fuse(self) -> nn.Conv2d:
+        """Return the one convolution that does what the branches do."""
+        fused = _fused(self.conv)
+        branch = _fused(self.conv1) if isinstance(self.conv1, ConvNorm) else self.conv1
+        centre = fused.kernel_size[0] // 2
+        # In double precision, the sum of three branches loses nothing of its own.
+        weight, bias = fused.weight.double(), _bias(fused).double() + _bias(branch).double()
+        weight[:, :, centre, centre] += branch.weight.double()[:, :, 0, 0] + 1.0
+        if isinstance(self.bn, nn.BatchNorm2d):
+            scale, shift = _affine(self.bn)
+            weight, bias = weight * scale[:, None, None, None], bias * scale + shift
+        fused.weight.copy_(weight)
+        _bias(fused).copy_(bias)
+        return fused
+
+
+def _fused(layer: ConvNorm) -> nn.Conv2d:
+    return cast("nn.Conv2d", layer.fuse())  # type: ignore[no-untyped-call]
+
+
+def _bias(layer: nn.Conv2d) -> torch.Tensor:
+    if layer.bias is None:
+        raise ValueError("a depthwise branch must have a bias to be fused; got none")
+    return layer.bias
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scale and shift of a batch norm in evaluation mode, in double precision."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("a batch norm must keep running statistics to be fused; it keeps none")
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+class RepVitBlock(nn.Module):
+    """A RepViT block: token mixer, SE where the unit has it, and a residual FFN."""
+
+    def __init__(self, unit: Block, act_layer: type[nn.Module], *, legacy: bool) -> None:
+        super().__init__()
+        self.token_mixer = TokenMixer(unit.width, unit.kernel, legacy)
+        self.se = SqueezeExcite(unit.width, rd_channels=unit.se) if unit.se else nn.Identity()
+        self.channel_mixer = RepVitMlp(unit.width, unit.hidden, act_layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the block on `(batch, width, size, size)`."""
+        x = self.se(self.token_mixer(x))
+        return cast("torch.Tensor", x + self.channel_mixer(x))
+
+
+class RepVitDownsample(nn.Module):
+    """What opens a stage: a block, a stride-2 depthwise and a 1x1 convolution, a residual FFN."""
+
+    def __init__(
+        self,
+        pre_block: Block,
+        unit: Downsample,
+        ffn: Ffn,
+        act_layer: type[nn.Module],
+        *,
+        legacy: bool,
+    ) -> None:
+        super().__init__()
+        self.pre_block = RepVitBlock(pre_block, act_layer, legacy=legacy)
+        self.spatial_downsample = ConvNorm(
+            unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
+        )
+        self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
+        self.ffn = RepVitMlp(ffn.width, ffn.hidden, act_layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the units on `(batch, c_in, size, size)`."""
+        x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
+        return cast("torch.Tensor", self.ffn(x) + x)
+
+
+class RepVitStage(nn.Module):
+    """One stage: its opening, if it has one, and its blocks."""
+
+    def __init__(self, downsample: nn.Module, blocks: list[RepVitBlock]) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the stage."""
+        return cast("torch.Tensor", self.blocks(self.downsample(x)))
+
+
+class RepVitNas(RepVit):
+    """A RepViT network of any architecture, with everything timm's models can do.
+
+    Args:
+        architecture: The network.
+        in_chans: Channels of the input image.
+        num_classes: Outputs of the classifier; None takes the architecture's.
+        global_pool: `avg`, or empty for none.
+        distillation: A second head that learns from a teacher, averaged with the first one.
+        legacy: The older form of the depthwise branches, as in timm's `repvit_m1` to `repvit_m3`.
+        drop_rate: Dropout before the classifier.
+        act_layer: The activation in stem and FFNs.
+        img_size: Accepted for timm's sake; the network takes any size.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        in_chans: int = 3,
+        num_classes: int | None = None,
+        global_pool: str = "avg",
+        distillation: bool = True,
+        legacy: bool = False,
+        drop_rate: float = 0.0,
+        act_layer: type[nn.Module] = nn.GELU,
+        img_size: int | None = None,  # noqa: ARG002
+    ) -> None:
+        nn.Module.__init__(self)  # timm's own constructor knows only its own networks
+        if global_pool not in ("", "avg"):
+            raise ValueError(f"global_pool must be 'avg' or ''; got {global_pool!r}")
+        self.architecture = architecture
+        self.legacy = legacy
+        self.grad_checkpointing = False
+        self.global_pool = global_pool
+        self.in_chans = in_chans
+        self.num_classes = architecture.num_classes if num_classes is None else num_classes
+        self.embed_dim = tuple(stage.width for stage in architecture.stages)
+        units = rows(architecture)
+        self.stem = RepVitStem(in_chans, self.embed_dim[0], act_layer)
+        self.stages = nn.Sequential(*_stages(units, act_layer, legacy=legacy))
+        self.feature_info = [
+            {"num_chs": width, "reduction": reduction, "module": f"stages.{index}"}
+            for index, (width, reduction) in enumerate(zip(self.embed_dim, REDUCTIONS, strict=True))
+        ]
+        self.num_features = self.head_hidden_size = self.embed_dim[-1]
+        self.head_drop = nn.Dropout(drop_rate)
+        self.head = RepVitClassifier(self.num_features, self.num_classes, distillation)
+
+
+def _stages(
+    units: Sequence[Unit], act_layer: type[nn.Module], *, legacy: bool
+) -> list[RepVitStage]:
+    """Build the stages from the rows of a network.
+
+    The block before a downsample belongs to the stage that the downsample opens.
+    """
+    stages: list[RepVitStage] = []
+    opening: nn.Module = nn.Identity()
+    blocks: list[Block] = []
+
+    def close() -> None:
+        built = [RepVitBlock(unit, act_layer, legacy=legacy) for unit in blocks]
+        stages.append(RepVitStage(opening, built))
+
+    for unit, following in itertools.pairwise((*units, None)):
+        match unit, following:
+            case Block(), _:
+                blocks.append(unit)
+            case Downsample(), Ffn():
+                pre_block = blocks.pop()
+                close()
+                opening = RepVitDownsample(pre_block, unit, following, act_layer, legacy=legacy)
+                blocks = []
+            case ((Stem() | Ffn() | Head() | Features()), _):
+                pass  # the stem is built apart, an FFN with its downsample, a head by timm
+            case _:
+                raise TypeError(f"{type(unit).__name__} is no unit of a RepViT network")
+    close()
+    return stages

@@ -1,0 +1,123 @@
+"""The primitive operations that units are made of, as the runtime sees them after fusion.
+
+Activations and weights are counted at two bytes an element (fp16, what Core ML runs on the
+Neural Engine). Elementwise operations count no multiply-accumulates, as is usual.
+"""
+
+import msgspec
+
+BYTES_PER_ELEMENT = 2
+
+
+class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):
+    """A convolution with bias, or a linear layer (`size_in` 1, `taps` 1).
+
+    Attributes:
+        c_in: Input channels.
+        c_out: Output channels.
+        taps: Kernel positions (9 for a 3x3 kernel, 11 for 1x11).
+        groups: Channel groups; `c_in` of them is depthwise.
+        size_in: Height and width of the input.
+        size_out: Height and width of the output.
+    """
+
+    c_in: int
+    c_out: int
+    taps: int
+    groups: int
+    size_in: int
+    size_out: int
+
+    @property
+    def weights(self) -> int:
+        """Weights without the bias."""
+        return self.c_in // self.groups * self.c_out * self.taps
+
+    @property
+    def params(self) -> int:
+        """Weights and biases."""
+        return self.weights + self.c_out
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return self.weights * self.size_out**2
+
+    @property
+    def elements_in(self) -> int:
+        """Elements read."""
+        return self.c_in * self.size_in**2
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.c_out * self.size_out**2
+
+
+class Pointwise(msgspec.Struct, frozen=True, tag="pointwise", forbid_unknown_fields=True):
+    """An operation on every element: `gelu`, `relu`, `add` (two inputs) or `scale` (SE's gate)."""
+
+    function: str
+    channels: int
+    size: int
+
+    macs = 0
+    params = 0
+    weights = 0
+
+    @property
+    def elements_in(self) -> int:
+        """Elements read."""
+        both = 2 if self.function == "add" else 1
+        gate = self.channels if self.function == "scale" else 0
+        return both * self.channels * self.size**2 + gate
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.channels * self.size**2
+
+
+class Pool(msgspec.Struct, frozen=True, tag="pool", forbid_unknown_fields=True):
+    """The mean over a whole feature map."""
+
+    channels: int
+    size: int
+
+    macs = 0
+    params = 0
+    weights = 0
+
+    @property
+    def elements_in(self) -> int:
+        """Elements read."""
+        return self.channels * self.size**2
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.channels
+
+
+class Output(msgspec.Struct, frozen=True, tag="output", forbid_unknown_fields=True):
+    """A feature map handed back to the caller, beyond a classifier's logits."""
+
+    channels: int
+    size: int
+
+    macs = 0
+    params = 0
+    weights = 0
+
+    @property
+    def elements_in(self) -> int:
+        """Elements read."""
+        return self.channels * self.size**2
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.elements_in
+
+
+Operation = Conv | Pointwise | Pool | Output

@@ -1,0 +1,178 @@
+"""Fit a physical latency model to whole-network latencies, with its uncertainty.
+
+The published networks do not determine the model: compute, weights and activations rise together
+along them, and several forms of overlap describe them equally well. So the result is not one model
+but an ensemble of members: forms drawn by how well they fit, each with coefficients refitted to
+latencies perturbed within their errors. Their spread is small on networks like those fitted and
+grows away from them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.predictors.assumptions import ErrorModel
+from repvit_nas.predictors.physical import Form, FormGrid, features, tabulate
+from repvit_nas.shapes import Floats
+from repvit_nas.units import Unit
+
+MEMBERS: Final = 64
+# A weak half-normal prior: no coefficient is expected far above this many times its nominal value.
+PRIOR_SCALE: Final = 3.0
+# The overhead's feature, in milliseconds, so that its coefficient is near 1 too.
+OVERHEAD_MS: Final = 0.45
+_REWEIGHTINGS: Final = 3
+
+
+class Member(NamedTuple):
+    """One model of the ensemble: a form, the overhead and the coefficients of its features."""
+
+    form: Form
+    overhead_ms: float
+    coefficients: Floats
+
+
+class Design(NamedTuple):
+    """Observations as arrays, for every form.
+
+    Attributes:
+        forms: The forms.
+        matrices: Features of the observations under each form, overhead first,
+            `(forms, n, 1 + columns)`.
+        latency_ms: `(n,)`.
+        correlated: Relative covariance of the latencies, `(n, n)`.
+    """
+
+    forms: list[Form]
+    matrices: Floats
+    latency_ms: Floats
+    correlated: Floats
+
+    def subset(self, keep: Floats) -> "Design":
+        """Return the design of the observations that the boolean mask `keep` marks."""
+        rows = np.flatnonzero(keep)
+        return Design(
+            self.forms,
+            self.matrices[:, rows],
+            self.latency_ms[rows],
+            self.correlated[np.ix_(rows, rows)],
+        )
+
+
+def relative_covariance(observations: Sequence[Observation], errors: ErrorModel) -> Floats:
+    """Return the relative covariance `(n, n)` of `observations` under an error model."""
+    size = len(observations)
+    covariance = np.zeros((size, size))
+    for i, one in enumerate(observations):
+        for j, other in enumerate(observations[: i + 1]):
+            covariance[i, j] = covariance[j, i] = _shared_variance(one, other, errors)
+        covariance[i, i] += errors.repeat**2 + (one.error_ms / one.latency_ms) ** 2
+    return covariance
+
+
+def _shared_variance(one: Observation, other: Observation, errors: ErrorModel) -> float:
+    variance = 0.0
+    if one.family == other.family:
+        variance += errors.of(errors.shared, one.family) ** 2
+    if one.network == other.network:
+        alike = 1.0 if one.name == other.name else errors.variants
+        variance += alike * errors.of(errors.misfit, one.family) ** 2
+    if (one.tool, one.source) == (other.tool, other.source):
+        variance += errors.of(errors.offset, one.tool) ** 2
+    if min(one.resolution, other.resolution) > 320:
+        variance += (1.0 if one.network == other.network else 0.5) * errors.large**2
+    return variance
+
+
+def design(observations: Sequence[Observation], grid: FormGrid, errors: ErrorModel) -> Design:
+    """Tabulate `observations` under every form of `grid`."""
+    units = sorted({unit for item in observations for unit, _ in item.units}, key=repr)
+    position = {unit: index for index, unit in enumerate(units)}
+    counts = np.zeros((len(observations), len(units)))
+    for row, item in enumerate(observations):
+        for unit, count in item.units:
+            counts[row, position[unit]] = count
+    forms = grid.forms()
+    table = tabulate(units)
+    overhead = np.full((len(observations), 1), OVERHEAD_MS)
+    return Design(
+        forms=forms,
+        matrices=np.stack(
+            [np.hstack([overhead, counts @ features(form, table)]) for form in forms]
+        ),
+        latency_ms=np.array([item.latency_ms for item in observations]),
+        correlated=relative_covariance(observations, errors),
+    )
+
+
+def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Member]:
+    """Fit the ensemble; see the module's docstring.
+
+    Args:
+        problem: What to fit.
+        seed: Of the draws of forms and perturbations.
+        members: How many models to draw.
+
+    Returns:
+        The members, the better forms drawn more often.
+    """
+    rng = np.random.default_rng(seed)
+    factor = np.linalg.cholesky(problem.correlated)
+    whitener = np.linalg.inv(factor)
+    best = [_solve(matrix, problem.latency_ms, whitener) for matrix in problem.matrices]
+    chosen = rng.choice(len(best), size=members, p=_weights(problem, whitener, best))
+    drawn = []
+    for index in chosen:
+        noise = factor @ rng.standard_normal(len(problem.latency_ms))
+        latency = problem.latency_ms * np.exp(noise)
+        solution = _solve(problem.matrices[index], latency, whitener)
+        drawn.append(Member(problem.forms[index], OVERHEAD_MS * solution[0], solution[1:]))
+    return drawn
+
+
+def _weights(problem: Design, whitener: Floats, solutions: list[Floats]) -> Floats:
+    """Weigh forms by their likelihood, the misfit scaled to what the best form leaves."""
+    misfits = np.array(
+        [
+            np.sum((whitener @ np.log(matrix @ solution / problem.latency_ms)) ** 2)
+            for matrix, solution in zip(problem.matrices, solutions, strict=True)
+        ]
+    )
+    freedom = max(1, len(problem.latency_ms) - problem.matrices.shape[2])
+    dispersion = max(1.0, misfits.min() / freedom)
+    weights = np.exp(-0.5 * (misfits - misfits.min()) / dispersion)
+    return np.asarray(weights / weights.sum())
+
+
+def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats) -> Floats:
+    """Solve non-negative least squares in relative errors.
+
+    Errors are relative to the true latency, so they are scaled by the prediction, not by the
+    figure: scaled by the figure, correlated errors would pull every prediction down.
+    """
+    from scipy.optimize import nnls
+
+    prior = np.eye(matrix.shape[1]) / PRIOR_SCALE
+    predicted = latency_ms
+    solution = np.zeros(matrix.shape[1])
+    for _ in range(_REWEIGHTINGS):
+        left = np.vstack([whitener @ (matrix / predicted[:, None]), prior])
+        right = np.concatenate([whitener @ (latency_ms / predicted), np.zeros(len(prior))])
+        solution, _ = nnls(left, right)
+        predicted = matrix @ solution
+    return np.asarray(solution)
+
+
+Pricer = Callable[[Sequence[Unit]], Floats]
+
+
+def member_costs(members: Sequence[Member], units: Sequence[Unit]) -> Floats:
+    """Return what each member says of each unit, `(units, members)` in milliseconds."""
+    table = tabulate(units)
+    known: dict[Form, Floats] = {}
+    for member in members:
+        if member.form not in known:
+            known[member.form] = features(member.form, table)
+    return np.stack([known[member.form] @ member.coefficients for member in members], axis=1)

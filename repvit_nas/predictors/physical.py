@@ -1,0 +1,192 @@
+"""What an operation costs on an accelerator, as a form with few numbers.
+
+One operation needs three things at once: multiply-accumulates, its weights streamed from memory,
+and its activations moved through on-chip memory, or through main memory where a map is too large
+for the chip. How far the three overlap is not known, nor where the limits lie; a *form* is one
+assumption about that, and a model keeps many forms (see `docs/latency-model.md`).
+
+    cost(unit) = sum over operations of coefficient(kind) * time(operation under the form)
+                 + per-operation, per-pooling and per-returned-byte terms
+
+All coefficients are non-negative. The arrays here are `(operations,)` or `(units,)`.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pool
+from repvit_nas.shapes import Floats
+from repvit_nas.units import Unit
+
+# What a form's coefficients multiply, per unit.
+COLUMNS: Final = ("pointwise", "depthwise", "dense", "operation", "squeeze", "output")
+# The last three count things; these bring their coefficients near 1.
+MS_PER_OPERATION: Final = 0.001
+MS_PER_SQUEEZE: Final = 0.004
+MS_PER_OUTPUT_MB: Final = 0.5
+# A depthwise convolution uses one of this many multiply-accumulate lanes.
+DEPTHWISE_LANES: Final = 16
+
+Overlap = Literal["none", "all", "memory", "weights-apart", "activations-apart"]
+
+
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One assumption about how compute and memory traffic make up the time of an operation.
+
+    Attributes:
+        overlap: Which of compute, weight streaming and activation traffic hide one another.
+            `all` takes the largest of the three, `none` their sum, `memory` the larger of compute
+            and all traffic, `weights-apart` adds weights to the larger of the other two,
+            `activations-apart` adds on-chip traffic to the larger of compute and main memory.
+        tmacs: Multiply-accumulates a second, in millions of millions.
+        memory_gbps: Main memory, gigabytes a second.
+        chip_gbps: On-chip memory, gigabytes a second.
+        chip_mb: A map larger than this goes through main memory.
+        spill: Whether then the whole map goes there or what exceeds the limit.
+        row: Rows of a map are padded to a multiple of this many elements.
+    """
+
+    overlap: Overlap
+    tmacs: float
+    memory_gbps: float
+    chip_gbps: float
+    chip_mb: float
+    spill: Literal["whole", "excess"]
+    row: int
+
+
+class OperationTable(NamedTuple):
+    """The operations of many units as arrays; `unit` says whose each is."""
+
+    units: int
+    unit: npt.NDArray[np.intp]
+    gmacs: Floats
+    weight_mb: Floats
+    channels_in: Floats
+    size_in: Floats
+    channels_out: Floats
+    size_out: Floats
+    kind: npt.NDArray[np.intp]
+    spatial: npt.NDArray[np.bool_]
+
+
+_POINTWISE, _DEPTHWISE, _DENSE, _SQUEEZE, _OUTPUT = range(5)
+_MB: Final = 1e6
+
+
+def tabulate(units: Sequence[Unit]) -> OperationTable:
+    """List the operations that cost time: convolutions, poolings and returned maps.
+
+    Elementwise operations are taken to be fused into the convolution before them.
+    """
+    lines = []
+    for index, unit in enumerate(units):
+        for operation in unit.operations:
+            match operation:
+                case Conv(c_in, c_out, taps, groups, size_in, size_out):
+                    kind = _DEPTHWISE if groups > 1 else (_POINTWISE if taps == 1 else _DENSE)
+                    weight_mb = operation.weights * BYTES_PER_ELEMENT / _MB
+                    gmacs = operation.macs / 1e9
+                    spatial = size_in > 1
+                    lines.append(
+                        (index, gmacs, weight_mb, c_in, size_in, c_out, size_out, kind, spatial)
+                    )
+                case Pool(channels, size):
+                    lines.append((index, 0, 0, channels, size, channels, 1, _SQUEEZE, False))
+                case Output(channels, size):
+                    lines.append((index, 0, 0, channels, size, channels, size, _OUTPUT, False))
+                case _:
+                    pass
+    table = np.array(lines, dtype=np.float64).reshape(-1, 9)
+    return OperationTable(
+        units=len(units),
+        unit=table[:, 0].astype(np.intp),
+        gmacs=table[:, 1],
+        weight_mb=table[:, 2],
+        channels_in=table[:, 3],
+        size_in=table[:, 4],
+        channels_out=table[:, 5],
+        size_out=table[:, 6],
+        kind=table[:, 7].astype(np.intp),
+        spatial=table[:, 8].astype(bool),
+    )
+
+
+def features(form: Form, table: OperationTable) -> Floats:
+    """Return what the coefficients multiply, `(units, len(COLUMNS))`, in milliseconds."""
+    time_ms = _operation_ms(form, table)
+    counted = table.spatial
+    out_mb = _map_mb(table.channels_out, table.size_out, 1)
+    per_operation = [
+        np.where(table.kind == kind, time_ms, 0.0) for kind in (_POINTWISE, _DEPTHWISE, _DENSE)
+    ]
+    per_operation += [
+        np.where(counted, MS_PER_OPERATION, 0.0),
+        np.where(table.kind == _SQUEEZE, MS_PER_SQUEEZE, 0.0),
+        np.where(table.kind == _OUTPUT, MS_PER_OUTPUT_MB * out_mb, 0.0),
+    ]
+    return np.stack(
+        [np.bincount(table.unit, weights=term, minlength=table.units) for term in per_operation],
+        axis=1,
+    )
+
+
+def _map_mb(channels: Floats, size: Floats, row: int) -> Floats:
+    return channels * size * np.ceil(size / row) * row * BYTES_PER_ELEMENT / _MB
+
+
+def _operation_ms(form: Form, table: OperationTable) -> Floats:
+    """Return the time of each operation under `form`; 1 MB at 1 GB/s takes 1 ms."""
+    lanes = np.where(table.kind == _DEPTHWISE, DEPTHWISE_LANES, 1.0)
+    compute = np.where(table.spatial, lanes * table.gmacs / form.tmacs, 0.0)
+    weights = table.weight_mb / form.memory_gbps
+    maps = [
+        np.where(table.spatial, _map_mb(channels, size, form.row), 0.0)
+        for channels, size in (
+            (table.channels_in, table.size_in),
+            (table.channels_out, table.size_out),
+        )
+    ]
+    kept = 0.0 if form.spill == "whole" else form.chip_mb
+    spilled = sum(np.where(mb > form.chip_mb, mb - kept, 0.0) for mb in maps) / form.memory_gbps
+    chip = sum(maps) / form.chip_gbps
+    match form.overlap:
+        case "all":
+            return np.maximum(np.maximum(compute, weights), chip + spilled)
+        case "none":
+            return compute + weights + chip + spilled
+        case "memory":
+            return np.maximum(compute, weights + chip + spilled)
+        case "weights-apart":
+            return np.maximum(compute, chip + spilled) + weights
+        case "activations-apart":
+            return np.maximum(compute, weights + spilled) + chip
+
+
+class FormGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The forms that a device's model weighs against one another: every combination."""
+
+    overlap: tuple[Overlap, ...]
+    tmacs: tuple[float, ...]
+    memory_gbps: tuple[float, ...]
+    chip_gbps: tuple[float, ...]
+    chip_mb: tuple[float, ...]
+    spill: tuple[Literal["whole", "excess"], ...]
+    row: tuple[int, ...]
+
+    def forms(self) -> list[Form]:
+        """List the combinations."""
+        return [
+            Form(overlap, tmacs, memory, chip, limit, spill, row)
+            for overlap in self.overlap
+            for tmacs in self.tmacs
+            for memory in self.memory_gbps
+            for chip in self.chip_gbps
+            for limit in self.chip_mb
+            for spill in self.spill
+            for row in self.row
+        ]

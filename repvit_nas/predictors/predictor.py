@@ -1,0 +1,200 @@
+"""A fitted latency predictor: what a network costs on a device, and how sure that is."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from repvit_nas import data, files
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.device import load_device
+from repvit_nas.predictors.fit import Member, member_costs
+from repvit_nas.predictors.physical import COLUMNS, Form
+from repvit_nas.shapes import Floats
+from repvit_nas.units import Unit, count, rows
+
+PREDICTOR_FILE: Final = "predictor.json"
+# The confidence that intervals are calibrated at; others are scaled as a normal distribution is.
+CALIBRATED: Final = 0.9
+LARGE_RESOLUTION: Final = 320
+
+# Where a latency comes from, from the best to the weakest.
+Source = Literal["measured", "interpolated", "modelled"]
+
+
+class MemberRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model of the ensemble in a predictor file."""
+
+    form: Form
+    overhead_ms: float
+    coefficients: tuple[float, ...]
+
+
+class FittedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a predictor was fitted on, so that a stale one is noticed."""
+
+    observations: int
+    digest: str
+    assumptions_digest: str
+    repvit_nas: str
+
+
+class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `predictor.json` (schema 1).
+
+    Attributes:
+        device: Whose latencies it predicts.
+        source: Where its latencies come from.
+        columns: What the coefficients multiply, in order.
+        members: The ensemble.
+        misfit: Relative standard deviation of a single network's latency around the model.
+        large_misfit: The same in addition above 320 px.
+        quantile: Standard deviations to either side of a 90 % interval, from leave-one-out errors.
+        fitted_on: What it was fitted on.
+    """
+
+    schema: Literal[1] = 1
+    device: str
+    source: Source
+    columns: tuple[str, ...]
+    members: tuple[MemberRecord, ...]
+    misfit: float
+    large_misfit: float
+    quantile: float
+    fitted_on: FittedOn
+
+    def __post_init__(self) -> None:
+        """Check that the coefficients belong to the columns this version knows."""
+        if self.columns != COLUMNS:
+            raise ValueError(f"columns must be {', '.join(COLUMNS)}; got {', '.join(self.columns)}")
+        if not self.members:
+            raise ValueError("members must not be empty; got 0")
+        for member in self.members:
+            if len(member.coefficients) != len(COLUMNS):
+                raise ValueError(
+                    f"coefficients must be {len(COLUMNS)}; got {len(member.coefficients)}"
+                )
+
+
+class LatencyEstimate(NamedTuple):
+    """A network's latency on a device.
+
+    Attributes:
+        latency_ms: The estimate.
+        low_ms: Lower end of the interval.
+        high_ms: Upper end of the interval.
+        interval: The interval's confidence.
+        device: On which device.
+        source: Whether it is measured, interpolated or modelled.
+    """
+
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    interval: float
+    device: str
+    source: Source
+
+
+class Predictor:
+    """Prices networks on one device from a fitted ensemble.
+
+    Unit costs are cached, so a second network of the same widths costs microseconds.
+    """
+
+    def __init__(self, file: PredictorFile) -> None:
+        self.file = file
+        self.members = [
+            Member(member.form, member.overhead_ms, np.array(member.coefficients))
+            for member in file.members
+        ]
+        self._overheads = np.array([member.overhead_ms for member in self.members])
+        self._costs: dict[Unit, Floats] = {}
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+        return self.file.device
+
+    @property
+    def overheads_ms(self) -> Floats:
+        """What each member says a call costs before any unit runs, `(members,)`."""
+        return self._overheads
+
+    def unit_costs(self, units: Sequence[Unit]) -> Floats:
+        """Return what each member says of each unit, `(units, members)` in milliseconds."""
+        return member_costs(self.members, units)
+
+    def estimate(self, architecture: Architecture, interval: float = CALIBRATED) -> LatencyEstimate:
+        """Predict the latency of `architecture` for one image.
+
+        Args:
+            architecture: The network.
+            interval: Confidence of the interval to state, between 0 and 1.
+        """
+        counted = count(rows(architecture))
+        missing = [unit for unit in counted if unit not in self._costs]
+        if missing:
+            self._costs.update(zip(missing, self.unit_costs(missing), strict=True))
+        costs = self._costs
+        totals = np.fromiter(counted.values(), dtype=np.float64) @ np.array(
+            [costs[unit] for unit in counted]
+        )
+        totals += self._overheads
+        mean = float(totals.mean())
+        spread = self.half_width(
+            mean, float(totals.var()), architecture.resolution, interval=interval
+        )
+        return LatencyEstimate(
+            mean, max(0.0, mean - spread), mean + spread, interval, self.device, self.file.source
+        )
+
+    def half_width(
+        self, mean_ms: float, variance: float, resolution: int, *, interval: float = CALIBRATED
+    ) -> float:
+        """Return half the width of the interval around a mean with the ensemble's variance."""
+        misfit_ms = self.misfit(resolution) * mean_ms
+        return self.multiplier(interval) * math.sqrt(variance + misfit_ms**2)
+
+    def misfit(self, resolution: int) -> float:
+        """Return the relative standard deviation of one network around the model."""
+        large = self.file.large_misfit if resolution > LARGE_RESOLUTION else 0.0
+        return math.hypot(self.file.misfit, large)
+
+    def multiplier(self, interval: float) -> float:
+        """Return how many standard deviations the interval reaches to either side.
+
+        Raises:
+            RepvitNasError: The confidence is not between 0 and 1.
+        """
+        if not 0.0 < interval < 1.0:
+            raise RepvitNasError(f"the confidence must lie between 0 and 1; got {interval}")
+        normal = NormalDist()
+        ratio = normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
+        return self.file.quantile * ratio
+
+
+def read_predictor(path: Path) -> Predictor:
+    """Read a predictor file."""
+    return Predictor(files.read_json(path, PredictorFile))
+
+
+def load_predictor(device: str) -> tuple[Predictor, data.Found]:
+    """Load the fitted predictor of a device, and say where it was found.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        RepvitNasError: The device has no fitted predictor yet.
+    """
+    load_device(device)
+    found = data.listed("predictors").get(device)
+    if found is None or not (found.path / PREDICTOR_FILE).is_file():
+        raise RepvitNasError(
+            f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
+        )
+    return read_predictor(found.path / PREDICTOR_FILE), found

@@ -1,0 +1,128 @@
+"""A network row by row."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.architecture import Architecture, shape_text
+from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
+from repvit_nas.shapes import shapes_of
+from repvit_nas.units import rows
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class NetworkRow(msgspec.Struct, frozen=True):
+    """One unit of a network.
+
+    Attributes:
+        unit: The unit's fields and its kind.
+        macs: Multiply-accumulates.
+        params: Parameters of the fused unit.
+        size_bytes: Bytes of its weights in fp16.
+        bytes_moved: Bytes of weights and activations read and written, in fp16.
+        peak_bytes: Bytes of activations alive at the worst moment, in fp16.
+        latency_ms: What it adds to the network's latency.
+    """
+
+    unit: dict[str, Any]
+    macs: int
+    params: int
+    size_bytes: int
+    bytes_moved: int
+    peak_bytes: int
+    latency_ms: float
+
+
+class Description(msgspec.Struct, frozen=True):
+    """A network, its rows and its totals."""
+
+    architecture: Architecture
+    shape: str
+    rows: tuple[NetworkRow, ...]
+    macs: int
+    params: int
+    size_bytes: int
+    peak_bytes: int
+    overhead_ms: float
+    latency: LatencyEstimate
+    accuracy: float
+    accuracy_std: float
+    accuracy_meaning: str
+
+
+def describe(architecture: Architecture, predictor: Predictor) -> Description:
+    """Describe a network on the device of `predictor`."""
+    units = rows(architecture)
+    costs = predictor.unit_costs(units).mean(axis=1)
+    estimator = load_family_estimator()
+    accuracy = estimator.estimate(shapes_of([architecture]))
+    described = tuple(
+        NetworkRow(
+            unit=msgspec.to_builtins(unit),
+            macs=unit.macs,
+            params=unit.params,
+            size_bytes=unit.size_bytes,
+            bytes_moved=unit.bytes_moved,
+            peak_bytes=unit.peak_bytes,
+            latency_ms=round(float(cost), 5),
+        )
+        for unit, cost in zip(units, costs, strict=True)
+    )
+    return Description(
+        architecture=architecture,
+        shape=shape_text(architecture),
+        rows=described,
+        macs=sum(row.macs for row in described),
+        params=sum(row.params for row in described),
+        size_bytes=sum(row.size_bytes for row in described),
+        peak_bytes=max(row.peak_bytes for row in described),
+        overhead_ms=round(float(predictor.overheads_ms.mean()), 5),
+        latency=predictor.estimate(architecture),
+        accuracy=round(float(accuracy.mean[0]), 3),
+        accuracy_std=round(float(accuracy.std[0]), 3),
+        accuracy_meaning=estimator.meaning,
+    )
+
+
+def network_table(description: Description) -> "Table":
+    """Return the table of a network's rows; equal rows in a run share a line."""
+    from rich.table import Table
+
+    title = description.architecture.name or "network"
+    table = Table(title=f"{title}: {description.shape}")
+    for header in ("unit", "times", "M MACs", "k params", "µs", "peak kB"):
+        table.add_column(header, justify="left" if header == "unit" else "right")
+    for times, row in _runs(description.rows):
+        fields = {name: value for name, value in row.unit.items() if name != "type"}
+        words = " ".join(f"{name} {value}" for name, value in fields.items())
+        table.add_row(
+            f"{row.unit['type']} {words}",
+            str(times),
+            f"{times * row.macs / 1e6:,.1f}",
+            f"{times * row.params / 1e3:,.1f}",
+            f"{times * row.latency_ms * 1e3:,.1f}",
+            f"{row.peak_bytes / 1e3:,.0f}",
+        )
+    table.add_section()
+    table.add_row(
+        "all rows",
+        str(len(description.rows)),
+        f"{description.macs / 1e6:,.1f}",
+        f"{description.params / 1e3:,.1f}",
+        f"{sum(row.latency_ms for row in description.rows) * 1e3:,.1f}",
+        f"{description.peak_bytes / 1e3:,.0f}",
+    )
+    return table
+
+
+def _runs(listed: tuple[NetworkRow, ...]) -> list[tuple[int, NetworkRow]]:
+    runs: list[tuple[int, NetworkRow]] = []
+    for row in listed:
+        if runs and runs[-1][1] == row:
+            runs[-1] = (runs[-1][0] + 1, row)
+        else:
+            runs.append((1, row))
+    return runs

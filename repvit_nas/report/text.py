@@ -1,0 +1,29 @@
+"""How numbers are written for people, the same everywhere."""
+
+from collections.abc import Sequence
+
+
+def milliseconds(value: float, low: float, high: float) -> str:
+    """Write a latency with its interval."""
+    return f"{value:.2f} ({low:.2f}-{high:.2f})"
+
+
+def percent(value: float, std: float | None = None) -> str:
+    """Write an accuracy with its standard deviation."""
+    return f"{value:.1f}" if std is None else f"{value:.1f} ± {std:.1f}"
+
+
+def millions(value: float) -> str:
+    """Write a count in millions."""
+    return f"{value / 1e6:.2f}"
+
+
+def thousand_millions(value: float) -> str:
+    """Write a count in thousand millions."""
+    return f"{value / 1e9:.2f}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,0 +1,1 @@
+"""Room: finding the Pareto front of accuracy against latency. Writes the folder `results/`."""

@@ -1,0 +1,146 @@
+"""What a search leaves: the records of the files in `results/<run>/`."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from repvit_nas import data, files
+from repvit_nas.architecture import Architecture, read_architecture
+from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.predictors.predictor import Source
+from repvit_nas.search.settings import Settings
+
+RUN_FILE: Final = "run.json"
+FRONT_FILE: Final = "front.json"
+WINNERS_FOLDER: Final = "winners"
+BEST: Final = "best"
+
+
+class DeviceLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A network's latency on one device with its 90 % interval."""
+
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    source: Source
+
+
+class FrontEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One network of a front.
+
+    Attributes:
+        architecture: The content of its architecture file.
+        latency_ms: On the first device.
+        low_ms: Lower end of the 90 % interval.
+        high_ms: Upper end of the 90 % interval.
+        source: Where the latency comes from.
+        accuracy: Estimated accuracy in percent.
+        accuracy_std: Its standard deviation.
+        params: Parameters of the fused network.
+        macs: Multiply-accumulates.
+        size_bytes: Bytes of its weights in fp16.
+        devices: The latency on every device of the search.
+        feasible: Whether it meets the budget; false only where no network does.
+    """
+
+    architecture: Architecture
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    source: Source
+    accuracy: float
+    accuracy_std: float
+    params: int
+    macs: int
+    size_bytes: int
+    devices: dict[str, DeviceLatency]
+    feasible: bool = True
+
+
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `front.json` (schema 1).
+
+    Attributes:
+        front: The Pareto front, fastest first.
+        best: The most accurate network under the budget, by its lower confidence bound.
+        winners: Names of the networks that have an architecture file, best first.
+        accuracy_meaning: What the accuracy is of.
+        trials: Networks that Optuna proposed.
+        evaluations: Different networks among them.
+        optuna_share: Share of the final front's hypervolume that Optuna's trials alone reach.
+        exact_share: Share of the exact hypervolume, where the space can be enumerated.
+        exact_optuna_share: The same of Optuna's trials alone.
+    """
+
+    schema: Literal[1] = 1
+    front: tuple[FrontEntry, ...]
+    best: FrontEntry | None
+    winners: tuple[str, ...]
+    accuracy_meaning: str
+    trials: int
+    evaluations: int
+    optuna_share: float | None = None
+    exact_share: float | None = None
+    exact_optuna_share: float | None = None
+
+
+class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `run.json` (schema 1): how to repeat a run.
+
+    Attributes:
+        command: The command line that repeats it.
+        settings: What was asked.
+        digest: Of everything that decides what is proposed: settings but for the number of trials,
+            space, predictors and the published accuracies.
+        inputs: Those digests one by one.
+        versions: Of this package and of Optuna.
+        complete: Whether all trials were run.
+    """
+
+    schema: Literal[1] = 1
+    command: str
+    settings: Settings
+    digest: str
+    inputs: dict[str, str]
+    versions: dict[str, str]
+    complete: bool
+
+
+def read_run(folder: Path) -> RunFile:
+    """Read how a run was made."""
+    return files.read_json(folder / RUN_FILE, RunFile)
+
+
+def winner_path(folder: Path, name: str) -> Path:
+    """Return the architecture file of a winner of the run in `folder`, by name or number.
+
+    Raises:
+        UnknownNameError: The run has no such winner.
+        RepvitNasError: The folder holds no finished run.
+    """
+    winners = folder / WINNERS_FOLDER
+    if not winners.is_dir():
+        raise RepvitNasError(f"{folder}: holds no finished run; repvit-nas search makes one")
+    path = winners / f"{name}.json"
+    known = sorted(file.stem for file in winners.glob("*.json"))
+    if name.isdecimal():
+        ranked = files.read_json(folder / FRONT_FILE, Result).winners
+        if int(name) < len(ranked):
+            return winners / f"{ranked[int(name)]}.json"
+    if name not in known:
+        raise UnknownNameError.of(f"winner of {folder}", name, known)
+    return path
+
+
+def read_winner(text: str) -> Architecture:
+    """Read `results/<run>:<winner>`; the run may also be named without its folder.
+
+    Raises:
+        RepvitNasError: There is no such run or winner.
+    """
+    run, _, name = text.rpartition(":")
+    folder = Path(run)
+    if not folder.is_dir():
+        folder = data.find("results", folder.name, "run").path
+    return read_architecture(winner_path(folder, name or BEST))

@@ -1,0 +1,278 @@
+"""One search from settings to a run folder."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from repvit_nas import __version__, data, files
+from repvit_nas.accuracy.estimator import AccuracyEstimator
+from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.operations import BYTES_PER_ELEMENT
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.report.run_report import render
+from repvit_nas.search.exact import exact_front, shares
+from repvit_nas.search.folder import RunFolder
+from repvit_nas.search.front import Front, front_of, hypervolume, reference_point
+from repvit_nas.search.improve import improve
+from repvit_nas.search.problem import Problem
+from repvit_nas.search.records import DeviceLatency, FrontEntry, Result, RunFile
+from repvit_nas.search.settings import Settings
+from repvit_nas.search.study import Studied, run_study
+from repvit_nas.search.winners import nearest, winners
+from repvit_nas.search_space.family import family, published_accuracies
+from repvit_nas.search_space.space import Choices, Space, load_space
+
+Progress = Callable[[str, int, int], None]
+NO_PROGRESS: Final[Progress] = lambda *_: None  # noqa: E731
+
+
+class Inputs(NamedTuple):
+    """What a search reads.
+
+    Attributes:
+        space: The space and where it was found.
+        predictors: The predictor of each device of the budget, and where it was found.
+        estimator: Says how accurate a network would be.
+    """
+
+    space: tuple[Space, data.Found]
+    predictors: tuple[tuple[Predictor, data.Found], ...]
+    estimator: AccuracyEstimator
+
+    def digests(self) -> dict[str, str]:
+        """Return a digest of each input that decides the outcome."""
+        rows = msgspec.json.encode(published_accuracies())
+        return {
+            f"space {self.space[0].name}": self.space[0].digest,
+            f"accuracy {self.estimator.name}": files.digest(rows),
+            **{
+                f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.file))
+                for predictor, _ in self.predictors
+            },
+        }
+
+
+class Outcome(NamedTuple):
+    """A finished search.
+
+    Attributes:
+        result: The front and what is known of it.
+        folder: Where it was written; None if no network meets the budget.
+        seconds: How long the search took, inputs not counted.
+    """
+
+    result: Result
+    folder: Path | None
+    seconds: float
+
+
+def load_inputs(settings: Settings) -> Inputs:
+    """Load what `settings` name.
+
+    Raises:
+        RepvitNasError: A space or a device is not known, or its file is not valid.
+    """
+    space, found = load_space(settings.space)
+    resolution = space.file.resolution
+    if settings.resolution is not None and not (
+        resolution.min <= settings.resolution <= resolution.max
+    ):
+        raise RepvitNasError(
+            f"resolution must be {resolution.min} to {resolution.max} in space {space.name!r}; "
+            f"got {settings.resolution}"
+        )
+    predictors = tuple(load_predictor(device) for device in settings.budgets_ms)
+    return Inputs((space, found), predictors, load_family_estimator())
+
+
+def study_digest(settings: Settings, inputs: Inputs) -> str:
+    """Return the digest of everything that decides what a study proposes, but for its length."""
+    endless = msgspec.structs.replace(settings, trials=1)
+    return files.digest(msgspec.json.encode([endless, sorted(inputs.digests().items())]))
+
+
+def search(
+    settings: Settings,
+    inputs: Inputs,
+    folder: Path,
+    *,
+    command: str = "",
+    resume: bool = False,
+    overwrite: bool = False,
+    storage: str | None = None,
+    study_name: str = "repvit-nas",
+    timeout_s: float | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> Outcome:
+    """Search, improve and write a run.
+
+    Args:
+        settings: What to search.
+        inputs: What :func:`load_inputs` loaded for them.
+        folder: Where the run goes.
+        command: The command line to note in the run.
+        resume: Go on with the run in `folder`, or with the study in `storage`.
+        overwrite: Replace another run in `folder`.
+        storage: An Optuna storage URL; None keeps the study in memory and logs it in `folder`.
+        study_name: The study's name in a storage.
+        timeout_s: Stop proposing networks after this many seconds.
+        progress: Called with what is being done, how far it is and how far it goes.
+
+    Raises:
+        RepvitNasError: The folder holds another run, or cannot be written.
+    """
+    began = time.monotonic()
+    predictors = [predictor for predictor, _ in inputs.predictors]
+    problem = Problem(inputs.space[0], predictors, inputs.estimator, settings)
+    run_folder = RunFolder(folder, settings, study_digest(settings, inputs))
+    run_folder.claim(resume=resume and storage is None, overwrite=overwrite)
+    references = reachable_references(problem)
+    try:
+        studied = run_study(
+            problem,
+            start=references,
+            checkpoint=None if storage else run_folder.checkpoint,
+            resume=resume,
+            storage=storage,
+            study_name=study_name,
+            timeout_s=timeout_s,
+            progress=lambda done: progress("searching", done, settings.trials),
+        )
+        proposed = front_of(problem, studied.choices)
+        progress("improving", 0, 1)
+        improved = improve(problem, proposed, front_of(problem, references))
+        if not len(improved.choices):
+            run_folder.abandon(study=True)
+            missed = _impossible(problem, studied, references)
+            return Outcome(missed, None, time.monotonic() - began)
+        result = _result(problem, studied, proposed, improved, progress)
+        run = RunFile(
+            command=command,
+            settings=settings,
+            digest=study_digest(settings, inputs),
+            inputs=inputs.digests(),
+            versions=_versions(),
+            complete=not studied.interrupted,
+        )
+        table, picture = render(result, run)
+        run_folder.write(result, run, table=table, picture=picture)
+    except BaseException:
+        run_folder.abandon()
+        raise
+    return Outcome(result, folder, time.monotonic() - began)
+
+
+def reachable_references(problem: Problem) -> Choices:
+    """Return the reference networks that the space can make, `(n, parameters)`."""
+    rows = []
+    for network in family().values():
+        try:
+            rows.append(problem.space.encode(network.architecture))
+        except RepvitNasError:
+            continue  # not every space holds every reference
+    width = len(problem.space.parameters)
+    return np.unique(np.vstack([*rows, np.zeros((0, width), dtype=np.intp)]), axis=0)
+
+
+def _versions() -> dict[str, str]:
+    import optuna
+
+    return {"repvit-nas": __version__, "optuna": optuna.__version__}
+
+
+def _result(
+    problem: Problem, studied: Studied, proposed: Front, improved: Front, progress: Progress
+) -> Result:
+    names = _names(problem, improved)
+    entries = entries_of(problem, improved.choices, names)
+    chosen = winners(problem, improved)
+    reference = reference_point(improved)
+    whole = hypervolume(improved.objectives, reference)
+    optuna_share = hypervolume(proposed.objectives, reference) / whole if whole else None
+    exact_share = exact_optuna_share = None
+    if problem.space.enumerable:
+        size = problem.space.size
+        exact = exact_front(problem, lambda done: progress("enumerating", done, size))
+        exact_optuna_share, exact_share = shares(exact, proposed, improved)
+    return Result(
+        front=tuple(entries),
+        best=entries[chosen[0]],
+        winners=tuple(names[row] for row in chosen),
+        accuracy_meaning=problem.estimator.meaning,
+        trials=len(studied.choices),
+        evaluations=studied.evaluations,
+        optuna_share=optuna_share,
+        exact_share=exact_share,
+        exact_optuna_share=exact_optuna_share,
+    )
+
+
+def _impossible(problem: Problem, studied: Studied, references: Choices) -> Result:
+    """Return the answer to a budget that no network meets: the one that misses it by least."""
+    smallest = np.zeros((1, len(problem.space.parameters)), dtype=np.intp)
+    closest = nearest(problem, np.vstack([studied.choices, references, smallest]))
+    entries = entries_of(problem, closest, [f"nearest-{problem.devices[0]}"], feasible=False)
+    return Result(
+        front=tuple(entries),
+        best=None,
+        winners=(),
+        accuracy_meaning=problem.estimator.meaning,
+        trials=len(studied.choices),
+        evaluations=studied.evaluations,
+    )
+
+
+def _names(problem: Problem, front: Front) -> list[str]:
+    """Name networks by their latency on the first device; equal ones get a letter."""
+    names: list[str] = []
+    for latency in front.objectives[:, 0]:
+        name = f"{problem.devices[0]}-{latency:.4f}ms"
+        taken = sum(other == name or other.startswith(f"{name}-") for other in names)
+        names.append(f"{name}-{taken + 1}" if taken else name)
+    return names
+
+
+def entries_of(
+    problem: Problem, choices: Choices, names: list[str], *, feasible: bool = True
+) -> list[FrontEntry]:
+    """Return rows of choices as entries of a front."""
+    scores = problem.score(choices)
+    shapes = problem.space.decode(
+        choices, resolution=problem.resolution, num_classes=problem.num_classes
+    )
+    sources = [predictor.file.source for predictor in problem.predictors]
+    entries = []
+    for row, name in enumerate(names):
+        devices = {
+            device: DeviceLatency(
+                round(float(scores.latency_ms[row, index]), 4),
+                round(float(scores.low_ms[row, index]), 4),
+                round(float(scores.high_ms[row, index]), 4),
+                sources[index],
+            )
+            for index, device in enumerate(problem.devices)
+        }
+        first = devices[problem.devices[0]]
+        params = round(float(scores.params[row]))
+        entries.append(
+            FrontEntry(
+                architecture=shapes.architecture(row, name),
+                latency_ms=first.latency_ms,
+                low_ms=first.low_ms,
+                high_ms=first.high_ms,
+                source=first.source,
+                accuracy=round(float(scores.accuracy[row]), 3),
+                accuracy_std=round(float(scores.accuracy_std[row]), 3),
+                params=params,
+                macs=round(float(scores.macs[row])),
+                size_bytes=BYTES_PER_ELEMENT * params,
+                devices=devices,
+                feasible=feasible,
+            )
+        )
+    return entries

@@ -1,0 +1,76 @@
+"""What a search is asked: the record that a run is repeated from."""
+
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from repvit_nas.errors import RepvitNasError
+
+Sampler = Literal["nsga2", "tpe", "gp", "random"]
+SAMPLERS: Final[tuple[str, ...]] = get_args(Sampler)
+DEFAULT_TRIALS: Final = 2000
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that decides the outcome of a search.
+
+    Attributes:
+        space: Name or file of the search space.
+        budgets_ms: The most milliseconds on each device.
+        resolution: Side of the input in pixels; None takes the space's default.
+        sampler: Which Optuna sampler proposes networks.
+        trials: How many it proposes.
+        seed: The same seed gives the same front.
+        risk: Accuracy counts as its estimate less this many standard deviations.
+        confidence: If given, the budget holds for the upper end of the latency's interval at this
+            confidence instead of the estimate.
+        max_params_m: The most parameters of the fused network, in millions.
+        max_macs_g: The most multiply-accumulates, in thousand millions.
+        max_size_mb: The most megabytes of fp16 weights.
+    """
+
+    space: str = "repvit"
+    budgets_ms: dict[str, float]
+    resolution: int | None = None
+    sampler: Sampler = "nsga2"
+    trials: int = DEFAULT_TRIALS
+    seed: int = 0
+    risk: float = 1.0
+    confidence: float | None = None
+    max_params_m: float | None = None
+    max_macs_g: float | None = None
+    max_size_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        if not self.budgets_ms:
+            raise RepvitNasError("a search needs a budget, such as --budget-ms 1.0")
+        for device, budget in self.budgets_ms.items():
+            _require(0 < budget < 1e6, f"the budget of {device} must be above 0 ms", budget)
+        _require(1 <= self.trials <= 10_000_000, "trials must be 1 or more", self.trials)
+        _require(0 <= self.seed < 2**63, "the seed must be 0 or more", self.seed)
+        _require(0 <= self.risk <= 10, "risk must be 0 to 10 standard deviations", self.risk)
+        if self.confidence is not None:
+            _require(
+                0 < self.confidence < 1, "confidence must lie between 0 and 1", self.confidence
+            )
+        for name in ("max_params_m", "max_macs_g", "max_size_mb"):
+            limit = getattr(self, name)
+            if limit is not None:
+                _require(0 < limit < 1e9, f"{name} must be above 0", limit)
+
+
+def _require(holds: bool, rule: str, arrived: object) -> None:
+    if not holds:  # a nan fails every comparison and so lands here too
+        raise RepvitNasError(f"{rule}; got {arrived}")
+
+
+def default_folder(settings: Settings) -> str:
+    """Return the name of the run's folder, such as `iphone12-1.0ms`."""
+    parts = [f"{device}-{budget}ms" for device, budget in settings.budgets_ms.items()]
+    if settings.space != "repvit":
+        stem = settings.space.rsplit("/", 1)[-1].removesuffix(".toml")
+        parts.append(stem)
+    if settings.resolution is not None:
+        parts.append(f"{settings.resolution}px")
+    return "-".join(parts)

@@ -1,0 +1,60 @@
+"""Which networks of a front are worth a file: the best at each level of the budget."""
+
+from typing import Final
+
+import numpy as np
+
+from repvit_nas.search.front import Front
+from repvit_nas.search.improve import Neighbourhood, double_steps
+from repvit_nas.search.problem import Problem
+from repvit_nas.search_space.space import Choices
+from repvit_nas.shapes import Floats, Integers
+
+# Shares of the budget at which the best network is kept.
+LEVELS: Final = tuple(level / 100 for level in range(100, 40, -5))
+
+
+def winners(problem: Problem, front: Front) -> Integers:
+    """Return the rows of `front` that are best at each level of the budget, the best first.
+
+    At a level the latency may be that share of the budget on every device; the best is the one
+    with the highest lower confidence bound of the accuracy.
+    """
+    latency = problem.limited_ms(front.choices) / problem.budgets_ms
+    chosen: list[int] = []
+    for level in LEVELS:
+        within = np.flatnonzero(np.all(latency <= level, axis=1))
+        if not len(within):
+            break
+        best = int(within[np.argmin(front.objectives[within, -1])])
+        if best not in chosen:
+            chosen.append(best)
+    return np.array(chosen, dtype=np.int64)
+
+
+def nearest(problem: Problem, start: Choices) -> Choices:
+    """Return the network that misses an impossible budget by least, `(1, parameters)`.
+
+    Descends from the best of `start` by changes of one or two steps until none helps.
+    """
+    misses = _misses(problem, start)
+    best = int(misses.argmin())
+    current, missed = start[best : best + 1], misses[best]
+    neighbourhood = Neighbourhood(problem, double_steps(len(problem.space.parameters)))
+    while len(around := neighbourhood.around(current)):
+        misses = _misses(problem, around)
+        best = int(misses.argmin())
+        if misses[best] >= missed:
+            break
+        current, missed = around[best : best + 1], misses[best]
+    return current
+
+
+def _misses(problem: Problem, choices: Choices) -> Floats:
+    """Rank networks: by the worst broken constraint, then by the relative latency."""
+    scores = problem.score(choices)
+    relative = (scores.latency_ms / problem.budgets_ms).max(axis=1)
+    others = scores.violations[:, len(problem.devices) :]
+    broken = np.maximum(others, 0.0).sum(axis=1)
+    limited = scores.violations[:, : len(problem.devices)].max(axis=1)
+    return np.asarray(1e6 * broken + limited + 1e-9 * relative)

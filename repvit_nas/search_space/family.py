@@ -1,0 +1,127 @@
+"""The reference networks M0.6 to M2.3 and the older M1 to M3, with what was published of them."""
+
+import functools
+from typing import Annotated, Literal
+
+import msgspec
+
+from repvit_nas import data, files
+from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
+from repvit_nas.errors import UnknownNameError
+
+Four = tuple[int, int, int, int]
+Recipe = Literal["distilled-300", "distilled-450", "plain-300"]
+# The recipe whose accuracy the estimator speaks of.
+TARGET_RECIPE: Recipe = "distilled-300"
+
+
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One reference network.
+
+    Attributes:
+        name: As timm names it.
+        title: As the paper names it.
+        width: Channels per stage.
+        depth: Blocks after the downsample per stage.
+        params_m: Published parameters of the fused network in millions.
+        gmacs: Published multiply-accumulates at 224 px in thousand millions.
+        legacy: The older form of the depthwise branch (another BN placement at training).
+        timm: The name of timm's checkpoint; empty where timm has none.
+    """
+
+    name: str
+    title: str
+    width: Four
+    depth: Four
+    params_m: float | None = None
+    gmacs: float | None = None
+    legacy: bool = False
+    timm: str = ""
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network as a record, at 224 px with 1000 classes."""
+        return _build(self.name, self.width, self.depth, "alternate")
+
+
+class FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of `family.toml` (schema 1)."""
+
+    schema: Literal[1]
+    networks: tuple[Reference, ...]
+
+
+class PublishedAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ImageNet-1k top-1 accuracy that somebody published.
+
+    Attributes:
+        network: What the row is called.
+        family: `repvit`, or `repnext` whose networks have the same shape but another token mixer.
+        width: Channels per stage, joined by `-`.
+        depth: Blocks per stage after the downsample, joined by `-`.
+        se: Placement of SE.
+        recipe: Epochs, and whether distilled from RegNetY-16GF.
+        top1: Percent.
+        source: Where it was published.
+    """
+
+    network: str
+    family: Literal["repvit", "repnext"]
+    width: str
+    depth: str
+    se: Literal["none", "alternate", "all"]
+    recipe: Recipe
+    top1: Annotated[float, msgspec.Meta(gt=0, lt=100)]
+    source: str
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network as a record, at 224 px with 1000 classes."""
+        return _build(self.network, _four(self.width), _four(self.depth), self.se)
+
+
+def _four(text: str) -> Four:
+    first, second, third, fourth = (int(part) for part in text.split("-"))
+    return (first, second, third, fourth)
+
+
+def _build(name: str, width: Four, depth: Four, se: str) -> Architecture:
+    first, second, third, fourth = (
+        Stage(width=w, depth=d, se=se_bits(SE_PATTERNS[se], d))
+        for w, d in zip(width, depth, strict=True)
+    )
+    return Architecture(name=name, stages=(first, second, third, fourth))
+
+
+@functools.lru_cache(maxsize=1)
+def family() -> dict[str, Reference]:
+    """Return the reference networks by name, in the order of their file."""
+    found = data.find("search_space", "family.toml", "reference family")
+    return {network.name: network for network in files.read_toml(found.path, FamilyFile).networks}
+
+
+def reference(name: str) -> Reference:
+    """Return the reference network `name`.
+
+    Raises:
+        UnknownNameError: There is no such network.
+    """
+    networks = family()
+    if name not in networks:
+        raise UnknownNameError.of("network", name, list(networks))
+    return networks[name]
+
+
+@functools.lru_cache(maxsize=1)
+def published_accuracies() -> tuple[PublishedAccuracy, ...]:
+    """Return the published accuracies in the order of their file."""
+    found = data.find("search_space", "published_accuracy.csv", "table of accuracies")
+    return tuple(files.read_csv(found.path, PublishedAccuracy))
+
+
+def published_top1(name: str, recipe: Recipe = TARGET_RECIPE) -> PublishedAccuracy | None:
+    """Return the published accuracy of the reference network `name`, or None."""
+    for row in published_accuracies():
+        if row.network == name and row.recipe == recipe:
+            return row
+    return None

@@ -1,0 +1,429 @@
+"""The search space: which networks there are, as choices, as arrays and as records."""
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from repvit_nas import data, files
+from repvit_nas.architecture import KERNELS, MAX_DEPTH, SE_PATTERNS, Architecture, Stage, se_bits
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.search_space.constraints import Violation, parse
+from repvit_nas.shapes import Floats, Integers, Shapes, shapes_of
+
+if TYPE_CHECKING:
+    import optuna
+
+# One choice per parameter: the index of its value, `(n, parameters)`.
+Choices = npt.NDArray[np.intp]
+Value: TypeAlias = int | float | str
+
+SE_NAMES: Final = tuple(SE_PATTERNS)
+FIELDS: Final = ("width", "depth", "se", "expansion", "kernel")
+# More combinations than this are not enumerated.
+ENUMERABLE: Final = 20_000_000
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Integers from `min` to `max` in steps of `step`."""
+
+    min: int
+    max: int
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        if not (0 < self.min <= self.max and self.step > 0 and self.max <= 4096):
+            raise ValueError(
+                "a range needs 0 < min <= max <= 4096 and step > 0; "
+                f"got min {self.min}, max {self.max}, step {self.step}"
+            )
+
+    def values(self) -> tuple[int, ...]:
+        """List the integers."""
+        return tuple(range(self.min, self.max + 1, self.step))
+
+
+class StageSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one stage may be."""
+
+    width: Range | tuple[int, ...]
+    depth: Range | tuple[int, ...]
+    se: tuple[Literal["none", "alternate", "all"], ...]
+    expansion: tuple[float, ...]
+    kernel: tuple[int, ...] = (3,)
+
+    def __post_init__(self) -> None:
+        """Check that every choice makes a valid stage."""
+        for field in FIELDS:
+            values = self.values(field)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{field} must list different values, at least one; got {values}")
+        for width in self.values("width"):
+            Stage(width=int(width), depth=1, se="0")
+        if not all(1 <= int(depth) <= MAX_DEPTH for depth in self.values("depth")):
+            raise ValueError(f"depth must be 1 to {MAX_DEPTH}; got {self.values('depth')}")
+        for expansion in self.expansion:
+            Stage(width=8, depth=1, se="0", expansion=expansion)
+        for kernel in self.kernel:
+            Stage(width=8, depth=1, se="0", kernel=kernel)
+
+    def values(self, field: str) -> tuple[Value, ...]:
+        """List the values of `field` in order."""
+        value = getattr(self, field)
+        return value.values() if isinstance(value, Range) else tuple(value)
+
+
+class ResolutionSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The input sides allowed, and the one searched by default."""
+
+    default: int = 224
+    min: int = 160
+    max: int = 1024
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        if not 32 <= self.min <= self.default <= self.max <= 4096:
+            raise ValueError(
+                "resolution needs 32 <= min <= default <= max <= 4096; "
+                f"got min {self.min}, default {self.default}, max {self.max}"
+            )
+
+
+class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an architecture file may hold beyond what is searched."""
+
+    kernel: tuple[int, ...] = ()
+    se: Literal["any", "searched"] = "searched"
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        if not set(self.kernel) <= set(KERNELS):
+            raise ValueError(f"kernel must list some of 3, 5 and 7; got {self.kernel}")
+
+
+class SpaceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of a space file (schema 1)."""
+
+    schema: Literal[1] = 1
+    name: str
+    description: str = ""
+    constraints: tuple[str, ...] = ()
+    tied: tuple[Literal["width", "depth", "se", "expansion", "kernel"], ...] = ()
+    resolution: ResolutionSpace = ResolutionSpace()
+    allowed: Allowed = Allowed()
+    stages: tuple[StageSpace, StageSpace, StageSpace, StageSpace]
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        for text in self.constraints:
+            parse(text)
+        for field in self.tied:
+            if len({stage.values(field) for stage in self.stages}) > 1:
+                raise ValueError(f"tied fields need equal values in all stages; got {field!r}")
+
+
+class Parameter(NamedTuple):
+    """One choice that a search makes.
+
+    Attributes:
+        name: `width_0`, or `se` where one choice holds for all stages.
+        field: The field of a stage that it sets.
+        stages: The stages that it sets.
+        values: What may be chosen, in order.
+    """
+
+    name: str
+    field: str
+    stages: tuple[int, ...]
+    values: tuple[Value, ...]
+
+    @property
+    def step(self) -> int:
+        """The step of evenly spaced integers; 0 if the values are a list of choices."""
+        return _even_step(self.values)
+
+
+class Space:
+    """A search space, read from a file.
+
+    Attributes:
+        file: The file's content.
+        parameters: The choices that make a network, in the order of the columns of `Choices`.
+        size: Combinations of choices, constraints not yet counted. (At depth 1 the SE patterns
+            `alternate` and `all` are one network.)
+    """
+
+    def __init__(self, file: SpaceFile) -> None:
+        self.file = file
+        self.parameters = tuple(_parameters(file))
+        self.size = math.prod(len(parameter.values) for parameter in self.parameters)
+        self._violations: tuple[Violation, ...] = tuple(parse(text) for text in file.constraints)
+        self._numbers = {
+            column: np.array(parameter.values, dtype=np.float64)
+            for column, parameter in enumerate(self.parameters)
+            if parameter.field != "se"
+        }
+        self._se_tables = {
+            column: np.array([_se_integers(str(name)) for name in parameter.values], np.uint64)
+            for column, parameter in enumerate(self.parameters)
+            if parameter.field == "se"
+        }
+        self._column = {
+            (parameter.field, stage): column
+            for column, parameter in enumerate(self.parameters)
+            for stage in parameter.stages
+        }
+
+    @property
+    def name(self) -> str:
+        """The space's name."""
+        return self.file.name
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A digest of everything the file states."""
+        return files.digest(msgspec.json.encode(self.file))
+
+    @property
+    def radix(self) -> npt.NDArray[np.intp]:
+        """How many values each parameter has, `(parameters,)`."""
+        return np.array([len(parameter.values) for parameter in self.parameters], dtype=np.intp)
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether every network can be looked at."""
+        return self.size <= ENUMERABLE
+
+    def column(self, field: str, stage: int) -> int:
+        """Return the column of `Choices` that sets `field` of `stage`."""
+        return self._column[field, stage]
+
+    def sample(self, rng: np.random.Generator, count: int) -> Choices:
+        """Draw `count` rows of choices uniformly, constraints not heeded."""
+        return rng.integers(0, self.radix, size=(count, len(self.radix)), dtype=np.intp)
+
+    def enumerate(self, chunk: int = 262_144) -> Iterator[Choices]:
+        """Yield all combinations of choices in chunks of rows.
+
+        Raises:
+            RepvitNasError: There are more than can be enumerated.
+        """
+        if not self.enumerable:
+            raise RepvitNasError(
+                f"space {self.name!r} has {self.size:,} combinations; at most {ENUMERABLE:,} can "
+                "be enumerated: use --space coarse or a smaller space file"
+            )
+        for start in range(0, self.size, chunk):
+            flat = np.arange(start, min(start + chunk, self.size))
+            yield np.stack(np.unravel_index(flat, tuple(self.radix)), axis=1)
+
+    def decode(
+        self, choices: Choices, *, resolution: int | None = None, num_classes: int = 1000
+    ) -> Shapes:
+        """Return the networks of rows of choices as arrays."""
+        count = len(choices)
+        depth = self._integers("depth", choices)
+        side = self.file.resolution.default if resolution is None else resolution
+        return Shapes(
+            width=self._integers("width", choices),
+            depth=depth,
+            se=self._se_integers(choices, depth),
+            expansion=self._floats("expansion", choices),
+            kernel=self._integers("kernel", choices),
+            resolution=np.full(count, side, dtype=np.int64),
+            num_classes=np.full(count, num_classes, dtype=np.int64),
+        )
+
+    def _floats(self, field: str, choices: Choices) -> Floats:
+        """Return the values of a numeric field, `(n, 4)`."""
+        values = np.empty((len(choices), 4))
+        for stage in range(4):
+            column = self.column(field, stage)
+            values[:, stage] = self._numbers[column][choices[:, column]]
+        return values
+
+    def _integers(self, field: str, choices: Choices) -> Integers:
+        return self._floats(field, choices).astype(np.int64)
+
+    def _se_integers(self, choices: Choices, depth: Integers) -> npt.NDArray[np.uint64]:
+        """Return the bit strings of SE as integers, `(n, 4)`."""
+        values = np.empty((len(choices), 4), dtype=np.uint64)
+        for stage in range(4):
+            column = self.column("se", stage)
+            values[:, stage] = self._se_tables[column][choices[:, column], depth[:, stage]]
+        return values
+
+    def encode(self, architecture: Architecture) -> Choices:
+        """Return the row of choices `(1, parameters)` that makes `architecture`.
+
+        Raises:
+            RepvitNasError: It is not one of the networks that a search can reach.
+        """
+        row = np.zeros((1, len(self.parameters)), dtype=np.intp)
+        for column, parameter in enumerate(self.parameters):
+            wanted = {_choice(architecture.stages[i], parameter) for i in parameter.stages}
+            if len(wanted) > 1:
+                raise RepvitNasError(
+                    f"{parameter.field} is one choice for all stages of space {self.name!r}; "
+                    f"{architecture.name or 'the network'} has {sorted(map(str, wanted))}"
+                )
+            value = wanted.pop()
+            if value not in parameter.values:
+                stage = architecture.stages[parameter.stages[0]]
+                raise RepvitNasError(
+                    f"stages[{parameter.stages[0]}].{parameter.field} is not searched in space "
+                    f"{self.name!r}: got {getattr(stage, parameter.field)!r}; "
+                    f"choices: {_listed(parameter.values)}"
+                )
+            row[0, column] = parameter.values.index(value)
+        return row
+
+    def violations(self, shapes: Shapes) -> Floats:
+        """Return how far networks are from each constraint, `(n, constraints)`; <= 0 is fulfilled."""
+        columns = [violation(shapes) for violation in self._violations]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(shapes.width), 0))
+
+    def check(self, architecture: Architecture) -> None:
+        """Raise unless `architecture` lies in the space or is allowed in a file beside it.
+
+        Raises:
+            RepvitNasError: Names the first field that is outside, what arrived and what is allowed.
+        """
+        where = f"space {self.name!r}"
+        limits = self.file.resolution
+        if not limits.min <= architecture.resolution <= limits.max:
+            raise RepvitNasError(
+                f"resolution is not in {where}: got {architecture.resolution}, "
+                f"allowed: {limits.min} to {limits.max}"
+            )
+        for index, (stage, allowed) in enumerate(
+            zip(architecture.stages, self.file.stages, strict=True)
+        ):
+            for field in FIELDS:
+                self._check_field(f"stages[{index}].{field}", field, stage, allowed)
+        violations = self.violations(shapes_of([architecture]))[0]
+        for text, violation in zip(self.file.constraints, violations, strict=True):
+            if violation > 0:
+                raise RepvitNasError(f"not in {where}: it breaks the constraint {text!r}")
+
+    def _check_field(self, where: str, field: str, stage: Stage, allowed: StageSpace) -> None:
+        extra = self.file.allowed
+        value, values = getattr(stage, field), allowed.values(field)
+        if field == "kernel":
+            values = tuple(sorted({*allowed.kernel, *extra.kernel}))
+        if field == "se":
+            if extra.se == "any":
+                return
+            values = tuple(se_bits(SE_PATTERNS[str(name)], stage.depth) for name in values)
+        if value not in values:
+            raise RepvitNasError(
+                f"{where} is not in space {self.name!r}: got {value!r}, allowed: {_listed(values)}"
+            )
+
+    @property
+    def free_parameters(self) -> list[Parameter]:
+        """The parameters that have more than one value."""
+        return [parameter for parameter in self.parameters if len(parameter.values) > 1]
+
+    def suggest(self, trial: "optuna.Trial") -> list[int]:
+        """Let `trial` choose a network; return its row of choices."""
+        chosen: dict[str, Value] = {}
+        for parameter in self.free_parameters:
+            values, step = parameter.values, parameter.step
+            if step:
+                low, high = int(values[0]), int(values[-1])
+                chosen[parameter.name] = trial.suggest_int(parameter.name, low, high, step=step)
+            else:
+                value = trial.suggest_categorical(parameter.name, values)
+                chosen[parameter.name] = cast("Value", value)
+        return self.choices_of(chosen)
+
+    def choices_of(self, chosen: Mapping[str, Value]) -> list[int]:
+        """Return the row of choices that the parameters of an Optuna trial make.
+
+        Raises:
+            RepvitNasError: A parameter is missing or has a value that is not in the space.
+        """
+        row = []
+        for parameter in self.parameters:
+            value = chosen.get(parameter.name, parameter.values[0])
+            if value not in parameter.values or (
+                parameter.name not in chosen and len(parameter.values) > 1
+            ):
+                raise RepvitNasError(
+                    f"{parameter.name} is not in space {self.name!r}: got "
+                    f"{chosen.get(parameter.name)!r}, allowed: {_listed(parameter.values)}"
+                )
+            row.append(parameter.values.index(value))
+        return row
+
+    def parameters_of(self, choices: npt.NDArray[np.intp]) -> dict[str, Value]:
+        """Return one row of choices `(parameters,)` as the parameters of an Optuna trial."""
+        return {
+            parameter.name: parameter.values[int(choice)]
+            for parameter, choice in zip(self.parameters, choices, strict=True)
+            if len(parameter.values) > 1
+        }
+
+
+def _se_integers(name: str) -> list[int]:
+    """Return the bit string of a named placement of SE as an integer, by depth from 0 up."""
+    return [int(se_bits(SE_PATTERNS[name], depth) or "0", 2) for depth in range(MAX_DEPTH + 1)]
+
+
+def _parameters(file: SpaceFile) -> Iterator[Parameter]:
+    for field in FIELDS:
+        if field in file.tied:
+            yield Parameter(field, field, (0, 1, 2, 3), file.stages[0].values(field))
+            continue
+        for index, stage in enumerate(file.stages):
+            yield Parameter(f"{field}_{index}", field, (index,), stage.values(field))
+
+
+def _choice(stage: Stage, parameter: Parameter) -> Value:
+    if parameter.field != "se":
+        value: Value = getattr(stage, parameter.field)
+        return value
+    for name in parameter.values:
+        if stage.se == se_bits(SE_PATTERNS[str(name)], stage.depth):
+            return name
+    return stage.se
+
+
+def _even_step(values: tuple[Value, ...]) -> int:
+    """Return the step of evenly spaced integers, or 0 if `values` are not those."""
+    if len(values) < 2 or not all(isinstance(value, int) for value in values):
+        return 0
+    steps = set(np.diff(np.array(values, dtype=np.int64)).tolist())
+    return int(steps.pop()) if len(steps) == 1 and min(steps, default=1) > 0 else 0
+
+
+def _listed(values: Sequence[Value]) -> str:
+    step = _even_step(tuple(values))
+    if step and len(values) > 3:
+        return f"{values[0]} to {values[-1]} in steps of {step}"
+    return ", ".join(map(str, values))
+
+
+def load_space(name: str) -> tuple[Space, data.Found]:
+    """Load a space by name (`repvit`, `coarse`) or from a file, and say where it was found.
+
+    Raises:
+        UnknownNameError: No such space.
+        FileError: The file is not a valid space.
+    """
+    if name.endswith(".toml") or "/" in name:
+        found = data.Found(Path(name), shipped=False)
+    else:
+        found = data.find("search_space", f"{name}.toml", "space")
+    file = files.read_toml(found.path, SpaceFile)
+    space = Space(file)
+    if space.size < 1:
+        raise FileError(f"{found.path}: the space is empty")
+    return space, found

@@ -1,0 +1,127 @@
+"""Registers `repvit_nas` with timm: `timm.create_model("repvit_nas", architecture=...)`.
+
+Imported when timm has been imported, so it imports nothing heavy itself: whoever imports timm for
+another reason pays nothing for us.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import (
+    build_model_with_cfg,
+    generate_default_cfgs,
+    get_pretrained_cfg,
+    register_model,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from repvit_nas.architecture import Architecture
+    from repvit_nas.search_space.family import Reference
+
+    Named = str | Path | Architecture | Mapping[str, Any]
+
+# timm looks for this name when it registers the model below.
+default_cfgs = generate_default_cfgs(
+    {
+        "repvit_nas.untrained": {
+            "num_classes": 1000,
+            "input_size": (3, 224, 224),
+            "pool_size": (7, 7),
+            "crop_pct": 0.95,
+            "interpolation": "bicubic",
+            "mean": IMAGENET_DEFAULT_MEAN,
+            "std": IMAGENET_DEFAULT_STD,
+            "first_conv": "stem.conv1.c",
+            "classifier": ("head.head.l", "head.head_dist.l"),
+            "license": "apache-2.0",
+        }
+    }
+)
+
+
+@register_model
+def repvit_nas(
+    pretrained: bool = False,
+    *,
+    architecture: "Named",
+    pretrained_cfg: Any = None,
+    out_indices: tuple[int, ...] = (0, 1, 2, 3),
+    **kwargs: Any,
+) -> "torch.nn.Module":
+    """Build a RepViT network of any architecture.
+
+    Args:
+        pretrained: Load timm's published weights of a reference network, or those that
+            `pretrained_cfg` names.
+        architecture: A reference name, an architecture file, a winner of a run, an architecture,
+            or the content of an architecture file.
+        pretrained_cfg: timm's configuration of pretrained weights.
+        out_indices: Stages whose maps `features_only=True` returns.
+        **kwargs: Arguments of :class:`RepVitNas` and of timm's model builder.
+    """
+    from repvit_nas.errors import RepvitNasError
+    from repvit_nas.network.model import RepVitNas
+    from repvit_nas.network.weights import from_official, is_official, unwrapped
+    from repvit_nas.search_space.family import family
+
+    built = resolve(architecture)
+    known = _reference(built)
+    if known is not None:
+        kwargs.setdefault("legacy", known.legacy)
+    if pretrained_cfg is None and known is not None and known.timm:
+        pretrained_cfg = get_pretrained_cfg(known.timm)
+    overlay = kwargs.get("pretrained_cfg_overlay") or {}
+    if pretrained and pretrained_cfg is None and not overlay:
+        raise RepvitNasError(
+            f"there are no published weights of {built.name or 'this architecture'}; references "
+            f"with weights: {', '.join(n.name for n in family().values() if n.timm)}"
+        )
+
+    def filtered(checkpoint: Mapping[str, Any], _: Any) -> "Mapping[str, torch.Tensor]":
+        state = unwrapped(checkpoint)
+        return from_official(state, built) if is_official(state) else state
+
+    kwargs.setdefault("num_classes", built.num_classes)
+    model: torch.nn.Module = build_model_with_cfg(
+        RepVitNas,
+        "repvit_nas",
+        pretrained,
+        pretrained_cfg=pretrained_cfg,
+        pretrained_filter_fn=filtered,
+        feature_cfg={"flatten_sequential": True, "out_indices": out_indices},
+        architecture=built,
+        **kwargs,
+    )
+    return model
+
+
+def resolve(named: "Named") -> "Architecture":
+    """Return the architecture that a name, a file, a winner or a document stands for."""
+    from repvit_nas import files
+    from repvit_nas.architecture import Architecture
+    from repvit_nas.named import load_architecture
+
+    if isinstance(named, Mapping):
+        return files.convert("architecture", dict(named), Architecture)
+    return load_architecture(named)
+
+
+def _reference(architecture: "Architecture") -> "Reference | None":
+    """Return the reference network that an architecture is, whatever its resolution or head."""
+    import msgspec
+
+    from repvit_nas.search_space.family import family
+
+    for network in family().values():
+        same = msgspec.structs.replace(
+            network.architecture,
+            resolution=architecture.resolution,
+            num_classes=architecture.num_classes,
+        )
+        if architecture == same:
+            return network
+    return None
