@@ -163,7 +163,8 @@ def _explain(message: str, raw: Any) -> str:
     if at is None:
         return rule
     field = at.removeprefix("$").removeprefix(".")
-    arrived = "" if "; got " in rule else f"; got {_shown(_value_at(raw, field))}"
+    said = re.search(r"; got |, got \d", rule)
+    arrived = "" if said else f"; got {_shown(_value_at(raw, field))}"
     return f"{field or 'the file'}: {rule}{arrived}"
 
 

@@ -149,7 +149,7 @@ class Problem:
             shapes.se_blocks,
             variance=intervals or confidence is not None,
         )
-        latency, deviation = prices.latency_ms, np.zeros_like(prices.latency_ms)
+        latency, deviation = _exact(prices.latency_ms), np.zeros_like(prices.latency_ms)
         if prices.variance is not None:
             deviation = np.sqrt(prices.variance + (self._misfits * latency) ** 2)
         limited = latency
@@ -163,7 +163,8 @@ class Problem:
             ],
             axis=1,
         )
-        return latency, deviation, self.estimator.estimate(shapes), violations, prices
+        estimate = AccuracyEstimate(*map(_exact, self.estimator.estimate(shapes)))
+        return latency, deviation, estimate, _exact(violations), prices
 
     def _multipliers(self, interval: float) -> Floats:
         return np.array([predictor.multiplier(interval) for predictor in self.predictors])
@@ -177,6 +178,15 @@ class Problem:
         """Return the objectives, all minimised, `(n, devices + 1)`."""
         bound = scores.accuracy - self.settings.risk * scores.accuracy_std
         return np.column_stack([scores.latency_ms, -bound])
+
+
+def _exact(values: Floats) -> Floats:
+    """Round away what depends on how many rows a matrix product has.
+
+    Otherwise a network scored in another batch differs in its last bit, and a resumed study in a
+    comparison.
+    """
+    return np.round(values, 9)
 
 
 def _chunks(count: int) -> Iterator[slice]:

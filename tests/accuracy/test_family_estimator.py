@@ -1,0 +1,170 @@
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from support import architectures
+
+from repvit_nas.accuracy.family import (
+    CURVED,
+    NOISE,
+    PRIORS,
+    SHAPE_FEATURES,
+    STAGE_SHARE,
+    FamilyEstimator,
+    compute_octaves,
+    features,
+    fit,
+    leave_one_out,
+    load_family_estimator,
+    shape_deviations,
+)
+from repvit_nas.architecture import Architecture, Stage, se_bits
+from repvit_nas.search_space import family, load_space
+from repvit_nas.search_space.family import published_accuracies
+from repvit_nas.shapes import shapes_of
+from repvit_nas.units import Stem, rows
+
+
+def network(width=(48, 96, 192, 384), depth=(2, 2, 14, 2), se="10", expansion=2.0, **fields):
+    return Architecture(
+        stages=tuple(
+            Stage(width=w, depth=d, se=se_bits(se, d), expansion=expansion)
+            for w, d in zip(width, depth, strict=True)
+        ),
+        **fields,
+    )
+
+
+def estimate(*networks):
+    return load_family_estimator().estimate(shapes_of(networks))
+
+
+def test_the_family_is_described_to_a_few_tenths():
+    rows_ = [row for row in published_accuracies() if row.recipe == "distilled-300"]
+    estimates = estimate(*(row.architecture for row in rows_ if row.family == "repvit"))
+
+    for row, mean in zip([r for r in rows_ if r.family == "repvit"], estimates.mean, strict=True):
+        assert mean == pytest.approx(row.top1, abs=0.25), row.network
+
+
+def test_networks_left_out_fall_inside_the_deviation():
+    """Leave-one-network-out errors in deviations: none beyond 2.5, their mean square about 1."""
+    scores = np.array([(left.row.top1 - left.mean) / left.std for left in leave_one_out()])
+
+    assert len(scores) == 10
+    assert np.abs(scores).max() < 2.5
+    assert 0.1 < np.mean(scores**2) < 1.5
+
+
+def test_the_deviation_grows_with_every_octave_from_the_curve():
+    def std(growth):
+        wide = 8 * round(48 * 2**growth / 8)
+        return estimate(network(width=(48, 96, 192, max(wide, 8) * 8))).std[0]
+
+    steps = [std(growth) for growth in (0.0, 0.5, 1.0, 1.5)]
+
+    assert steps == sorted(steps)
+    assert steps[-1] > 3 * steps[0]
+
+
+def test_channels_piled_into_the_last_stage_do_not_pay():
+    """The trap: parameters are cheap in milliseconds there, and a power law in them believes it."""
+    balanced = network()
+    piled = network(width=(32, 64, 128, 640), depth=(1, 1, 6, 4))
+    params = [sum(unit.params for unit in rows(n)) for n in (balanced, piled)]
+    estimates = estimate(balanced, piled)
+    bounds = estimates.mean - estimates.std
+
+    assert params[1] > 1.5 * params[0]
+    assert bounds[1] < bounds[0] - 5
+
+
+def test_se_is_worth_what_its_ablation_says():
+    """arXiv:2307.09283v8 Table 7: 77.92 without, 78.74 in every other block, 78.75 in all."""
+    none, half, every = (estimate(network(se=se)).mean[0] for se in ("0", "10", "1"))
+
+    assert half - none == pytest.approx(78.74 - 77.92, abs=0.15)
+    assert every - half == pytest.approx(78.75 - 78.74, abs=0.15)
+
+
+def test_the_deviation_is_never_below_the_noise_of_one_training():
+    space, _ = load_space("repvit")
+    shapes = space.decode(space.sample(np.random.default_rng(0), 2000))
+
+    estimates = load_family_estimator().estimate(shapes)
+
+    assert (estimates.std >= NOISE).all()
+    assert np.isfinite(estimates.mean).all()
+
+
+def test_features_are_zero_on_the_curve():
+    deviations = dict(zip(CURVED, shape_deviations(shapes_of([network(width=(56, 112, 224, 448))]))[0], strict=True))
+
+    assert deviations == pytest.approx(dict.fromkeys(CURVED, 0.0), abs=1e-12)
+
+
+def test_compute_is_the_log_of_macs_where_the_shares_are_the_familys():
+    """MACs of all pointwise convolutions in octaves above 1e9, by the units themselves."""
+    for name in ("repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5"):
+        architecture = family()[name].architecture
+        macs = sum(u.macs for u in rows(architecture) if not isinstance(u, Stem))
+        octaves = compute_octaves(shapes_of([architecture]))[0]
+
+        assert octaves == pytest.approx(np.log2(macs / 1e9), abs=0.06)
+    assert STAGE_SHARE.sum() == pytest.approx(1.0)
+
+
+def test_doubling_one_stage_is_worth_its_share():
+    base = network(depth=(2, 2, 14, 4))
+    # The last stage alone at twice its expansion has twice the MACs in blocks and FFN.
+    stages = (*base.stages[:3], msgspec.structs.replace(base.stages[3], expansion=4.0))
+    wide = msgspec.structs.replace(base, stages=stages)
+    gained = np.diff(compute_octaves(shapes_of([base, wide])))[0]
+
+    assert 0.8 * STAGE_SHARE[3] < gained < STAGE_SHARE[3] + 1e-9
+
+
+@given(architectures(max_width=256, max_depth=20, resolutions=(160, 512)))
+def test_any_network_gets_a_finite_estimate(architecture):
+    estimates = estimate(architecture)
+
+    assert np.isfinite(estimates.mean).all()
+    assert estimates.std[0] > 0
+
+
+def test_many_are_estimated_as_one():
+    networks = [network(), network(se="1"), network(depth=(1, 3, 20, 2))]
+    together = estimate(*networks)
+
+    for row, single in enumerate(networks):
+        assert estimate(single).mean[0] == pytest.approx(together.mean[row])
+        assert estimate(single).std[0] == pytest.approx(together.std[row])
+
+
+def test_the_posterior_is_that_of_bayesian_regression():
+    """Against the textbook form with precision matrices (Bishop, PRML, eq. 3.50 and 3.51)."""
+    rows_ = published_accuracies()
+    posterior = fit(rows_)
+    from repvit_nas.accuracy.family import _row_features
+
+    matrix = _row_features(rows_, posterior.exponent)
+    prior_mean = np.array([prior.mean for prior in PRIORS.values()])
+    prior_precision = np.diag(1 / np.array([prior.std for prior in PRIORS.values()]) ** 2)
+    top1 = np.array([row.top1 for row in rows_])
+    covariance = np.linalg.inv(prior_precision + matrix.T @ matrix / NOISE**2)
+    mean = covariance @ (prior_precision @ prior_mean + matrix.T @ top1 / NOISE**2)
+
+    assert posterior.mean == pytest.approx(mean, abs=1e-8)
+    assert posterior.covariance == pytest.approx(covariance, abs=1e-8)
+
+
+def test_without_data_the_estimate_is_the_prior():
+    prior = FamilyEstimator(published_accuracies()[:1])
+    learned = load_family_estimator()
+    shapes = shapes_of([network(width=(64, 128, 256, 512), depth=(4, 4, 24, 4))])
+
+    assert prior.estimate(shapes).std[0] > 3 * learned.estimate(shapes).std[0]
+
+
+def test_there_is_a_column_for_every_feature():
+    assert features(shapes_of([network()]), 0.6).shape == (1, len(SHAPE_FEATURES))

@@ -1,0 +1,116 @@
+"""The promises of the modelled iPhone 12, recomputed from the shipped data."""
+
+import numpy as np
+import pytest
+
+from repvit_nas import files
+from repvit_nas.latency_lut.device import load_device
+from repvit_nas.predictors.fitting import fit_published, write_fitted
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.predictors.validate import HeldOut, Validation, calibrate, summarise
+from repvit_nas.search_space import family
+
+from support import ROOT
+
+# arXiv:2307.09283v8 Tables 1 and 7, iPhone 12, ms.
+PUBLISHED = {
+    "repvit_m0_9": 0.87,
+    "repvit_m1_0": 1.0,
+    "repvit_m1_1": 1.1,
+    "repvit_m1_5": 1.52,
+    "repvit_m2_3": 2.3,
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_published(load_device("iphone12"))
+
+
+def test_the_shipped_fit_is_what_the_command_makes(fitted):
+    """Up to what another processor rounds otherwise."""
+    shipped = files.read_json(ROOT / "predictors" / "iphone12" / "validation.json", Validation)
+
+    assert fitted.predictor.fitted_on == load_predictor("iphone12")[0].file.fitted_on
+    for ours, theirs in zip(fitted.validation.checks, shipped.checks, strict=True):
+        assert ours.name == theirs.name
+        assert ours.in_sample_ms == pytest.approx(theirs.in_sample_ms, rel=0.01)
+        assert ours.without_family_ms == pytest.approx(theirs.without_family_ms, rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "published"), PUBLISHED.items())
+def test_each_reference_is_within_5_percent_of_its_published_latency(name, published):
+    predicted = load_predictor("iphone12")[0].estimate(family()[name].architecture).latency_ms
+
+    assert predicted == pytest.approx(published, rel=0.05)
+
+
+def test_without_the_family_its_mean_error_is_at_most_6_percent(fitted):
+    assert fitted.validation.summaries["repvit"].without_family_percent <= 6.0
+
+
+def test_backbones_at_512_px_are_within_12_percent(fitted):
+    large = [check for check in fitted.validation.checks if check.family == "repvit" and check.resolution == 512]
+
+    assert len(large) == 2
+    for check in large:
+        assert check.in_sample_ms == pytest.approx(check.published_ms, rel=0.12)
+
+
+def test_se_costs_in_the_published_order_and_spacing(fitted):
+    """Published: none 0.83, alternate 0.87, all 0.92 ms: 0.04 and 0.05 apart, each to 0.01."""
+    by_name = {check.name: check.in_sample_ms for check in fitted.validation.checks}
+    none, alternate, every = (
+        by_name[name] for name in ("repvit_m0_9 se=none", "repvit_m0_9", "repvit_m0_9 se=all")
+    )
+
+    assert alternate - none == pytest.approx(0.04, abs=0.01)
+    assert every - alternate == pytest.approx(0.05, abs=0.01)
+
+
+def test_intervals_of_left_out_networks_hold_nine_times_in_ten(fitted):
+    checks = fitted.validation.checks
+    inside = np.mean([c.low_ms <= c.published_ms <= c.high_ms for c in checks])
+
+    assert 0.88 <= inside <= 0.97
+    assert fitted.validation.summaries["all"].coverage_percent == pytest.approx(100 * inside, abs=0.1)
+
+
+def test_another_phone_is_fitted_by_the_same_code(tmp_path):
+    fitted = fit_published(load_device("iphone13"))
+
+    write_fitted(tmp_path, fitted, picture=b"png")
+
+    assert fitted.validation.summaries["repvit at 224 px"].in_sample_percent < 6.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "predictor.json", "validation.json", "validation.png"
+    ]
+
+
+def test_the_multiplier_is_the_conformal_quantile():
+    """100 errors of 1 to 100 deviations: 91 of 101 ranks must be covered."""
+    held = HeldOut(np.full(100, 10.0), np.zeros(100))
+    own = np.full(100, 0.01)  # a deviation of 1 ms
+    published = 10.0 + np.arange(1, 101)
+
+    quantile, deviation = calibrate(published, held, own)
+
+    assert quantile == pytest.approx(91.0)
+    assert deviation == pytest.approx(np.ones(100))
+
+
+def test_a_lucky_sample_does_not_narrow_the_interval_below_normal():
+    held = HeldOut(np.full(20, 10.0), np.zeros(20))
+
+    quantile, _ = calibrate(np.full(20, 10.0), held, np.full(20, 0.01))
+
+    assert quantile == 1.645
+
+
+def test_a_summary_averages_absolute_errors(fitted):
+    checks = [c for c in fitted.validation.checks if c.family == "starnet"]
+    summary = summarise(checks)["starnet"]
+
+    expected = 100 * np.mean([abs(c.in_sample_ms / c.published_ms - 1) for c in checks])
+    assert summary.in_sample_percent == pytest.approx(expected, abs=0.006)
+    assert summary.networks == 3

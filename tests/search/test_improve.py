@@ -1,0 +1,92 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from repvit_nas.search.exact import exact_front, shares
+from repvit_nas.search.front import front_of, hypervolume, non_dominated, reference_point
+from repvit_nas.search.improve import Neighbourhood, double_steps, improve, single_steps
+
+
+def test_the_moves_are_all_changes_of_one_and_two_steps():
+    """Against enumeration of all vectors with entries from -2 to 2 in three dimensions."""
+    vectors = itertools.product(range(-2, 3), repeat=3)
+    wanted = {v for v in vectors if 1 <= sum(map(abs, v)) <= 2}
+    singles = {tuple(map(int, row)) for row in single_steps(3)}
+    doubles = {tuple(map(int, row)) for row in double_steps(3)}
+
+    assert singles == {v for v in wanted if sum(map(abs, v)) == 1}
+    assert doubles == {v for v in wanted if sum(map(abs, v)) == 2}
+
+
+def test_neighbours_lie_in_the_space_and_come_once(make_problem):
+    problem = make_problem()
+    around = Neighbourhood(problem, single_steps(len(problem.space.parameters)))
+    corner = np.zeros((1, len(problem.space.parameters)), dtype=np.intp)
+    free = sum(len(p.values) > 1 for p in problem.space.parameters)
+
+    first = around.around(corner)
+
+    assert len(first) == free  # only upwards from the corner
+    assert (np.abs(first - corner).sum(axis=1) == 1).all()
+    assert (first < problem.space.radix).all()
+    assert len(around.around(corner)) == 0
+
+
+def test_the_exact_front_is_that_of_brute_force(make_problem):
+    problem = make_problem()
+    everything = np.concatenate(list(problem.space.enumerate()))
+    scores = problem.score(everything)
+    objectives = problem.objectives(scores)[scores.feasible]
+
+    exact = exact_front(problem)
+
+    assert exact.objectives == pytest.approx(objectives[non_dominated(objectives)])
+
+
+def test_improvement_ends_where_no_neighbour_helps(make_problem):
+    """From one poor network: every one- and two-step neighbour of the result is no improvement."""
+    problem = make_problem()
+    start = front_of(problem, problem.space.sample(np.random.default_rng(0), 5))
+
+    improved = improve(problem, start)
+
+    steps = np.vstack([single_steps(len(problem.space.parameters)), double_steps(len(problem.space.parameters))])
+    around = (improved.choices[:, None] + steps).reshape(-1, steps.shape[1])
+    inside = ((around >= 0) & (around < problem.space.radix)).all(axis=1)
+    objectives, feasible = problem.objectives_at(around[inside])
+    for candidate in objectives[feasible]:
+        assert (improved.objectives <= candidate).all(axis=1).any()
+
+
+def test_improvement_reaches_the_exact_front_of_a_small_space(make_problem):
+    problem = make_problem()
+    start = front_of(problem, problem.space.sample(np.random.default_rng(1), 20))
+
+    exact = exact_front(problem)
+    reached = shares(exact, start, improve(problem, start))
+
+    assert reached.optuna < reached.improved
+    assert reached.improved >= 0.999
+    reference = reference_point(exact)
+    assert reached.optuna == pytest.approx(
+        hypervolume(start.objectives, reference) / hypervolume(exact.objectives, reference)
+    )
+
+
+def test_improvement_of_nothing_is_nothing(make_problem):
+    problem = make_problem(budgets_ms={"iphone12": 0.01})
+    start = front_of(problem, problem.space.sample(np.random.default_rng(1), 20))
+
+    assert len(improve(problem, start, start).choices) == 0
+
+
+def test_several_devices_have_a_front_in_three_objectives(make_problem):
+    problem = make_problem(budgets_ms={"iphone12": 0.9, "iphone13": 0.8})
+    start = front_of(problem, problem.space.sample(np.random.default_rng(1), 50))
+
+    improved = improve(problem, start)
+    exact = exact_front(problem)
+
+    assert improved.objectives.shape[1] == 3
+    assert shares(exact, start, improved).improved >= 0.999

@@ -1,0 +1,213 @@
+import subprocess
+import sys
+
+import numpy as np
+import optuna
+import pytest
+
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.search.checkpoint import Checkpoint
+from repvit_nas.search.front import front_of
+from repvit_nas.search.study import BATCH, make_sampler, run_study
+
+SAMPLERS = ["nsga2", "tpe", "random", "gp"]
+
+
+def nothing(problem):
+    return np.zeros((0, len(problem.space.parameters)), dtype=np.intp)
+
+
+def few(sampler):
+    """GP takes a second a trial, so it gets fewer."""
+    return 12 if sampler == "gp" else 120
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+class TestEverySampler:
+    """What every sampler must do."""
+
+    def test_the_same_seed_proposes_the_same_networks(self, make_problem, sampler):
+        first, second, other = (
+            run_study(p, start=nothing(p)).choices
+            for p in (
+                make_problem(sampler=sampler, trials=few(sampler), seed=seed) for seed in (1, 1, 2)
+            )
+        )
+
+        assert (first == second).all()
+        assert (first != other).any()
+
+    def test_it_stays_in_the_space_and_counts_each_network_once(self, make_problem, sampler):
+        problem = make_problem(sampler=sampler, trials=few(sampler))
+
+        studied = run_study(problem, start=nothing(problem))
+
+        assert len(studied.choices) == few(sampler)
+        assert (studied.choices < problem.space.radix).all()
+        assert studied.evaluations == len(np.unique(studied.choices, axis=0))
+        assert studied.scores.params == pytest.approx(problem.score(studied.choices).params)
+        assert not studied.interrupted
+
+    def test_it_starts_from_what_it_is_given(self, make_problem, sampler):
+        problem = make_problem(sampler=sampler, trials=few(sampler))
+        start = problem.space.sample(np.random.default_rng(5), 3)
+
+        studied = run_study(problem, start=start)
+
+        assert studied.choices[:3].tolist() == start.tolist()
+
+    def test_a_resumed_study_goes_on_as_an_undisturbed_one(self, make_problem, sampler, tmp_path):
+        """Stopped after a batch and resumed: the very same networks are proposed."""
+        if sampler == "gp":
+            pytest.skip("a batch of 50 Gaussian process trials takes a minute")
+        whole = make_problem(sampler=sampler, trials=3 * BATCH)
+        part = make_problem(sampler=sampler, trials=2 * BATCH)
+        checkpoint = Checkpoint(tmp_path / "study", "d")
+
+        run_study(part, start=nothing(part), checkpoint=checkpoint)
+        resumed = run_study(whole, start=nothing(whole), checkpoint=checkpoint, resume=True)
+
+        undisturbed = run_study(whole, start=nothing(whole))
+        assert (resumed.choices == undisturbed.choices).all()
+        assert len(checkpoint.read()) == 3
+
+
+def test_an_evolution_beats_chance(make_problem):
+    """With equal trials NSGA-II's front is better than random sampling's, on the real space."""
+    from repvit_nas.search.front import hypervolume
+
+    volumes = {}
+    for sampler in ("nsga2", "random"):
+        problem = make_problem("repvit", sampler=sampler, trials=400, budgets_ms={"iphone12": 1.0})
+        studied = run_study(problem, start=nothing(problem))
+        front = front_of(problem, studied.choices)
+        volumes[sampler] = hypervolume(front.objectives, np.array([1.0, -60.0]))
+
+    assert volumes["nsga2"] > volumes["random"]
+
+
+def test_constraints_reach_optuna(make_problem, tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    problem = make_problem(trials=30, max_params_m=4.0)
+
+    run_study(problem, start=nothing(problem), storage=storage)
+
+    study = optuna.load_study(study_name="repvit-nas", storage=storage)
+    for trial in study.trials:
+        named = trial.constraints
+        assert set(named) == set(problem.constraint_names)
+        choices = np.array([problem.space.choices_of(trial.params)])
+        assert list(named.values()) == pytest.approx(problem.score(choices).violations[0].tolist())
+    best = {trial.number for trial in study.best_trials}
+    assert all(max(study.trials[n].constraints.values()) <= 0 for n in best)
+
+
+def test_a_study_in_a_storage_is_continued_only_when_asked(make_problem, tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    problem = make_problem(trials=20)
+    first = run_study(problem, start=nothing(problem), storage=storage)
+
+    with pytest.raises(RepvitNasError, match="--resume"):
+        run_study(problem, start=nothing(problem), storage=storage)
+    longer = make_problem(trials=30)
+    again = run_study(longer, start=nothing(longer), storage=storage, resume=True)
+
+    assert len(again.choices) == 30
+    assert (again.choices[:20] == first.choices).all()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/x.db", "mysql+nope://x"])
+def test_a_storage_that_cannot_be_opened_is_one_line(make_problem, url):
+    problem = make_problem(trials=5)
+
+    with pytest.raises(RepvitNasError) as error:
+        run_study(problem, start=nothing(problem), storage=url)
+
+    assert "\n" not in str(error.value)
+    assert "cannot be opened" in str(error.value)
+
+
+def test_a_study_of_other_objectives_is_not_continued(make_problem, tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    one = make_problem(trials=5)
+    two = make_problem(trials=5, budgets_ms={"iphone12": 0.9, "iphone13": 0.9})
+    run_study(one, start=nothing(one), storage=storage)
+
+    with pytest.raises(RepvitNasError, match="2 objectives; this search has 3"):
+        run_study(two, start=nothing(two), storage=storage, resume=True)
+
+
+def test_a_time_out_ends_the_study_with_what_it_has(make_problem):
+    problem = make_problem("repvit", trials=1_000_000)
+
+    studied = run_study(problem, start=nothing(problem), timeout_s=0.5)
+
+    assert studied.interrupted
+    assert 0 < len(studied.choices) < 1_000_000
+    assert len(studied.choices) % BATCH == 0
+
+
+def test_ctrl_c_ends_the_study_with_what_it_has(make_problem):
+    problem = make_problem(trials=500)
+
+    def interrupt(done):
+        if done >= 2 * BATCH:
+            raise KeyboardInterrupt
+
+    studied = run_study(problem, start=nothing(problem), progress=interrupt)
+
+    assert studied.interrupted
+    assert len(studied.choices) == 2 * BATCH
+
+
+def test_a_torn_last_line_is_cut_off_and_a_broken_one_named(make_problem, tmp_path):
+    problem = make_problem(trials=3 * BATCH)
+    checkpoint = Checkpoint(tmp_path / "study", "d")
+    run_study(problem, start=nothing(problem), checkpoint=checkpoint)
+    content = checkpoint.path.read_bytes()
+
+    checkpoint.path.write_bytes(content[:-1000])
+    assert len(checkpoint.read()) == 2
+    assert checkpoint.path.read_bytes().endswith(b"\n")
+
+    lines = content.splitlines(keepends=True)
+    checkpoint.path.write_bytes(lines[0] + lines[1] + b"{rubbish\n" + lines[3])
+    with pytest.raises(FileError, match="line 3 is broken"):
+        checkpoint.read()
+
+    checkpoint.path.write_bytes(b"rubbish\n")
+    with pytest.raises(FileError, match="line 1 is no header"):
+        checkpoint.read()
+
+    checkpoint.path.write_bytes(content)
+    with pytest.raises(FileError, match="belongs to another search"):
+        Checkpoint(checkpoint.path, "other").read()
+
+
+def test_a_seed_gives_the_same_networks_in_another_process(make_problem):
+    code = """
+import numpy as np
+from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.search.problem import Problem
+from repvit_nas.search.settings import Settings
+from repvit_nas.search.study import run_study
+from repvit_nas.search_space import load_space
+problem = Problem(load_space("repvit")[0], [load_predictor("iphone12")[0]],
+                  load_family_estimator(), Settings(budgets_ms={"iphone12": 0.9}, trials=120))
+studied = run_study(problem, start=np.zeros((0, 20), dtype=np.intp))
+print(studied.choices.tobytes().hex())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    problem = make_problem("repvit", trials=120)
+
+    assert run_study(problem, start=nothing(problem)).choices.tobytes().hex() == done.stdout.strip()
+
+
+def test_an_unknown_sampler_is_answered_with_the_known():
+    from repvit_nas.errors import UnknownNameError
+    from repvit_nas.search.settings import Settings
+
+    with pytest.raises(UnknownNameError, match="nsga2, tpe, gp, random"):
+        make_sampler(Settings(budgets_ms={"iphone12": 1.0}, sampler="magic"), 0, {})

@@ -1,0 +1,256 @@
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ROOT
+
+from repvit_nas import files
+from repvit_nas.architecture import Architecture, Stage, se_bits
+from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
+from repvit_nas.search_space import family, load_space
+from repvit_nas.search_space.space import ENUMERABLE, Space, SpaceFile
+
+
+@pytest.fixture(scope="module")
+def repvit():
+    return load_space("repvit")[0]
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    return load_space("coarse")[0]
+
+
+@pytest.fixture
+def tiny():
+    """A space of 2 x 2 x 1 x 1 widths, 2 depths, SE tied: 2*2*2*3 = 24 combinations."""
+    stage = {"width": [8], "depth": [1], "se": ["none", "alternate", "all"], "expansion": [2.0]}
+    document = {
+        "schema": 1,
+        "name": "tiny",
+        "tied": ["se"],
+        "constraints": ["width[0] <= width[1]"],
+        "stages": [
+            stage | {"width": {"min": 8, "max": 16, "step": 8}},
+            stage | {"width": [8, 16]},
+            stage | {"width": [16], "depth": [2, 3]},
+            stage | {"width": [16]},
+        ],
+    }
+    return Space(files.convert("tiny.toml", document, SpaceFile))
+
+
+def test_the_space_covers_what_was_asked(repvit):
+    """Widths in steps of 8 at least 32-80 to 256-640, depths around 2:2:14:2, five expansions."""
+    wide = [(32, 80), (64, 160), (128, 320), (256, 640)]
+    deep = [(1, 6), (1, 6), (6, 36), (1, 4)]
+    for stage in range(4):
+        widths = repvit.parameters[repvit.column("width", stage)].values
+        depths = repvit.parameters[repvit.column("depth", stage)].values
+        assert widths == tuple(range(wide[stage][0], wide[stage][1] + 1, 8))
+        assert depths == tuple(range(deep[stage][0], deep[stage][1] + 1))
+        assert repvit.file.stages[stage].se == ("none", "alternate", "all")
+        assert repvit.file.stages[stage].expansion == (1.5, 2.0, 2.5, 3.0, 4.0)
+    assert (repvit.file.resolution.default, repvit.file.resolution.min) == (224, 160)
+    assert repvit.file.resolution.max == 1024
+
+
+@pytest.mark.parametrize(
+    "name", ["repvit_m0_6", "repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3"]
+)
+def test_the_family_are_points_of_the_space(repvit, name):
+    architecture = family()[name].architecture
+
+    repvit.check(architecture)
+    choices = repvit.encode(architecture)
+
+    assert repvit.decode(choices).architecture(0, name) == architecture
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_choices_arrays_and_records_say_the_same(seed):
+    space, _ = load_space("repvit")
+    choices = space.sample(np.random.default_rng(seed), 3)
+
+    shapes = space.decode(choices, resolution=192, num_classes=7)
+
+    for row in range(3):
+        architecture = shapes.architecture(row)
+        assert architecture.resolution == 192
+        again = space.decode(space.encode(architecture), resolution=192, num_classes=7)
+        assert again.architecture(0) == architecture
+        for stage in range(4):
+            value = space.parameters[space.column("se", stage)].values[choices[row, space.column("se", stage)]]
+            pattern = {"none": "0", "alternate": "10", "all": "1"}[value]
+            assert architecture.stages[stage].se == se_bits(pattern, architecture.stages[stage].depth)
+
+
+def test_the_coarse_space_is_a_sub_space_of_one_to_ten_million(repvit, coarse):
+    assert 1_000_000 <= coarse.size <= 10_000_000
+    assert coarse.enumerable
+    assert not repvit.enumerable
+    rng = np.random.default_rng(0)
+    for row in range(200):
+        shapes = coarse.decode(coarse.sample(rng, 1))
+        if (coarse.violations(shapes) <= 0).all():
+            repvit.encode(shapes.architecture(0, str(row)))
+
+
+def test_enumeration_visits_every_combination_once(tiny):
+    rows = np.concatenate(list(tiny.enumerate(chunk=5)))
+
+    assert tiny.size == len(rows) == 2 * 2 * 2 * 3
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    assert {tiny.decode(rows).architecture(row) for row in range(len(rows))} >= {
+        Architecture(
+            stages=(
+                Stage(width=8, depth=1, se="1"),
+                Stage(width=16, depth=1, se="1"),
+                Stage(width=16, depth=3, se="101"),
+                Stage(width=16, depth=1, se="1"),
+            )
+        )
+    }
+
+
+def test_a_large_space_refuses_enumeration(repvit):
+    assert repvit.size > ENUMERABLE
+    with pytest.raises(RepvitNasError, match="--space coarse"):
+        next(repvit.enumerate())
+
+
+def test_constraints_of_the_file_hold_for_arrays(tiny):
+    rows = np.concatenate(list(tiny.enumerate()))
+    shapes = tiny.decode(rows)
+
+    broken = tiny.violations(shapes)[:, 0]
+
+    assert broken.tolist() == (shapes.width[:, 0] - shapes.width[:, 1]).tolist()
+
+
+def test_tied_choices_set_all_stages(tiny):
+    names = [parameter.name for parameter in tiny.parameters]
+    column = names.index("se")
+    choices = np.zeros((3, len(names)), dtype=np.intp)
+    choices[:, column] = [0, 1, 2]
+
+    shapes = tiny.decode(choices)
+
+    assert names.count("se") == 1
+    assert "se_0" not in names
+    assert shapes.se_blocks.tolist() == [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 2, 1]]
+
+
+def test_a_network_with_untied_choices_is_no_point_of_a_tied_space(tiny):
+    mixed = Architecture(
+        stages=(
+            Stage(width=8, depth=1, se="1"),
+            Stage(width=8, depth=1, se="0"),
+            Stage(width=16, depth=2, se="10"),
+            Stage(width=16, depth=1, se="1"),
+        )
+    )
+    with pytest.raises(RepvitNasError, match="one choice for all stages"):
+        tiny.encode(mixed)
+
+
+def replaced(index, **changes):
+    base = family()["repvit_m0_9"].architecture
+    stages = list(base.stages)
+    stages[index] = msgspec.structs.replace(stages[index], **changes)
+    return msgspec.structs.replace(base, stages=tuple(stages))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [
+        (replaced(1, width=176), ["stages[1].width", "got 176", "64 to 160 in steps of 8"]),
+        (replaced(0, depth=7, se="0" * 7), ["stages[0].depth", "got 7", "1 to 6"]),
+        (replaced(2, expansion=2.25), ["stages[2].expansion", "2.25", "1.5, 2.0"]),
+        (replaced(1, width=64), None),
+        (replaced(2, width=128), None),
+        (replaced(3, kernel=7), None),
+        (replaced(2, se="11111110000000"), None),
+        (msgspec.structs.replace(replaced(0), resolution=128), ["resolution", "got 128", "160 to 1024"]),
+        (msgspec.structs.replace(replaced(0), resolution=512), None),
+    ],
+)
+def test_what_is_outside_is_named_with_what_is_allowed(repvit, architecture, words):
+    if words is None:
+        repvit.check(architecture)
+        return
+    with pytest.raises(RepvitNasError) as error:
+        repvit.check(architecture)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_broken_constraint_is_named(tmp_path):
+    text = (ROOT / "search_space" / "repvit.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace("width[1] <= width[2]", "2 * width[1] <= width[2]"))
+    space, _ = load_space(str(tmp_path / "mine.toml"))
+
+    with pytest.raises(RepvitNasError, match=r"breaks the constraint '2 \* width\[1\] <= width\[2\]'"):
+        space.check(replaced(1, width=104))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("schema = 1", "schema = 3", ["`schema` must be 1", "got 3"]),
+        ("schema = 1", "", ["`schema` is missing"]),
+        ('name = "repvit"', "name = 5", ["name", "`str`", "got 5"]),
+        ("min = 32, max = 80, step = 8", "min = 80, max = 32, step = 8", ["width", "min 80, max 32"]),
+        ("min = 32, max = 80, step = 8", "min = 33, max = 80, step = 8", ["multiple of 8", "got 33"]),
+        ("min = 32, max = 80, step = 8", "min = 32, max = 80, step = 0", ["step > 0"]),
+        ("expansion = [1.5, 2.0, 2.5, 3.0, 4.0]", "expansion = []", ["expansion"]),
+        ("expansion = [1.5, 2.0, 2.5, 3.0, 4.0]", "expansion = [inf]", ["expansion", "inf"]),
+        ('se = ["none", "alternate", "all"]', 'se = ["some"]', ["se", "some"]),
+        ("kernel = [3]\n", "kernel = [4]\n", ["kernel", "got 4"]),
+        ('"width[0] <= width[1]"', '"width[0] < width[1]"', ["a constraint is one comparison"]),
+        ("default = 224", "default = 100", ["resolution", "default 100"]),
+        ("[resolution]", "[revolution]", ["unknown field", "revolution"]),
+        ("[[stages]]\nwidth = { min = 256", "[[other]]\nwidth = { min = 256", ["stages", "length 4, got 3"]),
+    ],
+)
+def test_a_bad_space_file_is_refused_with_its_field(tmp_path, old, new, words):
+    text = (ROOT / "search_space" / "repvit.toml").read_text()
+    assert old in text
+    path = tmp_path / "bad.toml"
+    path.write_text(text.replace(old, new, 1))
+
+    with pytest.raises(FileError) as error:
+        load_space(str(path))
+
+    assert "\n" not in str(error.value)
+    for word in ["bad.toml", *words]:
+        assert word in str(error.value)
+
+
+@given(data=st.data())
+def test_mutated_space_files_never_end_in_anything_but_our_error(tmp_path_factory, data):
+    content = bytearray((ROOT / "search_space" / "coarse.toml").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        if data.draw(st.booleans()):
+            del content[at : at + data.draw(st.integers(1, 20))]
+        else:
+            content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("space") / "a.toml"
+    path.write_bytes(bytes(content))
+
+    try:
+        load_space(str(path))
+    except FileError as error:
+        assert "\n" not in str(error)
+
+
+def test_an_unknown_space_is_answered_with_the_known(elsewhere):
+    with pytest.raises(UnknownNameError, match="known: .*coarse.*repvit"):
+        load_space("huge")
+
+
+def test_digests_tell_spaces_apart(repvit, coarse):
+    assert repvit.digest != coarse.digest
+    assert repvit.digest == load_space("repvit")[0].digest

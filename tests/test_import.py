@@ -1,0 +1,47 @@
+"""What is imported when: start-up is part of the product."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "timm", "optuna", "pandas", "sklearn", "scipy", "coremltools", "matplotlib")
+
+
+def loaded_after(code, *heavy):
+    """Return which heavy libraries a fresh interpreter has imported after `code`."""
+    script = f"import sys\n{code}\nprint(*(name for name in {heavy!r} if name in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import repvit_nas",
+        "from repvit_nas.commands import _run; _run(['--help'], debug=False)",
+        "from repvit_nas.commands import _run; _run(['search', '--help'], debug=False)",
+        "from repvit_nas.commands import _run; _run(['--version'], debug=False)",
+    ],
+)
+def test_import_and_help_import_nothing_heavy(code):
+    assert loaded_after(code, *HEAVY, "numpy") == []
+
+
+def test_a_search_imports_no_torch(tmp_path):
+    code = (
+        "from repvit_nas.commands import _run\n"
+        f"code = _run(['search', '--budget-ms', '1.0', '--trials', '60', '--out', r'{tmp_path}/run'],"
+        " debug=True)\nassert code == 0"
+    )
+
+    assert loaded_after(code, "torch", "timm", "coremltools", "sklearn", "pandas") == []
+
+
+def test_timm_knows_the_model_whichever_is_imported_first():
+    for first, second in (("timm", "repvit_nas"), ("repvit_nas", "timm")):
+        code = f"import {first}, {second}, timm; assert timm.is_model('repvit_nas')"
+
+        assert "repvit_nas.network" not in loaded_after(code, "repvit_nas.network")

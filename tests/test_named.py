@@ -1,0 +1,56 @@
+import pytest
+
+from repvit_nas import load_architecture
+from repvit_nas.architecture import Architecture, Stage, write_architecture
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.search_space import family
+
+
+@pytest.fixture
+def architecture():
+    return Architecture(name="mine", stages=tuple(Stage(width=8, depth=1, se="0") for _ in range(4)))
+
+
+def test_a_reference_name_is_a_network():
+    assert load_architecture("repvit_m0_9") == family()["repvit_m0_9"].architecture
+
+
+def test_a_file_is_a_network_whatever_it_is_called(tmp_path, architecture):
+    for name in ("a.json", "a", "a:b.json"):
+        write_architecture(tmp_path / name, architecture)
+
+        assert load_architecture(tmp_path / name) == architecture
+        assert load_architecture(str(tmp_path / name)) == architecture
+
+
+def test_an_architecture_stays_itself(architecture):
+    assert load_architecture(architecture) is architecture
+
+
+def test_a_winner_of_a_run_is_a_network(elsewhere, architecture):
+    write_architecture(elsewhere / "results" / "run" / "winners" / "best.json", architecture)
+
+    assert load_architecture("results/run:best") == architecture
+    assert load_architecture("results/run:") == architecture
+    assert load_architecture("run:best") == architecture
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("repvit_m9", RepvitNasError, "repvit_m0_9"),
+        ("missing.json", FileError, "cannot be read"),
+        ("results/none:best", RepvitNasError, "run 'none' is not known"),
+        ("", RepvitNasError, "is no network"),
+    ],
+)
+def test_what_is_no_network_is_explained(elsewhere, text, error, words):
+    with pytest.raises(error, match=words):
+        load_architecture(text)
+
+
+def test_a_winner_that_is_not_there_is_listed_with_those_that_are(elsewhere, architecture):
+    write_architecture(elsewhere / "results" / "run" / "winners" / "best.json", architecture)
+
+    with pytest.raises(RepvitNasError, match="'worst' is not known; known: best"):
+        load_architecture("results/run:worst")
