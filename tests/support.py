@@ -29,9 +29,7 @@ def architectures(draw, *, max_width=64, max_depth=4, resolutions=(32, 96), clas
         name=draw(st.text(max_size=12)),
         resolution=draw(st.integers(*resolutions)),
         num_classes=draw(st.integers(*classes)),
-        stages=tuple(
-            draw(stages(max_width=max_width, max_depth=max_depth)) for _ in range(4)
-        ),
+        stages=tuple(draw(stages(max_width=max_width, max_depth=max_depth)) for _ in range(4)),
     )
 
 

@@ -101,8 +101,20 @@ def test_a_bad_file_is_refused_with_file_field_and_value(tmp_path, changes, word
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b'{"schema": 1', b"\xff\xfe", b"[" * 100_000, b"null", b"7", b'"x"', b"[]",
-     b'{"schema": 1, "stages": NaN}', b'{"schema": NaN}', b"{}"],
+    [
+        b"",
+        b"{",
+        b'{"schema": 1',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"null",
+        b"7",
+        b'"x"',
+        b"[]",
+        b'{"schema": 1, "stages": NaN}',
+        b'{"schema": NaN}',
+        b"{}",
+    ],
 )
 def test_what_is_no_architecture_at_all_is_refused(tmp_path, content):
     path = tmp_path / "bad.json"
@@ -140,20 +152,33 @@ def test_mutated_files_never_end_in_anything_but_our_error(tmp_path_factory, dat
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
 
 @given(
     field=st.sampled_from(
-        ["schema", "name", "resolution", "num_classes", "stages", "stages__0", "stages__1__width",
-         "stages__2__depth", "stages__3__se", "stages__0__expansion", "stages__0__kernel"]
+        [
+            "schema",
+            "name",
+            "resolution",
+            "num_classes",
+            "stages",
+            "stages__0",
+            "stages__1__width",
+            "stages__2__depth",
+            "stages__3__se",
+            "stages__0__expansion",
+            "stages__0__kernel",
+        ]
     ),
     value=json_values,
 )
 def test_any_value_in_any_field_is_read_or_refused_in_one_line(field, value):
-    document = changed(**{"schema": 1})
+    document = changed(schema=1)
     target = document
     *parents, last = field.split("__")
     for parent in parents:
@@ -180,9 +205,7 @@ def test_se_patterns_start_with_the_first_block():
 
 
 def test_the_shape_names_only_what_differs():
-    stages = tuple(
-        Stage(width=width, depth=2, se="10") for width in (48, 96, 192, 384)
-    )
+    stages = tuple(Stage(width=width, depth=2, se="10") for width in (48, 96, 192, 384))
     plain = Architecture(stages=stages)
     odd = msgspec.structs.replace(
         plain, resolution=160, stages=(*stages[:3], Stage(width=384, depth=2, se="01", kernel=5))

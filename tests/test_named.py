@@ -8,7 +8,9 @@ from repvit_nas.search_space import family
 
 @pytest.fixture
 def architecture():
-    return Architecture(name="mine", stages=tuple(Stage(width=8, depth=1, se="0") for _ in range(4)))
+    return Architecture(
+        name="mine", stages=tuple(Stage(width=8, depth=1, se="0") for _ in range(4))
+    )
 
 
 def test_a_reference_name_is_a_network():

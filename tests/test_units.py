@@ -84,8 +84,11 @@ def peak_elements(module, shape):
     """
     graph = fx.symbolic_trace(module)
     ShapeProp(graph).propagate(torch.zeros(shape))
-    size = {node: node.meta["tensor_meta"].shape.numel() for node in graph.graph.nodes
-            if "tensor_meta" in node.meta and node.op != "output"}
+    size = {
+        node: node.meta["tensor_meta"].shape.numel()
+        for node in graph.graph.nodes
+        if "tensor_meta" in node.meta and node.op != "output"
+    }
     storage, last_read = {}, {}
     for position, node in enumerate(graph.graph.nodes):
         for read in node.all_input_nodes:
@@ -97,7 +100,10 @@ def peak_elements(module, shape):
             break
         inputs = list(node.all_input_nodes)
         kind = type(modules[node.target]).__name__ if node.op == "call_module" else str(node.target)
-        elementwise = any(word in kind for word in ("GELU", "ReLU", "Sigmoid", "add", "mul", "Identity", "Dropout"))
+        elementwise = any(
+            word in kind
+            for word in ("GELU", "ReLU", "Sigmoid", "add", "mul", "Identity", "Dropout")
+        )
         if elementwise and inputs:
             storage[node] = storage[max(inputs, key=lambda n: size[n])]
         else:
@@ -110,7 +116,9 @@ def peak_elements(module, shape):
 
 
 @pytest.mark.parametrize("se", ["0", "1"])
-@pytest.mark.parametrize(("width", "expansion", "kernel"), [(16, 2.0, 3), (24, 3.0, 5), (8, 0.5, 7)])
+@pytest.mark.parametrize(
+    ("width", "expansion", "kernel"), [(16, 2.0, 3), (24, 3.0, 5), (8, 0.5, 7)]
+)
 def test_peak_activations_are_those_of_the_graph(se, width, expansion, kernel):
     stage = Stage(width=width, depth=1, se=se, expansion=expansion, kernel=kernel)
     wide = Stage(width=2 * width, depth=1, se=se, expansion=expansion, kernel=kernel)
@@ -164,7 +172,10 @@ def test_a_backbone_hands_back_four_maps_instead_of_classes():
     units = rows(Architecture(stages=(stage,) * 4, resolution=65, num_classes=0))
 
     assert [unit for unit in units if isinstance(unit, Features)] == [
-        Features(8, 17), Features(8, 9), Features(8, 5), Features(8, 3)
+        Features(8, 17),
+        Features(8, 9),
+        Features(8, 5),
+        Features(8, 3),
     ]
     assert not any(isinstance(unit, Head) for unit in units)
 

@@ -42,10 +42,9 @@ def command(arch: str, device: str, space: str, *, as_json: bool) -> None:
         return
     screen = console()
     screen.print(network_table(description))
-    latency = description.latency
     screen.print(
-        f"{latency.latency_ms:.3f} ms on {device} ({latency.interval:.0%} interval "
-        f"{latency.low_ms:.3f} to {latency.high_ms:.3f}), {latency.source}; "
+        f"{description.latency_ms:.3f} ms on {device} ({description.interval:.0%} interval "
+        f"{description.low_ms:.3f} to {description.high_ms:.3f}), {description.source}; "
         f"{description.overhead_ms:.3f} ms of it before any row"
     )
     screen.print(

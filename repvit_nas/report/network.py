@@ -6,7 +6,7 @@ import msgspec
 
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.architecture import Architecture, shape_text
-from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
+from repvit_nas.predictors.predictor import Predictor, Source
 from repvit_nas.shapes import shapes_of
 from repvit_nas.units import rows
 
@@ -37,7 +37,7 @@ class NetworkRow(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """A network, its rows and its totals."""
+    """A network, its rows and its totals; latencies are in milliseconds on `device`."""
 
     architecture: Architecture
     shape: str
@@ -47,7 +47,12 @@ class Description(msgspec.Struct, frozen=True):
     size_bytes: int
     peak_bytes: int
     overhead_ms: float
-    latency: LatencyEstimate
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    interval: float
+    device: str
+    source: Source
     accuracy: float
     accuracy_std: float
     accuracy_meaning: str
@@ -80,7 +85,7 @@ def describe(architecture: Architecture, predictor: Predictor) -> Description:
         size_bytes=sum(row.size_bytes for row in described),
         peak_bytes=max(row.peak_bytes for row in described),
         overhead_ms=round(float(predictor.overheads_ms.mean()), 5),
-        latency=predictor.estimate(architecture),
+        **predictor.estimate(architecture)._asdict(),
         accuracy=round(float(accuracy.mean[0]), 3),
         accuracy_std=round(float(accuracy.std[0]), 3),
         accuracy_meaning=estimator.meaning,

@@ -37,6 +37,7 @@ class RunFolder:
         self._settings = settings
         self._digest = digest
         self._existed = path.exists()
+        self._new_parents = [parent for parent in path.parents if not parent.exists()]
         self.checkpoint = Checkpoint(path / CHECKPOINT_FILE, digest)
 
     def claim(self, *, resume: bool, overwrite: bool) -> None:
@@ -109,8 +110,9 @@ class RunFolder:
             batches = log.read_bytes().count(b"\n") - 1 if log.is_file() else 0
             if study or batches < 1:
                 log.unlink(missing_ok=True)
-            if not self._existed and not any(self.path.iterdir()):
-                self.path.rmdir()
+            if not self._existed:
+                for folder in (self.path, *self._new_parents):
+                    folder.rmdir()  # stops at the first that is not empty
 
     def write(self, result: Result, run: RunFile, *, table: str, picture: bytes) -> None:
         """Write a finished run, `run.json` last, which marks it as finished.

@@ -4,7 +4,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import RepvitNasError, UnknownNameError
 
 Sampler = Literal["nsga2", "tpe", "gp", "random"]
 SAMPLERS: Final[tuple[str, ...]] = get_args(Sampler)
@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise RepvitNasError("a search needs a budget, such as --budget-ms 1.0")
         for device, budget in self.budgets_ms.items():
             _require(0 < budget < 1e6, f"the budget of {device} must be above 0 ms", budget)
+        if self.sampler not in SAMPLERS:
+            raise UnknownNameError.of("sampler", self.sampler, list(SAMPLERS))
         _require(1 <= self.trials <= 10_000_000, "trials must be 1 or more", self.trials)
         _require(0 <= self.seed < 2**63, "the seed must be 0 or more", self.seed)
         _require(0 <= self.risk <= 10, "risk must be 0 to 10 standard deviations", self.risk)

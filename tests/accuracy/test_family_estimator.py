@@ -98,7 +98,13 @@ def test_the_deviation_is_never_below_the_noise_of_one_training():
 
 
 def test_features_are_zero_on_the_curve():
-    deviations = dict(zip(CURVED, shape_deviations(shapes_of([network(width=(56, 112, 224, 448))]))[0], strict=True))
+    deviations = dict(
+        zip(
+            CURVED,
+            shape_deviations(shapes_of([network(width=(56, 112, 224, 448))]))[0],
+            strict=True,
+        )
+    )
 
     assert deviations == pytest.approx(dict.fromkeys(CURVED, 0.0), abs=1e-12)
 

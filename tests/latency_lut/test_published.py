@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from support import ROOT
 
@@ -7,6 +8,7 @@ from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import device_names, load_device
 from repvit_nas.latency_lut.published import (
     PUBLISHED_FILE,
+    Network,
     PublishedLatency,
     foreign_networks,
     observation,
@@ -108,8 +110,17 @@ def test_a_network_nobody_described_is_refused():
     ],
 )
 def test_a_bad_row_is_named_with_line_and_column(tmp_path, column, value, words):
-    cells = {"network": "repvit_m0_9", "resolution": "224", "output": "logits", "latency_ms": "1",
-             "rounding_ms": "0.1", "tool": "t", "source": "s", "reference": "r", "se": "none"}
+    cells = {
+        "network": "repvit_m0_9",
+        "resolution": "224",
+        "output": "logits",
+        "latency_ms": "1",
+        "rounding_ms": "0.1",
+        "tool": "t",
+        "source": "s",
+        "reference": "r",
+        "se": "none",
+    }
     cells[column] = value
     path = tmp_path / "published.csv"
     path.write_text(",".join(cells) + "\n" + ",".join(cells.values()) + "\n")
@@ -121,24 +132,22 @@ def test_a_bad_row_is_named_with_line_and_column(tmp_path, column, value, words)
         assert word in str(error.value)
 
 
-def test_networks_are_one_a_line_and_unknown_operations_are_refused(tmp_path):
+def test_networks_are_one_a_line_and_unknown_operations_are_refused():
     lines = (ROOT / "latency_lut" / "networks.jsonl").read_text().splitlines()
     assert len(lines) == len(foreign_networks())
-    raw = lines[0].replace('"conv"', '"fold"', 1)
+    raw = msgspec.json.decode(lines[0].replace('"conv"', '"fold"', 1))
 
     with pytest.raises(FileError, match="fold"):
-        import msgspec
-
-        from repvit_nas.latency_lut.published import Network
-
-        files.convert("networks.jsonl", msgspec.json.decode(raw), Network, schema=None)
+        files.convert("networks.jsonl", raw, Network, schema=None)
 
 
 def test_devices_are_found_and_unknown_ones_answered():
     from repvit_nas.errors import UnknownNameError
 
     assert {"iphone12", "iphone13"} <= set(device_names())
-    with pytest.raises(UnknownNameError, match="device 'nokia3310' is not known; known: .*iphone12"):
+    with pytest.raises(
+        UnknownNameError, match="device 'nokia3310' is not known; known: .*iphone12"
+    ):
         load_device("nokia3310")
     for name in ("iphone12", "iphone13"):
         device = load_device(name)

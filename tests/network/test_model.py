@@ -12,9 +12,9 @@ import repvit_nas
 from repvit_nas import RepVitNas, load, reparameterize
 from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.operations import Pool
 from repvit_nas.search_space import family
 from repvit_nas.units import Foreign, rows
-from repvit_nas.operations import Pool
 
 # Parameters in training form with the second head, computed from the official code.
 TRAINING_PARAMS = {

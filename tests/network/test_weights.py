@@ -10,10 +10,22 @@ from repvit_nas.search_space import family
 
 # Rows of the official networks: kernel, expansion, width, SE, -, stride (THU-MIG/RepViT@298f420).
 OFFICIAL_M0_6 = [
-    [3, 2, 40, 1, 0, 1], [3, 2, 40, 0, 0, 1], [3, 2, 80, 0, 0, 2], [3, 2, 80, 1, 0, 1],
-    [3, 2, 80, 0, 0, 1], [3, 2, 160, 0, 1, 2], [3, 2, 160, 1, 1, 1], [3, 2, 160, 0, 1, 1],
-    [3, 2, 160, 1, 1, 1], [3, 2, 160, 0, 1, 1], [3, 2, 160, 1, 1, 1], [3, 2, 160, 0, 1, 1],
-    [3, 2, 160, 1, 1, 1], [3, 2, 160, 0, 1, 1], [3, 2, 160, 0, 1, 1], [3, 2, 320, 0, 1, 2],
+    [3, 2, 40, 1, 0, 1],
+    [3, 2, 40, 0, 0, 1],
+    [3, 2, 80, 0, 0, 2],
+    [3, 2, 80, 1, 0, 1],
+    [3, 2, 80, 0, 0, 1],
+    [3, 2, 160, 0, 1, 2],
+    [3, 2, 160, 1, 1, 1],
+    [3, 2, 160, 0, 1, 1],
+    [3, 2, 160, 1, 1, 1],
+    [3, 2, 160, 0, 1, 1],
+    [3, 2, 160, 1, 1, 1],
+    [3, 2, 160, 0, 1, 1],
+    [3, 2, 160, 1, 1, 1],
+    [3, 2, 160, 0, 1, 1],
+    [3, 2, 160, 0, 1, 1],
+    [3, 2, 320, 0, 1, 2],
     [3, 2, 320, 1, 1, 1],
 ]
 NORM = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
@@ -33,7 +45,9 @@ def official_keys(rows):
             keys += [f"{mixer}.0.conv1.weight", f"{mixer}.0.conv1.bias"]
             keys += [f"{mixer}.0.bn.{name}" for name in NORM]
             if se:
-                keys += [f"{mixer}.1.{fc}.{part}" for fc in ("fc1", "fc2") for part in ("weight", "bias")]
+                keys += [
+                    f"{mixer}.1.{fc}.{part}" for fc in ("fc1", "fc2") for part in ("weight", "bias")
+                ]
         else:
             keys += conv_norm(f"{mixer}.0") + conv_norm(f"{mixer}.2")
         for part in (0, 2):
@@ -70,7 +84,9 @@ def test_an_official_checkpoint_is_loaded_through_timm(tmp_path):
     torch.save({"model": official, "epoch": 299}, path)
 
     loaded = timm.create_model(
-        "repvit_nas", architecture="repvit_m0_6", pretrained=True,
+        "repvit_nas",
+        architecture="repvit_m0_6",
+        pretrained=True,
         pretrained_cfg_overlay={"file": str(path)},
     ).eval()
 
@@ -97,7 +113,9 @@ def test_another_number_of_classes_keeps_the_trunk(tmp_path):
     path = tmp_path / "timm.pth"
     torch.save(theirs.state_dict(), path)
 
-    ours = load("repvit_m0_9", pretrained=True, num_classes=5, pretrained_cfg_overlay={"file": str(path)})
+    ours = load(
+        "repvit_m0_9", pretrained=True, num_classes=5, pretrained_cfg_overlay={"file": str(path)}
+    )
 
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -131,7 +149,9 @@ def test_a_network_nobody_trained_has_no_weights():
 
 def test_a_key_without_counterpart_is_named():
     with pytest.raises(KeyError, match=r"features\.99\.c\.weight"):
-        from_official({"features.99.c.weight": torch.zeros(1)}, family()["repvit_m0_6"].architecture)
+        from_official(
+            {"features.99.c.weight": torch.zeros(1)}, family()["repvit_m0_6"].architecture
+        )
 
 
 def test_a_state_dict_is_found_inside_a_checkpoint():

@@ -47,8 +47,15 @@ def observations(number, *, noise=0.0, seed=0, scale=1.0):
         latency *= scale * np.exp(noise * rng.standard_normal())
         made.append(
             Observation(
-                name=str(row), network=str(row), family=f"f{row % 4}", resolution=224,
-                units=tuple(units.items()), latency_ms=latency, error_ms=0.0, tool="t", source="s",
+                name=str(row),
+                network=str(row),
+                family=f"f{row % 4}",
+                resolution=224,
+                units=tuple(units.items()),
+                latency_ms=latency,
+                error_ms=0.0,
+                tool="t",
+                source="s",
             )
         )
     return made
@@ -116,8 +123,12 @@ def observation(name="a", network="a", family="x", resolution=224, tool="t", sou
 
 def test_errors_are_shared_by_what_two_rows_share():
     model = errors(
-        repeat=0.01, misfit={"other": 0.02, "x": 0.03}, shared={"other": 0.04},
-        offset={"other": 0.05, "exact": 0.0}, large=0.06, variants=0.5,
+        repeat=0.01,
+        misfit={"other": 0.02, "x": 0.03},
+        shared={"other": 0.04},
+        offset={"other": 0.05, "exact": 0.0},
+        large=0.06,
+        variants=0.5,
     )
     one = observation()
     rows_ = [

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from repvit_nas.operations import Conv, Output, Pool
 from repvit_nas.predictors.physical import COLUMNS, Form, FormGrid, features, tabulate
-from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, rows
 from repvit_nas.search_space import family
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, rows
 
 FORM = Form("none", 4.0, 40.0, 100.0, 2.0, "whole", 1)
 
@@ -60,7 +60,9 @@ def test_rows_are_padded():
     slow_chip = msgspec.structs.replace(FORM, overlap="all", chip_gbps=0.001)
     padded = msgspec.structs.replace(slow_chip, row=32)
 
-    assert cost(padded, unit)["pointwise"] / cost(slow_chip, unit)["pointwise"] == pytest.approx(32 / 7)
+    assert cost(padded, unit)["pointwise"] / cost(slow_chip, unit)["pointwise"] == pytest.approx(
+        32 / 7
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,8 +90,11 @@ def test_each_unit_is_charged_where_it_belongs(unit, columns):
 
 @given(
     st.sampled_from(["none", "all", "memory", "weights-apart", "activations-apart"]),
-    st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 7, 14, 28, 56]),
-    st.sampled_from(["whole", "excess"]), st.sampled_from([1, 16, 32]),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.sampled_from([1, 7, 14, 28, 56]),
+    st.sampled_from(["whole", "excess"]),
+    st.sampled_from([1, 16, 32]),
 )
 def test_more_channels_never_cost_less(overlap, c_in, c_out, size, spill, row):
     form = Form(overlap, 4.0, 40.0, 100.0, 0.05, spill, row)
@@ -115,6 +120,8 @@ def test_units_are_priced_alone_as_together():
 
 
 def test_a_grid_lists_every_combination():
-    grid = FormGrid(("none", "all"), (4.0,), (34.1,), (100.0, 200.0), (1.0, 2.0), ("whole",), (1, 16))
+    grid = FormGrid(
+        ("none", "all"), (4.0,), (34.1,), (100.0, 200.0), (1.0, 2.0), ("whole",), (1, 16)
+    )
 
     assert len(set(grid.forms())) == 2 * 2 * 2 * 2

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.latency_lut.device import load_device
@@ -9,8 +10,6 @@ from repvit_nas.predictors.fitting import fit_published, write_fitted
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.predictors.validate import HeldOut, Validation, calibrate, summarise
 from repvit_nas.search_space import family
-
-from support import ROOT
 
 # arXiv:2307.09283v8 Tables 1 and 7, iPhone 12, ms.
 PUBLISHED = {
@@ -50,7 +49,11 @@ def test_without_the_family_its_mean_error_is_at_most_6_percent(fitted):
 
 
 def test_backbones_at_512_px_are_within_12_percent(fitted):
-    large = [check for check in fitted.validation.checks if check.family == "repvit" and check.resolution == 512]
+    large = [
+        check
+        for check in fitted.validation.checks
+        if check.family == "repvit" and check.resolution == 512
+    ]
 
     assert len(large) == 2
     for check in large:
@@ -73,7 +76,9 @@ def test_intervals_of_left_out_networks_hold_nine_times_in_ten(fitted):
     inside = np.mean([c.low_ms <= c.published_ms <= c.high_ms for c in checks])
 
     assert 0.88 <= inside <= 0.97
-    assert fitted.validation.summaries["all"].coverage_percent == pytest.approx(100 * inside, abs=0.1)
+    assert fitted.validation.summaries["all"].coverage_percent == pytest.approx(
+        100 * inside, abs=0.1
+    )
 
 
 def test_another_phone_is_fitted_by_the_same_code(tmp_path):
@@ -83,7 +88,9 @@ def test_another_phone_is_fitted_by_the_same_code(tmp_path):
 
     assert fitted.validation.summaries["repvit at 224 px"].in_sample_percent < 6.0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "predictor.json", "validation.json", "validation.png"
+        "predictor.json",
+        "validation.json",
+        "validation.png",
     ]
 
 

@@ -7,7 +7,8 @@ from hypothesis.extra.numpy import arrays
 from repvit_nas.search.front import Front, hypervolume, non_dominated, reference_point
 
 points = arrays(
-    np.float64, st.tuples(st.integers(1, 12), st.integers(2, 3)),
+    np.float64,
+    st.tuples(st.integers(1, 12), st.integers(2, 3)),
     elements=st.integers(0, 6).map(float),
 )
 
@@ -18,9 +19,7 @@ def test_the_front_is_what_nothing_beats(objectives):
     kept = non_dominated(objectives)
 
     def beaten(point):
-        return any(
-            (other <= point).all() and (other < point).any() for other in objectives
-        )
+        return any((other <= point).all() and (other < point).any() for other in objectives)
 
     expected = {tuple(point) for point in objectives if not beaten(point)}
     assert {tuple(objectives[row]) for row in kept} == expected

@@ -51,7 +51,9 @@ def test_improvement_ends_where_no_neighbour_helps(make_problem):
 
     improved = improve(problem, start)
 
-    steps = np.vstack([single_steps(len(problem.space.parameters)), double_steps(len(problem.space.parameters))])
+    steps = np.vstack(
+        [single_steps(len(problem.space.parameters)), double_steps(len(problem.space.parameters))]
+    )
     around = (improved.choices[:, None] + steps).reshape(-1, steps.shape[1])
     inside = ((around >= 0) & (around < problem.space.radix)).all(axis=1)
     objectives, feasible = problem.objectives_at(around[inside])

@@ -16,9 +16,7 @@ def test_array_prices_are_those_of_the_records(make_problem, space, resolution, 
     problem = make_problem(space, resolution=resolution, num_classes=classes)
     choices = problem.space.sample(np.random.default_rng(0), 40)
     scores = problem.score(choices)
-    shapes = problem.space.decode(
-        choices, resolution=problem.resolution, num_classes=classes
-    )
+    shapes = problem.space.decode(choices, resolution=problem.resolution, num_classes=classes)
     predictor = load_predictor("iphone12")[0]
     estimator = load_family_estimator()
 
@@ -88,4 +86,6 @@ def test_constraints_are_what_they_say(make_problem, changes, holds):
 def test_no_rows_have_no_scores(make_problem):
     problem = make_problem()
 
-    assert problem.score(np.zeros((0, len(problem.space.parameters)), dtype=np.intp)).params.shape == (0,)
+    assert problem.score(
+        np.zeros((0, len(problem.space.parameters)), dtype=np.intp)
+    ).params.shape == (0,)

@@ -8,7 +8,7 @@ import pytest
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search.checkpoint import Checkpoint
 from repvit_nas.search.front import front_of
-from repvit_nas.search.study import BATCH, make_sampler, run_study
+from repvit_nas.search.study import BATCH, run_study
 
 SAMPLERS = ["nsga2", "tpe", "random", "gp"]
 
@@ -203,11 +203,3 @@ print(studied.choices.tobytes().hex())
     problem = make_problem("repvit", trials=120)
 
     assert run_study(problem, start=nothing(problem)).choices.tobytes().hex() == done.stdout.strip()
-
-
-def test_an_unknown_sampler_is_answered_with_the_known():
-    from repvit_nas.errors import UnknownNameError
-    from repvit_nas.search.settings import Settings
-
-    with pytest.raises(UnknownNameError, match="nsga2, tpe, gp, random"):
-        make_sampler(Settings(budgets_ms={"iphone12": 1.0}, sampler="magic"), 0, {})

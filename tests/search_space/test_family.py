@@ -16,8 +16,15 @@ TABLE_1 = {
 
 def test_the_family_is_there_in_order():
     assert list(family()) == [
-        "repvit_m0_6", "repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3",
-        "repvit_m1", "repvit_m2", "repvit_m3",
+        "repvit_m0_6",
+        "repvit_m0_9",
+        "repvit_m1_0",
+        "repvit_m1_1",
+        "repvit_m1_5",
+        "repvit_m2_3",
+        "repvit_m1",
+        "repvit_m2",
+        "repvit_m3",
     ]
 
 

@@ -57,7 +57,8 @@ def test_the_space_covers_what_was_asked(repvit):
 
 
 @pytest.mark.parametrize(
-    "name", ["repvit_m0_6", "repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3"]
+    "name",
+    ["repvit_m0_6", "repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3"],
 )
 def test_the_family_are_points_of_the_space(repvit, name):
     architecture = family()[name].architecture
@@ -81,9 +82,13 @@ def test_choices_arrays_and_records_say_the_same(seed):
         again = space.decode(space.encode(architecture), resolution=192, num_classes=7)
         assert again.architecture(0) == architecture
         for stage in range(4):
-            value = space.parameters[space.column("se", stage)].values[choices[row, space.column("se", stage)]]
+            value = space.parameters[space.column("se", stage)].values[
+                choices[row, space.column("se", stage)]
+            ]
             pattern = {"none": "0", "alternate": "10", "all": "1"}[value]
-            assert architecture.stages[stage].se == se_bits(pattern, architecture.stages[stage].depth)
+            assert architecture.stages[stage].se == se_bits(
+                pattern, architecture.stages[stage].depth
+            )
 
 
 def test_the_coarse_space_is_a_sub_space_of_one_to_ten_million(repvit, coarse):
@@ -172,7 +177,10 @@ def replaced(index, **changes):
         (replaced(2, width=128), None),
         (replaced(3, kernel=7), None),
         (replaced(2, se="11111110000000"), None),
-        (msgspec.structs.replace(replaced(0), resolution=128), ["resolution", "got 128", "160 to 1024"]),
+        (
+            msgspec.structs.replace(replaced(0), resolution=128),
+            ["resolution", "got 128", "160 to 1024"],
+        ),
         (msgspec.structs.replace(replaced(0), resolution=512), None),
     ],
 )
@@ -188,10 +196,14 @@ def test_what_is_outside_is_named_with_what_is_allowed(repvit, architecture, wor
 
 def test_a_broken_constraint_is_named(tmp_path):
     text = (ROOT / "search_space" / "repvit.toml").read_text()
-    (tmp_path / "mine.toml").write_text(text.replace("width[1] <= width[2]", "2 * width[1] <= width[2]"))
+    (tmp_path / "mine.toml").write_text(
+        text.replace("width[1] <= width[2]", "2 * width[1] <= width[2]")
+    )
     space, _ = load_space(str(tmp_path / "mine.toml"))
 
-    with pytest.raises(RepvitNasError, match=r"breaks the constraint '2 \* width\[1\] <= width\[2\]'"):
+    with pytest.raises(
+        RepvitNasError, match=r"breaks the constraint '2 \* width\[1\] <= width\[2\]'"
+    ):
         space.check(replaced(1, width=104))
 
 
@@ -201,8 +213,16 @@ def test_a_broken_constraint_is_named(tmp_path):
         ("schema = 1", "schema = 3", ["`schema` must be 1", "got 3"]),
         ("schema = 1", "", ["`schema` is missing"]),
         ('name = "repvit"', "name = 5", ["name", "`str`", "got 5"]),
-        ("min = 32, max = 80, step = 8", "min = 80, max = 32, step = 8", ["width", "min 80, max 32"]),
-        ("min = 32, max = 80, step = 8", "min = 33, max = 80, step = 8", ["multiple of 8", "got 33"]),
+        (
+            "min = 32, max = 80, step = 8",
+            "min = 80, max = 32, step = 8",
+            ["width", "min 80, max 32"],
+        ),
+        (
+            "min = 32, max = 80, step = 8",
+            "min = 33, max = 80, step = 8",
+            ["multiple of 8", "got 33"],
+        ),
         ("min = 32, max = 80, step = 8", "min = 32, max = 80, step = 0", ["step > 0"]),
         ("expansion = [1.5, 2.0, 2.5, 3.0, 4.0]", "expansion = []", ["expansion"]),
         ("expansion = [1.5, 2.0, 2.5, 3.0, 4.0]", "expansion = [inf]", ["expansion", "inf"]),
@@ -211,7 +231,11 @@ def test_a_broken_constraint_is_named(tmp_path):
         ('"width[0] <= width[1]"', '"width[0] < width[1]"', ["a constraint is one comparison"]),
         ("default = 224", "default = 100", ["resolution", "default 100"]),
         ("[resolution]", "[revolution]", ["unknown field", "revolution"]),
-        ("[[stages]]\nwidth = { min = 256", "[[other]]\nwidth = { min = 256", ["stages", "length 4, got 3"]),
+        (
+            "[[stages]]\nwidth = { min = 256",
+            "[[other]]\nwidth = { min = 256",
+            ["stages", "length 4, got 3"],
+        ),
     ],
 )
 def test_a_bad_space_file_is_refused_with_its_field(tmp_path, old, new, words):
