@@ -5,7 +5,6 @@ another reason pays nothing for us.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -17,6 +16,8 @@ from timm.models import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from repvit_nas.architecture import Architecture

@@ -188,7 +188,7 @@ class FamilyEstimator:
     """ImageNet-1k top-1 after 300 distilled epochs, learned from the published family."""
 
     name = "family"
-    meaning = "ImageNet-1k top-1 in percent, 300 epochs, distilled (estimated)"
+    meaning = "ImageNet-1k top-1 in %, 300 epochs, distilled, estimated"
 
     def __init__(self, rows: Sequence[PublishedAccuracy] | None = None) -> None:
         self.posterior = fit(published_accuracies() if rows is None else rows)

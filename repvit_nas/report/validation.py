@@ -33,7 +33,7 @@ def validation_picture(validation: Validation) -> bytes:
             [check.without_family_ms for check in checks],
             "s" if target else "o",
             markersize=7 if target else 4,
-            color="C3" if target else None,
+            color="black" if target else None,
             label=family,
         )
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))

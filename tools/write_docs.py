@@ -1,0 +1,112 @@
+"""Write the parts of README.md and docs/ that the code knows best; `--check` only compares.
+
+    python tools/write_docs.py
+
+Marked sections of README.md come from the shipped run and the shipped validations, and
+docs/commands.md from the help of the commands, so none of them can say what the code does not.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from repvit_nas import files
+from repvit_nas.commands import COMMANDS, cli
+from repvit_nas.predictors.validate import VALIDATION_FILE, Validation
+from repvit_nas.report import text
+from repvit_nas.report.run_report import (
+    FAMILY_HEADER,
+    WINNER_HEADER,
+    family_cells,
+    reference_rows,
+    winner_cells,
+    winners_of,
+)
+from repvit_nas.search.records import FRONT_FILE, Result
+
+ROOT = Path(__file__).parents[1]
+RUN = ROOT / "results" / "iphone12-1.0ms"
+GROUPS = ("repvit", "repvit at 224 px", "repvit at 512 px and more", "repnext", "all")
+
+
+def search_section() -> str:
+    """Return the winners of the shipped run beside the family."""
+    result = files.read_json(RUN / FRONT_FILE, Result)
+    winners = text.markdown_table(WINNER_HEADER, [winner_cells(e) for e in winners_of(result)])
+    references = reference_rows("iphone12")
+    family = text.markdown_table(FAMILY_HEADER, [family_cells(row) for row in references])
+    return f"{winners}\n{family}"
+
+
+def validation_section() -> str:
+    """Return the errors of the modelled devices on networks they did not see."""
+    header = (
+        "device",
+        "networks",
+        "latencies",
+        "in sample",
+        "network left out",
+        "family left out",
+        "in 90 % interval",
+    )
+    rows = []
+    for device in ("iphone12", "iphone13"):
+        path = ROOT / "predictors" / device / VALIDATION_FILE
+        summaries = files.read_json(path, Validation).summaries
+        rows += [
+            [
+                device,
+                group,
+                str(summaries[group].networks),
+                f"{summaries[group].in_sample_percent:.1f} %",
+                f"{summaries[group].without_network_percent:.1f} %",
+                f"{summaries[group].without_family_percent:.1f} %",
+                f"{summaries[group].coverage_percent:.0f} %",
+            ]
+            for group in GROUPS
+        ]
+    return text.markdown_table(header, rows)
+
+
+def commands_page() -> str:
+    """Return the help of every command."""
+    parts = ["# Commands\n", "Written by `tools/write_docs.py` from `--help`.\n"]
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        if command is None:
+            raise LookupError(name)
+        context = click.Context(command, info_name=f"repvit-nas {name}", max_content_width=96)
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def documents() -> dict[Path, str]:
+    """Return each written document and what it should hold."""
+    readme = (ROOT / "README.md").read_text()
+    for name, section in (("search", search_section()), ("validation", validation_section())):
+        pattern = rf"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)"
+        readme, count = re.subn(
+            pattern, lambda m, s=section: m[1] + s + m[2], readme, flags=re.DOTALL
+        )  # type: ignore[misc]
+        if count != 1:
+            raise LookupError(f"README.md needs one section {name!r}; got {count}")
+    return {ROOT / "README.md": readme, ROOT / "docs" / "commands.md": commands_page()}
+
+
+def main() -> None:
+    """Write the documents, or fail if they are not as written."""
+    stale = [
+        path
+        for path, content in documents().items()
+        if not path.exists() or path.read_text() != content
+    ]
+    if "--check" in sys.argv[1:]:
+        sys.exit(f"run tools/write_docs.py: {', '.join(map(str, stale))}" if stale else 0)
+    for path, content in documents().items():
+        path.write_text(content)
+
+
+if __name__ == "__main__":
+    main()
