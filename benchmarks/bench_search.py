@@ -18,6 +18,7 @@ def main() -> None:
     """Print both times and the promise."""
     import optuna
 
+    from repvit_nas.report.run_report import render
     from repvit_nas.search.run import load_inputs, search
     from repvit_nas.search.settings import Settings
 
@@ -39,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def ours() -> None:
-            search(settings, inputs, Path(folder) / str(next(runs)))
+            search(settings, inputs, Path(folder) / str(next(runs)), render)
 
         took = medians({"search": ours, "optuna": optuna_alone}, ROUNDS)
     allowed = ALLOWED_RATIO * took["optuna"] + ALLOWED_EXTRA_S

@@ -6,7 +6,6 @@ Marked sections of README.md come from the shipped run and the shipped validatio
 docs/commands.md from the help of the commands, so none of them can say what the code does not.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -86,12 +85,11 @@ def documents() -> dict[Path, str]:
     """Return each written document and what it should hold."""
     readme = (ROOT / "README.md").read_text()
     for name, section in (("search", search_section()), ("validation", validation_section())):
-        pattern = rf"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)"
-        readme, count = re.subn(
-            pattern, lambda m, s=section: m[1] + s + m[2], readme, flags=re.DOTALL
-        )  # type: ignore[misc]
-        if count != 1:
-            raise LookupError(f"README.md needs one section {name!r}; got {count}")
+        before, begin, rest = readme.partition(f"<!-- begin: {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end: {name} -->")
+        if not (begin and end):
+            raise LookupError(f"README.md needs a section {name!r}")
+        readme = before + begin + section + end + after
     return {ROOT / "README.md": readme, ROOT / "docs" / "commands.md": commands_page()}
 
 

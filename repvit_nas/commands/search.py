@@ -125,6 +125,7 @@ def command(
     \b
     Example: repvit-nas search --budget-ms 1.0
     """
+    from repvit_nas.report.run_report import render
     from repvit_nas.search.run import load_inputs, search
     from repvit_nas.search.settings import Settings, default_folder
 
@@ -139,6 +140,7 @@ def command(
             settings,
             inputs,
             folder,
+            render,
             command=_command_line(settings, out),
             resume=resume,
             overwrite=overwrite,

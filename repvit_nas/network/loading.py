@@ -25,9 +25,7 @@ def load(
     Raises:
         RepvitNasError: There is no such network.
     """
-    import timm
-
-    from repvit_nas import timm_entry  # noqa: F401  # registers with timm
+    import timm  # which registers our entry, see repvit_nas/__init__.py
 
     model: torch.nn.Module = timm.create_model(
         "repvit_nas", pretrained=pretrained, architecture=named, **kwargs

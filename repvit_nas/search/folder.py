@@ -21,8 +21,8 @@ from repvit_nas.search.records import (
 from repvit_nas.search.settings import Settings
 
 PICTURE_FILE: Final = "front.png"
-TABLE_FILE: Final = "README.md"
-_OURS: Final = (RUN_FILE, FRONT_FILE, PICTURE_FILE, TABLE_FILE, CHECKPOINT_FILE)
+PAGE_FILE: Final = "README.md"
+_OURS: Final = (RUN_FILE, FRONT_FILE, PICTURE_FILE, PAGE_FILE, CHECKPOINT_FILE)
 
 
 class RunFolder:
@@ -114,7 +114,7 @@ class RunFolder:
                 for folder in (self.path, *self._new_parents):
                     folder.rmdir()  # stops at the first that is not empty
 
-    def write(self, result: Result, run: RunFile, *, table: str, picture: bytes) -> None:
+    def write(self, result: Result, run: RunFile, *, page: str, picture: bytes) -> None:
         """Write a finished run, `run.json` last, which marks it as finished.
 
         Raises:
@@ -132,5 +132,5 @@ class RunFolder:
                 stale.unlink()
         files.write_bytes(self.path / FRONT_FILE, files.encode_lines(result, "front"))
         files.write_bytes(self.path / PICTURE_FILE, picture)
-        files.write_bytes(self.path / TABLE_FILE, table.encode())
+        files.write_bytes(self.path / PAGE_FILE, page.encode())
         files.write_json(self.path / RUN_FILE, run)

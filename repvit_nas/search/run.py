@@ -14,7 +14,6 @@ from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.predictors.predictor import Predictor, load_predictor
-from repvit_nas.report.run_report import render
 from repvit_nas.search.exact import exact_front, shares
 from repvit_nas.search.folder import RunFolder
 from repvit_nas.search.front import Front, front_of, hypervolume, reference_point
@@ -28,6 +27,8 @@ from repvit_nas.search_space.family import family, published_accuracies
 from repvit_nas.search_space.space import Choices, Space, load_space
 
 Progress = Callable[[str, int, int], None]
+# Page (Markdown) and picture (PNG) of a run; passed in, as showing results is another room's work.
+Render = Callable[[Result, RunFile], tuple[str, bytes]]
 NO_PROGRESS: Final[Progress] = lambda *_: None  # noqa: E731
 
 
@@ -100,6 +101,7 @@ def search(
     settings: Settings,
     inputs: Inputs,
     folder: Path,
+    render: Render,
     *,
     command: str = "",
     resume: bool = False,
@@ -115,6 +117,7 @@ def search(
         settings: What to search.
         inputs: What :func:`load_inputs` loaded for them.
         folder: Where the run goes.
+        render: Makes the page and the picture of the run.
         command: The command line to note in the run.
         resume: Go on with the run in `folder`, or with the study in `storage`.
         overwrite: Replace another run in `folder`.
@@ -159,8 +162,8 @@ def search(
             versions=_versions(),
             complete=not studied.interrupted,
         )
-        table, picture = render(result, run)
-        run_folder.write(result, run, table=table, picture=picture)
+        page, picture = render(result, run)
+        run_folder.write(result, run, page=page, picture=picture)
     except BaseException:
         run_folder.abandon()
         raise

@@ -13,6 +13,7 @@ from repvit_nas.architecture import read_architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.named import load_architecture
 from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.report.run_report import render
 from repvit_nas.search.records import Result, read_run
 from repvit_nas.search.run import Inputs, load_inputs, search
 from repvit_nas.search.settings import Settings, default_folder
@@ -23,7 +24,9 @@ def run(folder, *, resume=False, overwrite=False, **changes):
     changes.setdefault("budgets_ms", {"iphone12": 1.0})
     changes.setdefault("trials", 150)
     settings = Settings(**changes)
-    return search(settings, load_inputs(settings), folder, resume=resume, overwrite=overwrite)
+    return search(
+        settings, load_inputs(settings), folder, render, resume=resume, overwrite=overwrite
+    )
 
 
 @pytest.fixture(scope="module")
