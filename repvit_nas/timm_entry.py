@@ -60,7 +60,8 @@ def repvit_nas(
             `pretrained_cfg` names.
         architecture: A reference name, an architecture file, a winner of a run, an architecture,
             or the content of an architecture file.
-        pretrained_cfg: timm's configuration of pretrained weights.
+        pretrained_cfg: timm's configuration of pretrained weights, or one of timm's tags, such as
+            `dist_450e_in1k`; by default timm's own default.
         out_indices: Stages whose maps `features_only=True` returns.
         **kwargs: Arguments of :class:`RepVitNas` and of timm's model builder.
     """
@@ -75,10 +76,14 @@ def repvit_nas(
         kwargs.setdefault("legacy", known.legacy)
     if pretrained_cfg is None and known is not None and known.timm:
         pretrained_cfg = get_pretrained_cfg(known.timm)
+    if isinstance(pretrained_cfg, str) and known is not None and known.timm:
+        tag = pretrained_cfg.rpartition(".")[2]
+        pretrained_cfg = get_pretrained_cfg(f"{known.timm.partition('.')[0]}.{tag}")
     overlay = kwargs.get("pretrained_cfg_overlay") or {}
     if pretrained and pretrained_cfg is None and not overlay:
         raise RepvitNasError(
-            f"there are no published weights of {built.name or 'this architecture'}; references "
+            f"there are no published weights of {built.name or 'this architecture'} (weights go by "
+            "the reference's name, so give that instead of a file); references "
             f"with weights: {', '.join(n.name for n in family().values() if n.timm)}"
         )
 

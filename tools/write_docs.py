@@ -48,6 +48,7 @@ def validation_section() -> str:
         "in sample",
         "network left out",
         "family left out",
+        "RepViT and RepNeXt left out",
         "in 90 % interval",
     )
     rows = []
@@ -62,6 +63,7 @@ def validation_section() -> str:
                 f"{summaries[group].in_sample_percent:.1f} %",
                 f"{summaries[group].without_network_percent:.1f} %",
                 f"{summaries[group].without_family_percent:.1f} %",
+                f"{summaries[group].without_lookalikes_percent:.1f} %",
                 f"{summaries[group].coverage_percent:.0f} %",
             ]
             for group in GROUPS

@@ -23,8 +23,8 @@ from repvit_nas.commands.options import (
 def command(device: str, *, as_json: bool) -> None:
     r"""Fit and validate the predictor of a device, and write it to predictors/<device>/.
 
-    Every network is predicted twice by fits that never saw it: once without the network, once
-    without its whole family.
+    Every network is predicted by fits that never saw it: without the network, without its whole
+    family, and RepViT without RepNeXt too, whose networks have its shapes.
 
     \b
     Example: repvit-nas fit --device iphone12
@@ -61,6 +61,7 @@ def command(device: str, *, as_json: bool) -> None:
         "in sample",
         "network left out",
         "family left out",
+        "RepViT and RepNeXt left out",
         "in 90 % interval",
         title=f"{device}: mean error in %",
     )
@@ -71,6 +72,7 @@ def command(device: str, *, as_json: bool) -> None:
             f"{summary.in_sample_percent:.1f}",
             f"{summary.without_network_percent:.1f}",
             f"{summary.without_family_percent:.1f}",
+            f"{summary.without_lookalikes_percent:.1f}",
             f"{summary.coverage_percent:.0f}",
         )
     console().print(table)

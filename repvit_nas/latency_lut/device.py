@@ -1,14 +1,36 @@
 """What is known of a device: `latency_lut/<device>/device.json`."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.errors import UnknownNameError
+from repvit_nas.errors import RepvitNasError, UnknownNameError
 
-DEVICE_FILE = "device.json"
+DEVICE_FILE: Final = "device.json"
+# What may differ between two runs on one device without making them different tables.
+VOLATILE: Final = ("date", "frequency")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class RuntimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What runs the programs, as asked for on the command line.
+
+    Attributes:
+        name: `onnxruntime` or `torch`.
+        threads: Threads of one operation; 0 leaves it to the runtime.
+        target: torch's device, or onnxruntime's execution providers, comma-separated, in order.
+        batch: Images in one call; latencies are those of the call divided by it.
+        compiled: Whether torch compiles the program.
+    """
+
+    name: str
+    threads: int = 1
+    target: str = ""
+    batch: int = 1
+    compiled: bool = False
 
 
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,14 +40,25 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         device: The device's name on the command line.
         title: The name people use.
         kind: `modelled` from published latencies, or `measured` here.
-        circumstances: Operating system, runtime, precision, batch and statistic of the figures.
+        circumstances: Hardware, operating system, runtime, precision, batch and statistic of the
+            figures. Tables that differ in these (but for date and momentary frequency) are never
+            merged.
+        protocol: Version of the measuring protocol; none for a modelled device.
+        runtime: What timed it; none for a modelled device.
     """
 
-    schema: Literal[1]
+    schema: Literal[1] = 1
     device: str
     title: str
     kind: Literal["modelled", "measured"]
     circumstances: dict[str, str]
+    protocol: int | None = None
+    runtime: RuntimeSpec | None = None
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        if self.kind == "measured" and (self.protocol is None or self.runtime is None):
+            raise ValueError("a measured device must state `protocol` and `runtime`; got none")
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -64,3 +97,26 @@ def load_device(name: str) -> Device:
         raise UnknownNameError.of("device", name, device_names())
     found = data.find("latency_lut", name, "device")
     return Device(found, files.read_json(found.path / DEVICE_FILE, DeviceFile))
+
+
+def check_device_name(name: str) -> str:
+    """Return `name` if a device may be called that.
+
+    Raises:
+        RepvitNasError: It may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise RepvitNasError(
+            "a device's name is made of small letters, digits, '.', '_' and '-', at most 64, and "
+            f"starts with a letter or digit; got {name!r}"
+        )
+    return name
+
+
+def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """List how two sets of circumstances differ, in words; what may vary is left out."""
+    return [
+        f"{key} is {one.get(key, 'not stated')!r} there and {other.get(key, 'not stated')!r} here"
+        for key in sorted(one.keys() | other.keys())
+        if key not in VOLATILE and one.get(key) != other.get(key)
+    ]

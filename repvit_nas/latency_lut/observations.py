@@ -23,6 +23,8 @@ class Observation(msgspec.Struct, frozen=True):
         error_ms: Standard deviation of the figure itself (rounding, repetition).
         tool: How it was timed.
         source: Who timed it.
+        calls: How many calls' overhead the figure includes: 1 for a whole network, 0 for the
+            slope of a chain.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Observation(msgspec.Struct, frozen=True):
     error_ms: float
     tool: str
     source: str
+    calls: float = 1.0

@@ -4,7 +4,10 @@ import copy
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
+from timm.models.repvit import RepVggDw
 from torch import nn
+
+from repvit_nas.network.model import fuse_branches
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -34,6 +37,8 @@ def _fuse_children(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, _Fusible):
             dtype = next(child.parameters(), torch.empty(0)).dtype
-            setattr(module, name, child.fuse().to(dtype).eval())
+            # timm's own fusion of token mixers is wrong beyond kernel 3.
+            fused = fuse_branches(child) if isinstance(child, RepVggDw) else child.fuse()
+            setattr(module, name, fused.to(dtype).eval())
         else:
             _fuse_children(child)

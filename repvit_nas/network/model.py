@@ -7,8 +7,8 @@ depthwise branches that is right for every kernel.
 """
 
 import itertools
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import MutableMapping, Sequence
+from typing import Any, cast
 
 import torch
 from timm.layers.squeeze_excite import SEModule as SqueezeExcite
@@ -23,6 +23,7 @@ from timm.models.repvit import (
 from torch import nn
 
 from repvit_nas.architecture import Architecture
+from repvit_nas.network.weights import from_official, is_official
 from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, Unit, rows
 
 # Stride of the maps of the four stages.
@@ -38,18 +39,24 @@ class TokenMixer(RepVggDw):
     @torch.no_grad()
     def fuse(self) -> nn.Conv2d:
         """Return the one convolution that does what the branches do."""
-        fused = _fused(self.conv)
-        branch = _fused(self.conv1) if isinstance(self.conv1, ConvNorm) else self.conv1
-        centre = fused.kernel_size[0] // 2
-        # In double precision, the sum of three branches loses nothing of its own.
-        weight, bias = fused.weight.double(), _bias(fused).double() + _bias(branch).double()
-        weight[:, :, centre, centre] += branch.weight.double()[:, :, 0, 0] + 1.0
-        if isinstance(self.bn, nn.BatchNorm2d):
-            scale, shift = _affine(self.bn)
-            weight, bias = weight * scale[:, None, None, None], bias * scale + shift
-        fused.weight.copy_(weight)
-        _bias(fused).copy_(bias)
-        return fused
+        return fuse_branches(self)
+
+
+@torch.no_grad()
+def fuse_branches(mixer: RepVggDw) -> nn.Conv2d:
+    """Return the one convolution that does what the branches of a token mixer do."""
+    fused = _fused(mixer.conv)
+    branch = _fused(mixer.conv1) if isinstance(mixer.conv1, ConvNorm) else mixer.conv1
+    centre = fused.kernel_size[0] // 2
+    # In double precision, the sum of three branches loses nothing of its own.
+    weight, bias = fused.weight.double(), _bias(fused).double() + _bias(branch).double()
+    weight[:, :, centre, centre] += branch.weight.double()[:, :, 0, 0] + 1.0
+    if isinstance(mixer.bn, nn.BatchNorm2d):
+        scale, shift = _affine(mixer.bn)
+        weight, bias = weight * scale[:, None, None, None], bias * scale + shift
+    fused.weight.copy_(weight)
+    _bias(fused).copy_(bias)
+    return fused
 
 
 def _fused(layer: ConvNorm) -> nn.Conv2d:
@@ -82,7 +89,8 @@ class RepVitBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the block on `(batch, width, size, size)`."""
         x = self.se(self.token_mixer(x))
-        return cast("torch.Tensor", x + self.channel_mixer(x))
+        mixed: torch.Tensor = x + self.channel_mixer(x)
+        return mixed
 
 
 class RepVitDownsample(nn.Module):
@@ -108,7 +116,8 @@ class RepVitDownsample(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the units on `(batch, c_in, size, size)`."""
         x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
-        return cast("torch.Tensor", self.ffn(x) + x)
+        mixed: torch.Tensor = self.ffn(x) + x
+        return mixed
 
 
 class RepVitStage(nn.Module):
@@ -121,7 +130,8 @@ class RepVitStage(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the stage."""
-        return cast("torch.Tensor", self.blocks(self.downsample(x)))
+        y: torch.Tensor = self.blocks(self.downsample(x))
+        return y
 
 
 class RepVitNas(RepVit):
@@ -171,7 +181,18 @@ class RepVitNas(RepVit):
         ]
         self.num_features = self.head_hidden_size = self.embed_dim[-1]
         self.head_drop = nn.Dropout(drop_rate)
+        self.register_load_state_dict_pre_hook(_accept_official)
         self.head = RepVitClassifier(self.num_features, self.num_classes, distillation)
+
+
+def _accept_official(
+    model: nn.Module, state: MutableMapping[str, Any], prefix: str, *_: object
+) -> None:
+    """Rename the keys of an official checkpoint in place, so that it loads as any other does."""
+    if not prefix and is_official(state) and isinstance(model, RepVitNas):
+        renamed = from_official(state, model.architecture)
+        state.clear()
+        state.update(renamed)
 
 
 def _stages(

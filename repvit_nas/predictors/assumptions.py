@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from repvit_nas.predictors.physical import FormGrid
+from repvit_nas.predictors.physical import FUSING_COLUMNS, Column, FormGrid
 
 ASSUMPTIONS_FILE: Final = "assumptions.json"
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -47,9 +47,11 @@ class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         note: Anything a reader should know.
         forms: The forms of cost that the model weighs.
         errors: How far the figures may be off.
+        columns: What has a cost on this device.
     """
 
-    schema: Literal[1]
+    schema: Literal[1] = 1
     note: str = ""
+    columns: tuple[Column, ...] = FUSING_COLUMNS
     forms: FormGrid
     errors: ErrorModel

@@ -7,14 +7,22 @@ latencies perturbed within their errors. Their spread is small on networks like 
 grows away from them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.assumptions import ErrorModel
-from repvit_nas.predictors.physical import Form, FormGrid, features, tabulate
+from repvit_nas.predictors.physical import (
+    FUSING_COLUMNS,
+    Column,
+    Form,
+    FormGrid,
+    features,
+    tabulate,
+)
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
@@ -24,6 +32,8 @@ PRIOR_SCALE: Final = 3.0
 # The overhead's feature, in milliseconds, so that its coefficient is near 1 too.
 OVERHEAD_MS: Final = 0.45
 _REWEIGHTINGS: Final = 3
+# The error model has a term of its own for networks larger than this.
+LARGE_RESOLUTION: Final = 320
 
 
 class Member(NamedTuple):
@@ -63,30 +73,38 @@ class Design(NamedTuple):
 
 def relative_covariance(observations: Sequence[Observation], errors: ErrorModel) -> Floats:
     """Return the relative covariance `(n, n)` of `observations` under an error model."""
-    size = len(observations)
-    covariance = np.zeros((size, size))
-    for i, one in enumerate(observations):
-        for j, other in enumerate(observations[: i + 1]):
-            covariance[i, j] = covariance[j, i] = _shared_variance(one, other, errors)
-        covariance[i, i] += errors.repeat**2 + (one.error_ms / one.latency_ms) ** 2
-    return covariance
+
+    def same(labels: list[object]) -> npt.NDArray[np.bool_]:
+        numbers: dict[object, int] = {}
+        codes = np.array([numbers.setdefault(label, len(numbers)) for label in labels])
+        return np.equal.outer(codes, codes)
+
+    def variances(group: dict[str, float], names: list[str]) -> Floats:
+        return np.array([errors.of(group, name) ** 2 for name in names])
+
+    families = [item.family for item in observations]
+    network = same([item.network for item in observations])
+    alike = np.where(same([item.name for item in observations]), 1.0, errors.variants)
+    large = np.array([item.resolution > LARGE_RESOLUTION for item in observations])
+    own = [errors.repeat**2 + (item.error_ms / item.latency_ms) ** 2 for item in observations]
+    covariance = np.where(same(list(families)), variances(errors.shared, families), 0.0)
+    covariance += np.where(network, alike * variances(errors.misfit, families), 0.0)
+    covariance += np.where(
+        same([(item.tool, item.source) for item in observations]),
+        variances(errors.offset, [item.tool for item in observations]),
+        0.0,
+    )
+    both_large = large[:, None] & large[None, :]
+    covariance += both_large * np.where(network, 1.0, 0.5) * errors.large**2
+    return covariance + np.diag(own)
 
 
-def _shared_variance(one: Observation, other: Observation, errors: ErrorModel) -> float:
-    variance = 0.0
-    if one.family == other.family:
-        variance += errors.of(errors.shared, one.family) ** 2
-    if one.network == other.network:
-        alike = 1.0 if one.name == other.name else errors.variants
-        variance += alike * errors.of(errors.misfit, one.family) ** 2
-    if (one.tool, one.source) == (other.tool, other.source):
-        variance += errors.of(errors.offset, one.tool) ** 2
-    if min(one.resolution, other.resolution) > 320:
-        variance += (1.0 if one.network == other.network else 0.5) * errors.large**2
-    return variance
-
-
-def design(observations: Sequence[Observation], grid: FormGrid, errors: ErrorModel) -> Design:
+def design(
+    observations: Sequence[Observation],
+    grid: FormGrid,
+    errors: ErrorModel,
+    columns: Sequence[Column] = FUSING_COLUMNS,
+) -> Design:
     """Tabulate `observations` under every form of `grid`."""
     units = sorted({unit for item in observations for unit, _ in item.units}, key=repr)
     position = {unit: index for index, unit in enumerate(units)}
@@ -96,11 +114,11 @@ def design(observations: Sequence[Observation], grid: FormGrid, errors: ErrorMod
             counts[row, position[unit]] = count
     forms = grid.forms()
     table = tabulate(units)
-    overhead = np.full((len(observations), 1), OVERHEAD_MS)
+    overhead = OVERHEAD_MS * np.array([[item.calls] for item in observations])
     return Design(
         forms=forms,
         matrices=np.stack(
-            [np.hstack([overhead, counts @ features(form, table)]) for form in forms]
+            [np.hstack([overhead, counts @ features(form, table, columns)]) for form in forms]
         ),
         latency_ms=np.array([item.latency_ms for item in observations]),
         correlated=relative_covariance(observations, errors),
@@ -165,14 +183,13 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats) -> Floats:
     return np.asarray(solution)
 
 
-Pricer = Callable[[Sequence[Unit]], Floats]
-
-
-def member_costs(members: Sequence[Member], units: Sequence[Unit]) -> Floats:
+def member_costs(
+    members: Sequence[Member], units: Sequence[Unit], columns: Sequence[Column] = FUSING_COLUMNS
+) -> Floats:
     """Return what each member says of each unit, `(units, members)` in milliseconds."""
     table = tabulate(units)
     known: dict[Form, Floats] = {}
     for member in members:
         if member.form not in known:
-            known[member.form] = features(member.form, table)
+            known[member.form] = features(member.form, table, columns)
     return np.stack([known[member.form] @ member.coefficients for member in members], axis=1)

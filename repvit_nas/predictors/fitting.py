@@ -10,7 +10,6 @@ from repvit_nas.latency_lut.device import Device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, read_observations
 from repvit_nas.predictors.assumptions import ASSUMPTIONS_FILE, Assumptions
 from repvit_nas.predictors.fit import design, fit
-from repvit_nas.predictors.physical import COLUMNS
 from repvit_nas.predictors.predictor import (
     PREDICTOR_FILE,
     FittedOn,
@@ -18,9 +17,9 @@ from repvit_nas.predictors.predictor import (
     PredictorFile,
 )
 from repvit_nas.predictors.validate import (
-    TARGET_FAMILY,
     VALIDATION_FILE,
     Validation,
+    misfit_of_target,
     validate,
 )
 
@@ -52,7 +51,7 @@ def fit_published(device: Device, progress: Callable[[str], None] = lambda _: No
     path = assumptions_path(device)
     assumptions = files.read_json(path, Assumptions)
     errors = assumptions.errors
-    problem = design(observations, assumptions.forms, errors)
+    problem = design(observations, assumptions.forms, errors, assumptions.columns)
     members = fit(problem)
     validation, quantile = validate(
         device.name, observations, problem, members, errors, progress=progress
@@ -60,7 +59,7 @@ def fit_published(device: Device, progress: Callable[[str], None] = lambda _: No
     predictor = PredictorFile(
         device=device.name,
         source="modelled",
-        columns=COLUMNS,
+        columns=assumptions.columns,
         members=tuple(
             MemberRecord(
                 member.form,
@@ -69,7 +68,7 @@ def fit_published(device: Device, progress: Callable[[str], None] = lambda _: No
             )
             for member in members
         ),
-        misfit=errors.of(errors.misfit, TARGET_FAMILY),
+        misfit=misfit_of_target(errors),
         large_misfit=errors.large,
         quantile=round(quantile, 4),
         fitted_on=FittedOn(

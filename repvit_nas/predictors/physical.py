@@ -12,19 +12,23 @@ All coefficients are non-negative. The arrays here are `(operations,)` or `(unit
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pool
+from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pointwise, Pool
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
-# What a form's coefficients multiply, per unit.
-COLUMNS: Final = ("pointwise", "depthwise", "dense", "operation", "squeeze", "output")
-# The last three count things; these bring their coefficients near 1.
+Column = Literal["pointwise", "depthwise", "dense", "operation", "squeeze", "output", "elementwise"]
+# What a form's coefficients multiply, per unit. A device's assumptions say which of them it has:
+# an accelerator fuses elementwise operations into the convolution before them, a processor pays.
+COLUMNS: Final[tuple[Column, ...]] = get_args(Column)
+FUSING_COLUMNS: Final = COLUMNS[:-1]
+# The last four count things; these bring their coefficients near 1.
+MS_PER_ELEMENTWISE_MB: Final = 0.3
 MS_PER_OPERATION: Final = 0.001
 MS_PER_SQUEEZE: Final = 0.004
 MS_PER_OUTPUT_MB: Final = 0.5
@@ -74,15 +78,12 @@ class OperationTable(NamedTuple):
     spatial: npt.NDArray[np.bool_]
 
 
-_POINTWISE, _DEPTHWISE, _DENSE, _SQUEEZE, _OUTPUT = range(5)
+_POINTWISE, _DEPTHWISE, _DENSE, _SQUEEZE, _OUTPUT, _ELEMENTWISE = range(6)
 _MB: Final = 1e6
 
 
 def tabulate(units: Sequence[Unit]) -> OperationTable:
-    """List the operations that cost time: convolutions, poolings and returned maps.
-
-    Elementwise operations are taken to be fused into the convolution before them.
-    """
+    """List the operations that may cost time, one line each."""
     lines = []
     for index, unit in enumerate(units):
         for operation in unit.operations:
@@ -99,8 +100,8 @@ def tabulate(units: Sequence[Unit]) -> OperationTable:
                     lines.append((index, 0, 0, channels, size, channels, 1, _SQUEEZE, False))
                 case Output(channels, size):
                     lines.append((index, 0, 0, channels, size, channels, size, _OUTPUT, False))
-                case _:
-                    pass
+                case Pointwise(_, channels, size):
+                    lines.append((index, 0, 0, channels, size, channels, size, _ELEMENTWISE, False))
     table = np.array(lines, dtype=np.float64).reshape(-1, 9)
     return OperationTable(
         units=len(units),
@@ -116,23 +117,26 @@ def tabulate(units: Sequence[Unit]) -> OperationTable:
     )
 
 
-def features(form: Form, table: OperationTable) -> Floats:
-    """Return what the coefficients multiply, `(units, len(COLUMNS))`, in milliseconds."""
+def features(
+    form: Form, table: OperationTable, columns: Sequence[Column] = FUSING_COLUMNS
+) -> Floats:
+    """Return what the coefficients multiply, `(units, len(columns))`, in milliseconds."""
     time_ms = _operation_ms(form, table)
-    counted = table.spatial
     out_mb = _map_mb(table.channels_out, table.size_out, 1)
-    per_operation = [
-        np.where(table.kind == kind, time_ms, 0.0) for kind in (_POINTWISE, _DEPTHWISE, _DENSE)
+    per_operation: dict[Column, Floats] = {
+        "pointwise": np.where(table.kind == _POINTWISE, time_ms, 0.0),
+        "depthwise": np.where(table.kind == _DEPTHWISE, time_ms, 0.0),
+        "dense": np.where(table.kind == _DENSE, time_ms, 0.0),
+        "operation": np.where(table.spatial, MS_PER_OPERATION, 0.0),
+        "squeeze": np.where(table.kind == _SQUEEZE, MS_PER_SQUEEZE, 0.0),
+        "output": np.where(table.kind == _OUTPUT, MS_PER_OUTPUT_MB * out_mb, 0.0),
+        "elementwise": np.where(table.kind == _ELEMENTWISE, MS_PER_ELEMENTWISE_MB * out_mb, 0.0),
+    }
+    sums = [
+        np.bincount(table.unit, weights=per_operation[column], minlength=table.units)
+        for column in columns
     ]
-    per_operation += [
-        np.where(counted, MS_PER_OPERATION, 0.0),
-        np.where(table.kind == _SQUEEZE, MS_PER_SQUEEZE, 0.0),
-        np.where(table.kind == _OUTPUT, MS_PER_OUTPUT_MB * out_mb, 0.0),
-    ]
-    return np.stack(
-        [np.bincount(table.unit, weights=term, minlength=table.units) for term in per_operation],
-        axis=1,
-    )
+    return np.stack(sums, axis=1)
 
 
 def _map_mb(channels: Floats, size: Floats, row: int) -> Floats:

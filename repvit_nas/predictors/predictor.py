@@ -13,15 +13,14 @@ from repvit_nas import data, files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.predictors.fit import Member, member_costs
-from repvit_nas.predictors.physical import COLUMNS, Form
+from repvit_nas.predictors.fit import LARGE_RESOLUTION, Member, member_costs
+from repvit_nas.predictors.physical import Column, Form
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
 
 PREDICTOR_FILE: Final = "predictor.json"
 # The confidence that intervals are calibrated at; others are scaled as a normal distribution is.
 CALIBRATED: Final = 0.9
-LARGE_RESOLUTION: Final = 320
 
 # Where a latency comes from, from the best to the weakest.
 Source = Literal["measured", "interpolated", "modelled"]
@@ -61,7 +60,7 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     schema: Literal[1] = 1
     device: str
     source: Source
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     members: tuple[MemberRecord, ...]
     misfit: float
     large_misfit: float
@@ -69,15 +68,13 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     fitted_on: FittedOn
 
     def __post_init__(self) -> None:
-        """Check that the coefficients belong to the columns this version knows."""
-        if self.columns != COLUMNS:
-            raise ValueError(f"columns must be {', '.join(COLUMNS)}; got {', '.join(self.columns)}")
+        """Check that there is a coefficient for every column."""
         if not self.members:
             raise ValueError("members must not be empty; got 0")
         for member in self.members:
-            if len(member.coefficients) != len(COLUMNS):
+            if len(member.coefficients) != len(self.columns):
                 raise ValueError(
-                    f"coefficients must be {len(COLUMNS)}; got {len(member.coefficients)}"
+                    f"coefficients must be {len(self.columns)}; got {len(member.coefficients)}"
                 )
 
 
@@ -99,6 +96,11 @@ class LatencyEstimate(NamedTuple):
     interval: float
     device: str
     source: Source
+
+
+def misfit_at(misfit: float, large: float, resolution: int) -> float:
+    """Return the relative standard deviation of one network at a resolution."""
+    return math.hypot(misfit, large if resolution > LARGE_RESOLUTION else 0.0)
 
 
 class Predictor:
@@ -128,7 +130,7 @@ class Predictor:
 
     def unit_costs(self, units: Sequence[Unit]) -> Floats:
         """Return what each member says of each unit, `(units, members)` in milliseconds."""
-        return member_costs(self.members, units)
+        return member_costs(self.members, units, self.file.columns)
 
     def estimate(self, architecture: Architecture, interval: float = CALIBRATED) -> LatencyEstimate:
         """Predict the latency of `architecture` for one image.
@@ -163,8 +165,7 @@ class Predictor:
 
     def misfit(self, resolution: int) -> float:
         """Return the relative standard deviation of one network around the model."""
-        large = self.file.large_misfit if resolution > LARGE_RESOLUTION else 0.0
-        return math.hypot(self.file.misfit, large)
+        return misfit_at(self.file.misfit, self.file.large_misfit, resolution)
 
     def multiplier(self, interval: float) -> float:
         """Return how many standard deviations the interval reaches to either side.

@@ -1,5 +1,6 @@
 """How far off a fit is on networks that it never saw."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -9,12 +10,19 @@ import numpy as np
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.fit import OVERHEAD_MS, Design, Member, fit
-from repvit_nas.predictors.predictor import CALIBRATED, LARGE_RESOLUTION
+from repvit_nas.predictors.predictor import CALIBRATED, misfit_at
 from repvit_nas.shapes import Floats
 
 # Enough members for a mean and a deviation; the final fit has more.
 _MEMBERS: Final = 32
 TARGET_FAMILY: Final = "repvit"
+# Families whose networks have RepViT's shapes: what intervals are calibrated on, and what has to be
+# left out together before RepViT is truly unseen.
+LOOKALIKES: Final = ("repvit", "repnext")
+# With fewer of those, intervals are calibrated on all families.
+_FEWEST: Final = 12
+# Deviations to either side of 90 % of a normal distribution.
+NORMAL_90: Final = 1.645
 VALIDATION_FILE: Final = "validation.json"
 
 
@@ -30,7 +38,10 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         in_sample_ms: Predicted by the fit to everything.
         without_network_ms: Predicted by a fit that never saw the network or a variant of it.
         without_family_ms: Predicted by a fit that never saw the network's family.
-        low_ms: Lower end of the 90 % interval of `without_network_ms`.
+        without_lookalikes_ms: Predicted by a fit that never saw RepViT nor RepNeXt, whose networks
+            have the same shapes; for other families as `without_family_ms`.
+        low_ms: Lower end of the 90 % interval of `without_network_ms`, its multiplier calibrated
+            without the network.
         high_ms: Its upper end.
     """
 
@@ -42,6 +53,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_sample_ms: float
     without_network_ms: float
     without_family_ms: float
+    without_lookalikes_ms: float
     low_ms: float
     high_ms: float
 
@@ -53,6 +65,7 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_sample_percent: float
     without_network_percent: float
     without_family_percent: float
+    without_lookalikes_percent: float
     coverage_percent: float
 
 
@@ -71,6 +84,14 @@ class HeldOut(NamedTuple):
     mean_ms: Floats
     variance: Floats
 
+    def replaced(self, other: "HeldOut") -> "HeldOut":
+        """Return these predictions with those of `other` wherever it has one."""
+        known = np.isfinite(other.mean_ms)
+        return HeldOut(
+            np.where(known, other.mean_ms, self.mean_ms),
+            np.where(known, other.variance, self.variance),
+        )
+
 
 def ensemble_predictions(members: Sequence[Member], problem: Design) -> Floats:
     """Return what each member says of each observation of `problem`, `(n, members)`."""
@@ -83,12 +104,19 @@ def ensemble_predictions(members: Sequence[Member], problem: Design) -> Floats:
 
 
 def held_out(
-    problem: Design, groups: Sequence[str], progress: Callable[[str], None] = lambda _: None
+    problem: Design,
+    groups: Sequence[str],
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    only: str | None = None,
 ) -> HeldOut:
-    """Predict each group of observations by a fit to all the others."""
+    """Predict each group of observations, or one of them, by a fit to all the others.
+
+    Observations that were not predicted are nan.
+    """
     names = np.array(groups)
-    mean, variance = np.zeros(len(names)), np.zeros(len(names))
-    for name in sorted(set(groups)):
+    mean, variance = np.full(len(names), np.nan), np.full(len(names), np.nan)
+    for name in sorted(set(groups)) if only is None else [only]:
         inside = names == name
         members = fit(problem.subset(~inside), members=_MEMBERS)
         predictions = ensemble_predictions(members, problem)[inside]
@@ -98,30 +126,75 @@ def held_out(
 
 
 def own_variance(observations: Sequence[Observation], errors: ErrorModel) -> Floats:
-    """Return the relative variance of each observation around a right model, `(n,)`."""
+    """Return the relative variance of each observation around a right model, `(n,)`.
+
+    For networks of RepViT's shapes it is what the predictor adds to the ensemble's spread, plus the
+    error of the figure itself. For others the assumptions say how much further off they may be.
+    """
+    target = misfit_of_target(errors)
     return np.array(
         [
             errors.repeat**2
             + (item.error_ms / item.latency_ms) ** 2
-            + errors.of(errors.misfit, item.family) ** 2
-            + errors.of(errors.shared, item.family) ** 2
-            + errors.of(errors.offset, item.tool) ** 2
-            + (errors.large**2 if item.resolution > LARGE_RESOLUTION else 0.0)
+            + misfit_at(
+                target if item.family in LOOKALIKES else _other_misfit(item, errors),
+                errors.large,
+                item.resolution,
+            )
+            ** 2
             for item in observations
         ]
     )
 
 
-def calibrate(published: Floats, predicted: HeldOut, own: Floats) -> tuple[float, Floats]:
-    """Return the multiplier that makes 90 % of held-out intervals hold, and the deviations.
+def misfit_of_target(errors: ErrorModel) -> float:
+    """Return the relative standard deviation of a single RepViT network around the model."""
+    return errors.of(errors.misfit, TARGET_FAMILY)
 
-    The multiplier is the conformal quantile of the held-out errors in units of their predicted
-    standard deviation, and never below that of a normal distribution.
+
+def _other_misfit(item: Observation, errors: ErrorModel) -> float:
+    parts = (
+        errors.of(errors.misfit, item.family),
+        errors.of(errors.shared, item.family),
+        errors.of(errors.offset, item.tool),
+    )
+    return math.hypot(*parts)
+
+
+def multiplier(scores: Floats) -> float:
+    """Return how many deviations hold 90 % of new errors, given errors in deviations.
+
+    It is the conformal quantile, and never below that of a normal distribution.
     """
+    rank = min(len(scores), math.ceil(CALIBRATED * (len(scores) + 1))) - 1
+    return max(NORMAL_90, float(np.sort(scores)[rank]))
+
+
+class Calibration(NamedTuple):
+    """Intervals of held-out observations.
+
+    Attributes:
+        quantile: Deviations to either side of a 90 % interval, from all that calibrate.
+        each: The same for each observation, from those of other networks, `(n,)`.
+        deviation_ms: The predicted standard deviation, `(n,)`.
+    """
+
+    quantile: float
+    each: Floats
+    deviation_ms: Floats
+
+
+def calibrate(observations: Sequence[Observation], predicted: HeldOut, own: Floats) -> Calibration:
+    """Calibrate intervals on held-out errors, and each network's on those of the others."""
+    published = np.array([item.latency_ms for item in observations])
+    networks = np.array([item.network for item in observations])
     deviation = np.sqrt(predicted.variance + own * predicted.mean_ms**2)
-    scores = np.sort(np.abs(published - predicted.mean_ms) / deviation)
-    rank = min(len(scores) - 1, int(np.ceil(CALIBRATED * (len(scores) + 1))) - 1)
-    return max(1.645, float(scores[rank])), deviation
+    scores = np.abs(published - predicted.mean_ms) / deviation
+    used = np.array([item.family in LOOKALIKES for item in observations])
+    if used.sum() < _FEWEST:
+        used[:] = True
+    each = np.array([multiplier(scores[used & (networks != name)]) for name in networks])
+    return Calibration(multiplier(scores[used]), each, deviation)
 
 
 def validate(
@@ -136,10 +209,12 @@ def validate(
     """Check a fit against what it never saw; return the checks and the interval's multiplier."""
     in_sample = ensemble_predictions(members, problem).mean(axis=1)
     by_network = held_out(problem, [item.network for item in observations], progress)
-    by_family = held_out(problem, [item.family for item in observations], progress)
-    quantile, deviation = calibrate(
-        problem.latency_ms, by_network, own_variance(observations, errors)
-    )
+    families = [item.family for item in observations]
+    by_family = held_out(problem, families, progress)
+    alike = ["lookalikes" if family in LOOKALIKES else family for family in families]
+    by_shape = by_family.replaced(held_out(problem, alike, progress, only="lookalikes"))
+    intervals = calibrate(observations, by_network, own_variance(observations, errors))
+    half = intervals.each * intervals.deviation_ms
     checks = tuple(
         Check(
             name=item.name,
@@ -150,12 +225,13 @@ def validate(
             in_sample_ms=_rounded(in_sample[row]),
             without_network_ms=_rounded(by_network.mean_ms[row]),
             without_family_ms=_rounded(by_family.mean_ms[row]),
-            low_ms=_rounded(by_network.mean_ms[row] - quantile * deviation[row]),
-            high_ms=_rounded(by_network.mean_ms[row] + quantile * deviation[row]),
+            without_lookalikes_ms=_rounded(by_shape.mean_ms[row]),
+            low_ms=_rounded(by_network.mean_ms[row] - half[row]),
+            high_ms=_rounded(by_network.mean_ms[row] + half[row]),
         )
         for row, item in enumerate(observations)
     )
-    return Validation(device=device, summaries=summarise(checks), checks=checks), quantile
+    return Validation(device=device, summaries=summarise(checks), checks=checks), intervals.quantile
 
 
 def summarise(checks: Sequence[Check]) -> dict[str, Summary]:
@@ -181,6 +257,7 @@ def _summary(checks: Sequence[Check]) -> Summary:
         in_sample_percent=error("in_sample_ms"),
         without_network_percent=error("without_network_ms"),
         without_family_percent=error("without_family_ms"),
+        without_lookalikes_percent=error("without_lookalikes_ms"),
         coverage_percent=round(100 * float(np.mean(inside)), 1),
     )
 

@@ -1,5 +1,6 @@
 """The reference family beside a result: published and predicted, for tables and pictures."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ class FamilyRow(NamedTuple):
     Attributes:
         reference: The network.
         published_ms: Its published latency on the device, or None.
+        published_decimals: Decimals it was published with.
         published_source: Who published it.
         latency: Its predicted latency.
         published_top1: Its published accuracy by the target recipe, or None.
@@ -26,6 +28,7 @@ class FamilyRow(NamedTuple):
 
     reference: Reference
     published_ms: float | None
+    published_decimals: int
     published_source: str
     latency: LatencyEstimate
     published_top1: float | None
@@ -44,6 +47,11 @@ def published_latency(name: str, rows: Sequence[PublishedLatency]) -> PublishedL
     return min(matching, key=lambda row: row.rounding_ms, default=None)
 
 
+def decimals(rounding: float) -> int:
+    """Return how many decimals a figure rounded to steps of `rounding` has."""
+    return max(0, round(-math.log10(rounding)))
+
+
 def family_rows(
     device: Device, predictor: Predictor, estimator: AccuracyEstimator
 ) -> list[FamilyRow]:
@@ -60,6 +68,7 @@ def family_rows(
             FamilyRow(
                 reference=network,
                 published_ms=latency.latency_ms if latency else None,
+                published_decimals=decimals(latency.rounding_ms) if latency else 0,
                 published_source=latency.source if latency else "",
                 latency=predictor.estimate(network.architecture),
                 published_top1=top1.top1 if top1 else None,

@@ -98,7 +98,7 @@ def network_table(description: Description) -> "Table":
 
     title = description.architecture.name or "network"
     table = Table(title=f"{title}: {description.shape}")
-    for header in ("unit", "times", "M MACs", "k params", "µs", "peak kB"):
+    for header in ("unit", "times", "M MACs", "k params", f"µs, {description.source}", "peak kB"):
         table.add_column(header, justify="left" if header == "unit" else "right")
     for times, row in _runs(description.rows):
         fields = {name: value for name, value in row.unit.items() if name != "type"}

@@ -39,7 +39,7 @@ def family_cells(row: FamilyRow) -> list[str]:
     """Return the cells of one reference network."""
     return [
         row.reference.title,
-        "" if row.published_ms is None else f"{row.published_ms:.2f}",
+        "" if row.published_ms is None else f"{row.published_ms:.{row.published_decimals}f}",
         text.milliseconds(row.latency.latency_ms, row.latency.low_ms, row.latency.high_ms),
         "" if row.published_top1 is None else text.percent(row.published_top1),
         text.percent(row.accuracy, row.accuracy_std),
@@ -81,7 +81,7 @@ def run_table(result: "Result", run: "RunFile", family: list[FamilyRow]) -> str:
             "`winners/`, the best at each level of the budget first.\n",
             f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.\n",
             text.markdown_table(WINNER_HEADER, winners),
-            f"The reference family on {device}:\n",
+            f"The reference family on {device}, predictions {source}:\n",
             text.markdown_table(FAMILY_HEADER, references),
             "![front](front.png)",
             "",

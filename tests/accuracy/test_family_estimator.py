@@ -174,3 +174,22 @@ def test_without_data_the_estimate_is_the_prior():
 
 def test_there_is_a_column_for_every_feature():
     assert features(shapes_of([network()]), 0.6).shape == (1, len(SHAPE_FEATURES))
+
+
+def test_unpublished_placements_of_se_are_known_less_well():
+    """Seven of fourteen blocks with SE: every other one was published, the first seven were not."""
+    published, bunched = (
+        estimate(
+            msgspec.structs.replace(
+                network(),
+                stages=tuple(
+                    msgspec.structs.replace(stage, se=se) if stage.depth == 14 else stage
+                    for stage in network().stages
+                ),
+            )
+        )
+        for se in ("10" * 7, "1" * 7 + "0" * 7)
+    )
+
+    assert bunched.mean == pytest.approx(published.mean)
+    assert bunched.std[0] > published.std[0] + 0.02

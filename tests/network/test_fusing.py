@@ -136,3 +136,14 @@ def test_a_branch_without_bias_or_statistics_is_refused():
     model.stages[0].blocks[0].token_mixer.bn = nn.BatchNorm2d(48, track_running_stats=False)
     with pytest.raises(ValueError, match="running statistics"):
         reparameterize(model)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_timms_own_models_are_fused_right_for_every_kernel(kernel):
+    model = randomize(timm.create_model("repvit_m0_9", kernel_size=kernel)).eval()
+    image = torch.randn(1, 3, 64, 64)
+
+    with torch.no_grad():
+        expected, fused = model(image), reparameterize(model)(image)
+
+    assert (fused - expected).abs().max() < 1e-5 * expected.abs().max()

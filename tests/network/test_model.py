@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import msgspec
 import pytest
@@ -192,3 +193,15 @@ def test_legacy_networks_are_recognised_by_name_and_fuse_to_the_same_count():
         assert fused[0] == fused[1]
         same = msgspec.structs.replace(family()[old].architecture, name="")
         assert same == msgspec.structs.replace(family()[new].architecture, name="")
+
+
+def test_a_network_can_be_scripted():
+    model = load(Architecture(stages=(Stage(width=8, depth=1, se="1"),) * 4, num_classes=3))
+    image = torch.randn(1, 3, 32, 32)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of scripting
+        scripted = torch.jit.script(model)
+
+    with torch.no_grad():
+        assert torch.equal(scripted(image), model(image))

@@ -139,7 +139,7 @@ def test_published_weights_are_looked_for_where_timm_keeps_them(monkeypatch):
     with pytest.raises(ConnectionError):
         load("repvit_m1", pretrained=True)
 
-    assert asked == ["timm/repvit_m0_9.dist_450e_in1k", "timm/repvit_m1.dist_in1k"]
+    assert asked == ["timm/repvit_m0_9.dist_300e_in1k", "timm/repvit_m1.dist_in1k"]
 
 
 def test_a_network_nobody_trained_has_no_weights():
@@ -160,3 +160,29 @@ def test_a_state_dict_is_found_inside_a_checkpoint():
     assert unwrapped({"model": state, "epoch": 3}) is state
     assert unwrapped({"state_dict": state}) is state
     assert unwrapped(state) is state
+
+
+def test_official_keys_load_by_any_way(tmp_path):
+    ours = randomize(load("repvit_m0_6")).eval()
+    official = dict(zip(official_keys(OFFICIAL_M0_6), ours.state_dict().values(), strict=True))
+    path = tmp_path / "official.pth"
+    torch.save(official, path)
+    image = torch.randn(1, 3, 64, 64)
+
+    directly = load("repvit_m0_6")
+    directly.load_state_dict(official)
+    by_timm = timm.create_model(
+        "repvit_nas", architecture="repvit_m0_6", checkpoint_path=str(path)
+    ).eval()
+
+    with torch.no_grad():
+        for model in (directly, by_timm):
+            assert (model(image) - ours(image)).abs().max() == 0.0
+
+
+def test_a_tag_of_timm_names_other_weights():
+    model = timm.create_model(
+        "repvit_nas", architecture="repvit_m0_9", pretrained_cfg="dist_450e_in1k"
+    )
+
+    assert model.pretrained_cfg["hf_hub_id"] == "timm/repvit_m0_9.dist_450e_in1k"

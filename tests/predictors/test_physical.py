@@ -13,7 +13,7 @@ FORM = Form("none", 4.0, 40.0, 100.0, 2.0, "whole", 1)
 
 
 def cost(form, unit):
-    return dict(zip(COLUMNS, features(form, tabulate([unit]))[0], strict=True))
+    return dict(zip(COLUMNS, features(form, tabulate([unit]), COLUMNS)[0], strict=True))
 
 
 def convolution(c_in=64, c_out=128, taps=1, groups=1, size=28):
@@ -75,11 +75,14 @@ def test_rows_are_padded():
         (Foreign(Output(8, 7)), {"output"}),
         (Head(64, 10, 7), {"pointwise", "squeeze"}),
         (Features(64, 7), {"output"}),
-        (Block(64, 128, 16, 3, 14), {"pointwise", "depthwise", "operation", "squeeze"}),
-        (Block(64, 128, 0, 3, 14), {"pointwise", "depthwise", "operation"}),
+        (
+            Block(64, 128, 16, 3, 14),
+            {"pointwise", "depthwise", "operation", "squeeze", "elementwise"},
+        ),
+        (Block(64, 128, 0, 3, 14), {"pointwise", "depthwise", "operation", "elementwise"}),
         (Downsample(64, 128, 3, 14), {"pointwise", "depthwise", "operation"}),
-        (Ffn(64, 128, 14), {"pointwise", "operation"}),
-        (Stem(64, 224), {"dense", "operation"}),
+        (Ffn(64, 128, 14), {"pointwise", "operation", "elementwise"}),
+        (Stem(64, 224), {"dense", "operation", "elementwise"}),
     ],
 )
 def test_each_unit_is_charged_where_it_belongs(unit, columns):
@@ -125,3 +128,12 @@ def test_a_grid_lists_every_combination():
     )
 
     assert len(set(grid.forms())) == 2 * 2 * 2 * 2
+
+
+def test_elementwise_operations_cost_where_a_device_has_them():
+    """A plain block at 28x28, 64 to 128 channels: GELU on 128, the addition on 64, fp16."""
+    unit = Block(64, 128, 0, 3, 28)
+    mb = (128 + 64) * 28 * 28 * 2 / 1e6
+
+    assert cost(FORM, unit)["elementwise"] == pytest.approx(0.3 * mb)
+    assert features(FORM, tabulate([unit])).shape == (1, 6)
