@@ -18,6 +18,7 @@ MAX_DEPTH: Final = 64
 MAX_EXPANSION: Final = 16.0
 RESOLUTIONS: Final = (32, 4096)
 MAX_CLASSES: Final = 1_000_000
+MAX_NAME: Final = 200
 
 
 def _require(holds: bool, rule: str, arrived: object) -> None:
@@ -68,7 +69,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     Attributes:
         stages: The four stages, at strides 4, 8, 16 and 32.
-        name: What to call it; does not take part in equality of networks (see `same_network`).
+        name: What to call it, in one line; does not take part in equality of networks (see `same_network`).
         resolution: Side of the square input image in pixels.
         num_classes: Outputs of the classifier; 0 is a backbone that hands back four feature maps.
         schema: Version of the file format.
@@ -83,6 +84,11 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
         _require(self.schema == SCHEMA, f"schema must be {SCHEMA}", self.schema)
+        _require(
+            self.name.isprintable() and len(self.name) <= MAX_NAME,
+            f"name must be printable text of at most {MAX_NAME} characters",
+            self.name[: MAX_NAME + 1],
+        )
         low, high = RESOLUTIONS
         _require(
             low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution

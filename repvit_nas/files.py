@@ -38,11 +38,13 @@ def read_bytes(path: Path) -> bytes:
         FileError: It is missing, a folder, unreadable or larger than any file of ours.
     """
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise FileError(f"{path}: larger than {MAX_BYTES:,} bytes, so not a file of repvit-nas")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # a device may have no end
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise FileError(f"{path}: larger than {MAX_BYTES:,} bytes, so not a file of repvit-nas")
+    return content
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -104,12 +106,15 @@ def encode_json(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
-def encode_lines(record: msgspec.Struct, field: str) -> bytes:
-    """Return `record` as JSON with one line for each item of its list `field`, which comes last."""
+def encode_lines(record: msgspec.Struct, *fields: str) -> bytes:
+    """Return `record` as JSON with a line for each item of its lists `fields`, which come last."""
     document = msgspec.to_builtins(record)
-    items = [msgspec.json.encode(item) for item in document.pop(field)]
-    head = encode_json(document).rstrip().removesuffix(b"}").rstrip()
-    return head + b",\n " + msgspec.json.encode(field) + b": [\n" + b",\n".join(items) + b"\n]}\n"
+    lists = {field: document.pop(field) for field in fields}
+    text = encode_json(document).rstrip().removesuffix(b"}").rstrip()
+    for field, items in lists.items():
+        lines = b",\n".join(msgspec.json.encode(item) for item in items)
+        text += b",\n " + msgspec.json.encode(field) + b": [\n" + lines + b"\n]"
+    return text + b"}\n"
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,4 +1,4 @@
-"""The ARCH argument: a reference name, an architecture file, or a winner of a run."""
+"""The ARCH argument: a reference name, an architecture file, a winner, or a trained run."""
 
 from pathlib import Path
 
@@ -13,19 +13,31 @@ def load_architecture(text: str | Path | Architecture) -> Architecture:
 
     Args:
         text: A reference name (`repvit_m0_9`), the path of an architecture file, a winner of a run
-            (`results/iphone12-1.0ms:best`), or an architecture, which is returned as it is.
+            (`results/iphone12-1.0ms:best`), the folder of a training run, or an architecture, which
+            is returned as it is.
 
     Raises:
-        RepvitNasError: It is none of the three, or the file is not valid.
+        RepvitNasError: It is none of these, or the file is not valid.
     """
     if isinstance(text, Architecture):
         return text
-    name = str(text)
+    try:
+        return _load(str(text))
+    except OSError as error:  # such as a name that is too long for a file
+        raise RepvitNasError(f"{text}: cannot be read: {error.strerror or error}") from error
+
+
+def _load(name: str) -> Architecture:
     if name in family():
         return family()[name].architecture
     path = Path(name)
     if path.is_file():
         return read_architecture(path)
+    if path.is_dir():
+        from repvit_nas.training.records import is_training_run, read_training
+
+        if is_training_run(path):
+            return read_training(path).asked.architecture
     if ":" in name:
         return read_winner(name)
     if path.suffix or "/" in name:

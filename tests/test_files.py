@@ -1,5 +1,6 @@
 import os
 import stat
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -67,6 +68,13 @@ def test_a_file_far_too_large_is_not_read(tmp_path):
 
     with pytest.raises(FileError, match="larger than"):
         files.read_bytes(path)
+
+
+def test_a_device_without_an_end_is_not_read(monkeypatch):
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
+
+    with pytest.raises(FileError, match="/dev/zero: larger than 1,000 bytes"):
+        files.read_bytes(Path("/dev/zero"))
 
 
 def test_lines_are_json_with_one_item_a_line(tmp_path):

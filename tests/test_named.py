@@ -56,3 +56,17 @@ def test_a_winner_that_is_not_there_is_listed_with_those_that_are(elsewhere, arc
 
     with pytest.raises(RepvitNasError, match="'worst' is not known; known: best"):
         load_architecture("results/run:worst")
+
+
+def test_a_run_of_another_place_is_not_answered_with_the_shipped_one(elsewhere):
+    for run in ("iphone12-1.0ms", "results/iphone12-1.0ms", "./results/iphone12-1.0ms"):
+        assert load_architecture(f"{run}:best").num_classes == 1000
+    for run in ("/no/such/place/iphone12-1.0ms", "other/iphone12-1.0ms"):
+        with pytest.raises(RepvitNasError, match="holds no finished run"):
+            load_architecture(f"{run}:best")
+
+
+@pytest.mark.parametrize("text", ["a" * 300, "a" * 300 + ":best", "results/" + "a" * 300 + ":best"])
+def test_a_name_too_long_for_a_file_is_one_line(elsewhere, text):
+    with pytest.raises(RepvitNasError, match="cannot be read: File name too long"):
+        load_architecture(text)

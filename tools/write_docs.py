@@ -13,8 +13,10 @@ import click
 
 from repvit_nas import files
 from repvit_nas.commands import COMMANDS, cli
+from repvit_nas.predictors.evaluation import Evaluation
 from repvit_nas.predictors.validate import VALIDATION_FILE, Validation
 from repvit_nas.report import text
+from repvit_nas.report.measured import SCORE_HEADER, curve_rows, score_rows, summary
 from repvit_nas.report.run_report import (
     FAMILY_HEADER,
     WINNER_HEADER,
@@ -27,6 +29,7 @@ from repvit_nas.search.records import FRONT_FILE, Result
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "results" / "iphone12-1.0ms"
+EXAMPLE = "cpu-epyc"
 GROUPS = ("repvit", "repvit at 224 px", "repvit at 512 px and more", "repnext", "all")
 
 
@@ -71,6 +74,18 @@ def validation_section() -> str:
     return text.markdown_table(header, rows)
 
 
+def measured_section() -> str:
+    """Return how far off the measured example's predictor is."""
+    found = files.read_json(ROOT / "predictors" / EXAMPLE / VALIDATION_FILE, Evaluation)
+    header, rows = curve_rows(found)
+    return (
+        f"{found.title} (`{EXAMPLE}`):\n\n"
+        + text.markdown_table(SCORE_HEADER, score_rows(found))
+        + f"\n{summary(found)}\n\n"
+        + text.markdown_table(header, rows)
+    )
+
+
 def commands_page() -> str:
     """Return the help of every command."""
     parts = ["# Commands\n", "Written by `tools/write_docs.py` from `--help`.\n"]
@@ -86,7 +101,12 @@ def commands_page() -> str:
 def documents() -> dict[Path, str]:
     """Return each written document and what it should hold."""
     readme = (ROOT / "README.md").read_text()
-    for name, section in (("search", search_section()), ("validation", validation_section())):
+    sections = {
+        "search": search_section(),
+        "validation": validation_section(),
+        "measured": measured_section(),
+    }
+    for name, section in sections.items():
         before, begin, rest = readme.partition(f"<!-- begin: {name} -->\n")
         _, end, after = rest.partition(f"<!-- end: {name} -->")
         if not (begin and end):

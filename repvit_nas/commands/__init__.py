@@ -11,7 +11,17 @@ from repvit_nas import __version__
 from repvit_nas.errors import RepvitNasError
 
 # The commands in the order in which a user meets them.
-COMMANDS: Final = ("search", "predict", "show", "family", "devices", "fit")
+COMMANDS: Final = (
+    "search",
+    "predict",
+    "show",
+    "family",
+    "devices",
+    "measure-lut",
+    "measure",
+    "validate",
+    "fit",
+)
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
 
@@ -46,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error is one line on stderr, and `--debug` adds the traceback."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
-    sys.exit(_run([word for word in given if word != "--debug"], debug=debug))
+    words = [word for word in given if word != "--debug"]
+    sys.exit(_run(words or ["--help"], debug=debug))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:

@@ -26,7 +26,7 @@ def command(*, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(
-        "device", "what", "latencies are", "fitted on", "RepViT left out: error %", "from"
+        "device", "what", "latencies are", "fitted on", "error on unseen networks, %", "from"
     )
     for device in devices:
         error = device.left_out_percent

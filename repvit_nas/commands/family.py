@@ -9,18 +9,23 @@ from repvit_nas.commands.options import (
     debug_option,
     device_option,
     echo_json,
+    foreign_option,
     json_option,
+    outside_option,
 )
 
 if TYPE_CHECKING:
+    from repvit_nas.predictors.measured import Outside
     from repvit_nas.report.family_rows import FamilyRow
 
 
 @click.command("family")
 @device_option
+@foreign_option
+@outside_option
 @json_option
 @debug_option
-def command(device: str, *, as_json: bool) -> None:
+def command(device: str, *, foreign: bool, outside: "Outside", as_json: bool) -> None:
     r"""Compare every reference network: published and predicted latency and accuracy.
 
     \b
@@ -28,7 +33,7 @@ def command(device: str, *, as_json: bool) -> None:
     """
     from repvit_nas.report.run_report import reference_rows
 
-    rows = reference_rows(device)
+    rows = reference_rows(device, foreign=foreign, outside=outside)
     if as_json:
         echo_json([_document(row) for row in rows])
         return

@@ -1,7 +1,8 @@
 """`repvit-nas fit`: fit a device's predictor to what is known of it."""
 
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,13 @@ from repvit_nas.commands.options import (
     note,
     progress_bar,
 )
+from repvit_nas.commands.runtime import fit_and_write, show_evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from repvit_nas.latency_lut.device import Device
+    from repvit_nas.predictors.validate import Validation
 
 
 @click.command("fit")
@@ -23,36 +31,45 @@ from repvit_nas.commands.options import (
 def command(device: str, *, as_json: bool) -> None:
     r"""Fit and validate the predictor of a device, and write it to predictors/<device>/.
 
-    Every network is predicted by fits that never saw it: without the network, without its whole
-    family, and RepViT without RepNeXt too, whose networks have its shapes.
+    A modelled device is fitted to published latencies; every network is predicted by fits that
+    never saw it: without the network, without its whole family, and RepViT without RepNeXt too,
+    whose networks have its shapes. A measured device is fitted to its table and compared with the
+    networks that were held out.
 
     \b
     Example: repvit-nas fit --device iphone12
     """
     from repvit_nas.latency_lut.device import load_device
-    from repvit_nas.predictors.fitting import fit_published, write_fitted
-    from repvit_nas.report.validation import validation_picture
 
     loaded = load_device(device)
-    groups = 0
-
-    with progress_bar() as progress:
-
-        def count(name: str) -> None:
-            nonlocal groups
-            groups += 1
-            progress(f"validating without {name}", groups, max(groups, 1))
-
-        fitted = fit_published(loaded, count)
     folder = Path("predictors") / device
-    write_fitted(folder, fitted, picture=validation_picture(fitted.validation))
+    if loaded.file.kind == "measured":
+        evaluation: Any = fit_and_write(loaded)
+        show: Callable[[], None] = functools.partial(show_evaluation, evaluation, device)
+    else:
+        evaluation = _fit_published(loaded, folder)
+        show = functools.partial(_show_published, evaluation, device)
     note(f"fitted on {loaded.folder}, written to {folder}")
     if as_json:
         import msgspec
 
-        document: dict[str, Any] = msgspec.to_builtins(fitted.validation)
+        document: dict[str, Any] = msgspec.to_builtins(evaluation)
         echo_json(document)
         return
+    show()
+
+
+def _fit_published(device: "Device", folder: Path) -> "Validation":
+    from repvit_nas.predictors.fitting import fit_published, write_fitted
+    from repvit_nas.report.validation import validation_picture
+
+    with progress_bar() as progress:
+        fitted, validation = fit_published(device, progress)
+    write_fitted(folder, fitted, picture=validation_picture(validation))
+    return validation
+
+
+def _show_published(validation: "Validation", device: str) -> None:
     from rich.table import Table
 
     table = Table(
@@ -65,7 +82,7 @@ def command(device: str, *, as_json: bool) -> None:
         "in 90 % interval",
         title=f"{device}: mean error in %",
     )
-    for name, summary in fitted.validation.summaries.items():
+    for name, summary in validation.summaries.items():
         table.add_row(
             name,
             str(summary.networks),

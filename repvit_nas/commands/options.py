@@ -20,6 +20,18 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 device_option: Decorator = click.option(
     "--device", default=DEFAULT_DEVICE, show_default=True, help="The device to predict for."
 )
+foreign_option: Decorator = click.option(
+    "--foreign",
+    is_flag=True,
+    help="Accept a processor's table that was measured on another machine.",
+)
+outside_option: Decorator = click.option(
+    "--outside",
+    type=click.Choice(["flag", "clip", "raise"]),
+    default="flag",
+    show_default=True,
+    help="Units outside the measured range: price and call modelled, take the nearest, or refuse.",
+)
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."
 )
@@ -49,7 +61,8 @@ def console() -> "Console":
 
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    terminal = sys.stdout is not None and sys.stdout.isatty()  # None where stdout is closed
+    return Console(width=None if terminal else _PIPE_WIDTH, highlight=False, markup=False)
 
 
 def note(message: str) -> None:

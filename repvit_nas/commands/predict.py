@@ -1,6 +1,6 @@
 """`repvit-nas predict`: what a network costs on a device."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,14 @@ from repvit_nas.commands.options import (
     debug_option,
     device_option,
     echo_json,
+    foreign_option,
     json_option,
+    outside_option,
     space_option,
 )
+
+if TYPE_CHECKING:
+    from repvit_nas.predictors.measured import Outside
 
 
 @click.command("predict")
@@ -22,9 +27,20 @@ from repvit_nas.commands.options import (
     "--interval", type=float, default=0.9, show_default=True, help="Confidence of the interval."
 )
 @space_option
+@foreign_option
+@outside_option
 @json_option
 @debug_option
-def command(arch: str, device: str, interval: float, space: str, *, as_json: bool) -> None:
+def command(
+    arch: str,
+    device: str,
+    interval: float,
+    space: str,
+    *,
+    foreign: bool,
+    outside: "Outside",
+    as_json: bool,
+) -> None:
     r"""Predict the latency of ARCH on a device, with its interval.
 
     \b
@@ -33,7 +49,7 @@ def command(arch: str, device: str, interval: float, space: str, *, as_json: boo
     from repvit_nas.predictors.predictor import load_predictor
 
     architecture = checked_architecture(arch, space)
-    predictor, _ = load_predictor(device)
+    predictor, _ = load_predictor(device, foreign=foreign, outside=outside)
     estimate = predictor.estimate(architecture, interval)
     if as_json:
         document: dict[str, Any] = {"architecture": architecture.name or arch}

@@ -11,6 +11,7 @@ from repvit_nas.commands.options import (
     console,
     debug_option,
     echo_json,
+    foreign_option,
     json_option,
     note,
     progress_bar,
@@ -66,7 +67,7 @@ def parse_budgets(text: str, device: str) -> dict[str, float]:
     metavar="NAME|FILE",
     help="The search space: repvit, coarse, or a space file.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [results/...]")
+@click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
 @click.option(
     "--trials", type=int, default=2000, show_default=True, help="Networks Optuna proposes."
 )
@@ -101,14 +102,16 @@ def parse_budgets(text: str, device: str) -> dict[str, float]:
 @click.option(
     "--study-name", default="repvit-nas", show_default=True, help="The study's name in --storage."
 )
+@foreign_option
 @json_option
 @debug_option
 def command(
     *,
     budget_ms: str,
     device: str,
-    out: Path | None,
+    out: str | None,
     timeout: float | None,
+    foreign: bool,
     resume: bool,
     overwrite: bool,
     storage: str | None,
@@ -132,9 +135,11 @@ def command(
     settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
     if timeout is not None and not timeout > 0:
         raise RepvitNasError(f"--timeout must be above 0 seconds; got {timeout}")
-    inputs = load_inputs(settings)
+    if out == "":
+        raise RepvitNasError("--out must name a folder; got ''")
+    inputs = load_inputs(settings, foreign=foreign)
     _say_inputs(inputs)
-    folder = out or Path("results") / default_folder(settings)
+    folder = Path(out) if out else Path("results") / default_folder(settings)
     with progress_bar() as progress:
         outcome = search(
             settings,
@@ -168,7 +173,7 @@ def _say_inputs(inputs: "Inputs") -> None:
         note(f"predictor: {predictor.device}, {predictor.file.source}, from {where}")
 
 
-def _command_line(settings: "Settings", out: Path | None) -> str:
+def _command_line(settings: "Settings", out: str | None) -> str:
     """Return the command that repeats the search; what is as by default is left out."""
     import shlex
 
@@ -183,7 +188,7 @@ def _command_line(settings: "Settings", out: Path | None) -> str:
         value = getattr(settings, field)
         if field != "budgets_ms" and value != getattr(defaults, field):
             words += [f"--{field.replace('_', '-')}", str(value)]
-    return shlex.join(words + (["--out", str(out)] if out else []))
+    return shlex.join(words + (["--out", out] if out else []))
 
 
 def _document(outcome: "Outcome") -> dict[str, Any]:
@@ -198,18 +203,10 @@ def _document(outcome: "Outcome") -> dict[str, Any]:
 def _missed(outcome: "Outcome", settings: "Settings") -> str:
     from repvit_nas.architecture import shape_text
 
-    entry = outcome.result.front[0]
-    misses = [
-        f"{latency.latency_ms - budget:.3f} ms ({latency.latency_ms / budget - 1:.0%}) over on "
-        f"{device}: {latency.latency_ms:.3f} ms ({latency.low_ms:.3f}-{latency.high_ms:.3f}, "
-        f"{latency.source})"
-        for (device, budget), latency in zip(
-            settings.budgets_ms.items(), entry.devices.values(), strict=True
-        )
-    ]
+    nearest = shape_text(outcome.result.front[0].architecture)
     return (
-        f"no network of space {settings.space!r} keeps what was asked; the nearest, "
-        f"{shape_text(entry.architecture)}, is {', '.join(misses)}"
+        f"no network of space {settings.space!r} keeps what was asked; the nearest, {nearest}: "
+        f"{'; '.join(outcome.missed)}"
     )
 
 
@@ -221,6 +218,7 @@ def _show(outcome: "Outcome", settings: "Settings") -> None:
         WINNER_HEADER,
         family_cells,
         reference_rows,
+        sources_of,
         winner_cells,
         winners_of,
     )
@@ -228,12 +226,15 @@ def _show(outcome: "Outcome", settings: "Settings") -> None:
     result = outcome.result
     budgets = ", ".join(f"{ms:g} ms on {device}" for device, ms in settings.budgets_ms.items())
     screen = console()
-    winners = Table(*WINNER_HEADER, title=f"Within {budgets} ({result.front[0].source})")
+    winners = Table(*WINNER_HEADER, title=f"Within {budgets} ({sources_of(result)})")
     for entry in winners_of(result):
         winners.add_row(*winner_cells(entry))
     screen.print(winners)
     device = next(iter(settings.budgets_ms))
-    references = Table(*FAMILY_HEADER, title=f"The reference family on {device}")
+    references = Table(
+        *FAMILY_HEADER,
+        title=f"The reference family on {device} (predictions {sources_of(result)})",
+    )
     for row in reference_rows(device):
         references.add_row(*family_cells(row))
     screen.print(references)

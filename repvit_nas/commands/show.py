@@ -1,6 +1,6 @@
 """`repvit-nas show`: a network row by row."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,18 +11,27 @@ from repvit_nas.commands.options import (
     debug_option,
     device_option,
     echo_json,
+    foreign_option,
     json_option,
+    outside_option,
     space_option,
 )
+
+if TYPE_CHECKING:
+    from repvit_nas.predictors.measured import Outside
 
 
 @click.command("show")
 @architecture_argument
 @device_option
 @space_option
+@foreign_option
+@outside_option
 @json_option
 @debug_option
-def command(arch: str, device: str, space: str, *, as_json: bool) -> None:
+def command(
+    arch: str, device: str, space: str, *, foreign: bool, outside: "Outside", as_json: bool
+) -> None:
     r"""Show the rows of ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
 
     \b
@@ -32,7 +41,7 @@ def command(arch: str, device: str, space: str, *, as_json: bool) -> None:
     from repvit_nas.report.network import describe, network_table
 
     architecture = checked_architecture(arch, space)
-    predictor, _ = load_predictor(device)
+    predictor, _ = load_predictor(device, foreign=foreign, outside=outside)
     description = describe(architecture, predictor)
     if as_json:
         import msgspec

@@ -8,6 +8,7 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.latency_lut.machine import processor
 
 DEVICE_FILE: Final = "device.json"
 # What may differ between two runs on one device without making them different tables.
@@ -75,6 +76,23 @@ class Device(msgspec.Struct, frozen=True):
     def path(self, name: str) -> Path:
         """Return the path of a file in the device's folder."""
         return self.folder.path / name
+
+    def refuse_foreign(self) -> None:
+        """Raise if this is the processor of another machine.
+
+        Raises:
+            RepvitNasError: The figures are of another processor.
+        """
+        circumstances = self.file.circumstances
+        if self.file.kind != "measured" or circumstances.get("accelerator", "cpu") != "cpu":
+            return
+        here, there = processor(), circumstances.get("processor", "")
+        if here != there:
+            raise RepvitNasError(
+                f"device {self.name!r} was measured on {there}; this machine has {here}: measure it "
+                "with repvit-nas measure-lut --device NAME, or accept the other's figures with "
+                "--foreign"
+            )
 
 
 def device_names() -> list[str]:

@@ -35,7 +35,7 @@ def reparameterize(model: Network) -> Network:
 
 def _fuse_children(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if isinstance(child, _Fusible):
+        if isinstance(child, RepVggDw | _Fusible):
             dtype = next(child.parameters(), torch.empty(0)).dtype
             # timm's own fusion of token mixers is wrong beyond kernel 3.
             fused = fuse_branches(child) if isinstance(child, RepVggDw) else child.fuse()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from repvit_nas.architecture import Architecture
+from repvit_nas.training.records import finished, is_training_run
 
 
 def load(
@@ -15,18 +16,25 @@ def load(
 
     Args:
         named: A reference name (`repvit_m0_9`), an architecture file, a winner of a run
-            (`results/iphone12-1.0ms:best`), or an architecture.
+            (`results/iphone12-1.0ms:best`), the folder of a training run, which comes with the
+            weights that were trained, or an architecture.
         pretrained: Load timm's published weights; only reference networks have them.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
     Returns:
-        The network in training form and evaluation mode, untrained unless `pretrained`.
+        The network in training form and evaluation mode, untrained unless `pretrained` or a run.
 
     Raises:
-        RepvitNasError: There is no such network.
+        RepvitNasError: There is no such network, or its training is not finished.
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
+    if isinstance(named, str | Path) and is_training_run(Path(named)):
+        finished(Path(named))
+        trained: torch.nn.Module = timm.create_model(
+            f"local-dir:{named}", pretrained=True, **kwargs
+        )
+        return trained.eval()
     model: torch.nn.Module = timm.create_model(
         "repvit_nas", pretrained=pretrained, architecture=named, **kwargs
     )

@@ -181,7 +181,7 @@ class RepVitNas(RepVit):
         ]
         self.num_features = self.head_hidden_size = self.embed_dim[-1]
         self.head_drop = nn.Dropout(drop_rate)
-        self.register_load_state_dict_pre_hook(_accept_official)
+        self.register_load_state_dict_pre_hook(_accept_official)  # type: ignore[no-untyped-call]
         self.head = RepVitClassifier(self.num_features, self.num_classes, distillation)
 
 

@@ -32,6 +32,8 @@ PRIOR_SCALE: Final = 3.0
 # The overhead's feature, in milliseconds, so that its coefficient is near 1 too.
 OVERHEAD_MS: Final = 0.45
 _REWEIGHTINGS: Final = 3
+# A latency that the terms cannot explain at all must not weigh without limit.
+_LEAST_PREDICTED: Final = 1e-3
 # The error model has a term of its own for networks larger than this.
 LARGE_RESOLUTION: Final = 320
 
@@ -77,7 +79,7 @@ def relative_covariance(observations: Sequence[Observation], errors: ErrorModel)
     def same(labels: list[object]) -> npt.NDArray[np.bool_]:
         numbers: dict[object, int] = {}
         codes = np.array([numbers.setdefault(label, len(numbers)) for label in labels])
-        return np.equal.outer(codes, codes)
+        return np.asarray(codes[:, None] == codes[None, :])
 
     def variances(group: dict[str, float], names: list[str]) -> Floats:
         return np.array([errors.of(group, name) ** 2 for name in names])
@@ -179,7 +181,7 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats) -> Floats:
         left = np.vstack([whitener @ (matrix / predicted[:, None]), prior])
         right = np.concatenate([whitener @ (latency_ms / predicted), np.zeros(len(prior))])
         solution, _ = nnls(left, right)
-        predicted = matrix @ solution
+        predicted = np.maximum(matrix @ solution, _LEAST_PREDICTED * latency_ms)
     return np.asarray(solution)
 
 

@@ -1,10 +1,13 @@
 """What there is to predict with: every device and how far off its predictor is."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from repvit_nas import data, files
 from repvit_nas.latency_lut.device import device_names, load_device
+from repvit_nas.predictors.evaluation import Evaluation
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, read_predictor
+from repvit_nas.predictors.scores import PREDICTOR
 from repvit_nas.predictors.validate import TARGET_FAMILY, VALIDATION_FILE, Validation
 
 
@@ -16,7 +19,8 @@ class DeviceOverview(NamedTuple):
         title: The name people use.
         kind: Whether its latencies are modelled or measured.
         observations: Latencies its predictor was fitted on; 0 if it is not fitted.
-        left_out_percent: Mean error on the RepViT family when that was left out of the fit.
+        left_out_percent: Mean error on networks that no fit saw: the RepViT family left out for a
+            modelled device, random networks for a measured one.
         coverage_percent: How often the 90 % interval held for networks left out of the fit.
         found: Where its table was found.
     """
@@ -38,14 +42,12 @@ def overview() -> list[DeviceOverview]:
 
 def _overview(name: str, folder: data.Found | None) -> DeviceOverview:
     device = load_device(name)
+    measured = device.file.kind == "measured"
     observations, left_out, coverage = 0, None, None
     if folder is not None and (folder.path / PREDICTOR_FILE).is_file():
         predictor = read_predictor(folder.path / PREDICTOR_FILE)
         observations = predictor.file.fitted_on.observations
-        validation = files.read_json(folder.path / VALIDATION_FILE, Validation)
-        coverage = validation.summaries["all"].coverage_percent
-        target = validation.summaries.get(TARGET_FAMILY)
-        left_out = target.without_family_percent if target else None
+        left_out, coverage = _errors(folder.path / VALIDATION_FILE, measured=measured)
     return DeviceOverview(
         name,
         device.file.title,
@@ -54,4 +56,17 @@ def _overview(name: str, folder: data.Found | None) -> DeviceOverview:
         left_out,
         coverage,
         str(device.folder),
+    )
+
+
+def _errors(path: Path, *, measured: bool) -> tuple[float | None, float | None]:
+    """Return the mean error on networks that no fit saw, and how often intervals held."""
+    if measured:
+        evaluation = files.read_json(path, Evaluation)
+        return evaluation.scores[PREDICTOR].mape, evaluation.coverage
+    validation = files.read_json(path, Validation)
+    target = validation.summaries.get(TARGET_FAMILY)
+    return (
+        target.without_family_percent if target else None,
+        validation.summaries["all"].coverage_percent,
     )

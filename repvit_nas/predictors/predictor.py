@@ -1,7 +1,7 @@
 """A fitted latency predictor: what a network costs on a device, and how sure that is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Final, Literal, NamedTuple
@@ -14,6 +14,15 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.predictors.fit import LARGE_RESOLUTION, Member, member_costs
+from repvit_nas.predictors.measured import (
+    ARRAYS_FILE,
+    SOURCES,
+    Learned,
+    MeasuredPart,
+    Outside,
+    Source,
+    read_arrays,
+)
 from repvit_nas.predictors.physical import Column, Form
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
@@ -21,9 +30,8 @@ from repvit_nas.units import Unit, count, rows
 PREDICTOR_FILE: Final = "predictor.json"
 # The confidence that intervals are calibrated at; others are scaled as a normal distribution is.
 CALIBRATED: Final = 0.9
-
-# Where a latency comes from, from the best to the weakest.
-Source = Literal["measured", "interpolated", "modelled"]
+# Nothing is known this far out.
+HIGHEST_CONFIDENCE: Final = 0.9999
 
 
 class MemberRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +63,7 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         large_misfit: The same in addition above 320 px.
         quantile: Standard deviations to either side of a 90 % interval, from leave-one-out errors.
         fitted_on: What it was fitted on.
+        measured: What was measured of single units; None for a modelled device.
     """
 
     schema: Literal[1] = 1
@@ -66,6 +75,7 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     large_misfit: float
     quantile: float
     fitted_on: FittedOn
+    measured: MeasuredPart | None = None
 
     def __post_init__(self) -> None:
         """Check that there is a coefficient for every column."""
@@ -107,16 +117,33 @@ class Predictor:
     """Prices networks on one device from a fitted ensemble.
 
     Unit costs are cached, so a second network of the same widths costs microseconds.
+
+    Args:
+        file: The fitted ensemble.
+        learned: What was measured of single units; None for a modelled device.
+        outside: What to do with a unit outside the measured range: `flag` prices it and calls it
+            modelled, `clip` corrects it as the nearest unit inside, `raise` refuses.
     """
 
-    def __init__(self, file: PredictorFile) -> None:
+    def __init__(
+        self,
+        file: PredictorFile,
+        learned: Learned | None = None,
+        outside: Outside = "flag",
+        physical: Callable[[Sequence[Unit]], Floats] | None = None,
+    ) -> None:
         self.file = file
+        self._learned = learned
+        self._outside: Outside = outside
+        self._physical = physical or self._member_costs
         self.members = [
             Member(member.form, member.overhead_ms, np.array(member.coefficients))
             for member in file.members
         ]
-        self._overheads = np.array([member.overhead_ms for member in self.members])
+        scale = learned.part.scale if learned else 1.0
+        self._overheads = scale * np.array([member.overhead_ms for member in self.members])
         self._costs: dict[Unit, Floats] = {}
+        self._sources: dict[Unit, Source] = {}
 
     @property
     def device(self) -> str:
@@ -129,8 +156,39 @@ class Predictor:
         return self._overheads
 
     def unit_costs(self, units: Sequence[Unit]) -> Floats:
-        """Return what each member says of each unit, `(units, members)` in milliseconds."""
+        """Return what each member says of each unit, `(units, members)` in milliseconds.
+
+        Raises:
+            UnknownUnitError: A unit is outside the measured range, which the policy forbids.
+        """
+        physical = self._physical(units)
+        if self._learned is None:
+            return physical
+        return self._learned.refine(units, physical, self._outside)
+
+    def _member_costs(self, units: Sequence[Unit]) -> Floats:
         return member_costs(self.members, units, self.file.columns)
+
+    def calibrated(self, scale: float, misfit: float, quantile: float) -> "Predictor":
+        """Return this predictor with another scale, misfit and interval, see `PredictorFile`."""
+        if self._learned is None or self.file.measured is None:
+            raise ValueError("only a predictor with a measured part is calibrated; got none")
+        part = msgspec.structs.replace(self.file.measured, scale=scale)
+        file = msgspec.structs.replace(self.file, measured=part, misfit=misfit, quantile=quantile)
+        return Predictor(
+            file, self._learned._replace(part=part), self._outside, physical=self._physical
+        )
+
+    def source(self, units: Iterable[Unit]) -> Source:
+        """Say where the latency of a network of `units` comes from: the weakest of its units'."""
+        if self._learned is None:
+            return self.file.source
+        found = set()
+        for unit in units:
+            if unit not in self._sources:
+                self._sources[unit] = self._learned.source(unit)
+            found.add(self._sources[unit])
+        return max(found, key=SOURCES.index, default=self.file.source)
 
     def estimate(self, architecture: Architecture, interval: float = CALIBRATED) -> LatencyEstimate:
         """Predict the latency of `architecture` for one image.
@@ -140,21 +198,28 @@ class Predictor:
             interval: Confidence of the interval to state, between 0 and 1.
         """
         counted = count(rows(architecture))
-        missing = [unit for unit in counted if unit not in self._costs]
-        if missing:
-            self._costs.update(zip(missing, self.unit_costs(missing), strict=True))
-        costs = self._costs
-        totals = np.fromiter(counted.values(), dtype=np.float64) @ np.array(
-            [costs[unit] for unit in counted]
-        )
-        totals += self._overheads
+        totals = self.totals(counted)
         mean = float(totals.mean())
         spread = self.half_width(
             mean, float(totals.var()), architecture.resolution, interval=interval
         )
         return LatencyEstimate(
-            mean, max(0.0, mean - spread), mean + spread, interval, self.device, self.file.source
+            mean,
+            max(0.0, mean - spread),
+            mean + spread,
+            interval,
+            self.device,
+            self.source(counted),
         )
+
+    def totals(self, counted: Mapping[Unit, int]) -> Floats:
+        """Return what each member says of a network of `counted` units, `(members,)` in ms."""
+        costs = self._costs
+        missing = [unit for unit in counted if unit not in costs]
+        if missing:
+            costs.update(zip(missing, self.unit_costs(missing), strict=True))
+        times = np.fromiter(counted.values(), dtype=np.float64)
+        return np.asarray(times @ np.array([costs[unit] for unit in counted]) + self._overheads)
 
     def half_width(
         self, mean_ms: float, variance: float, resolution: int, *, interval: float = CALIBRATED
@@ -173,29 +238,57 @@ class Predictor:
         Raises:
             RepvitNasError: The confidence is not between 0 and 1.
         """
-        if not 0.0 < interval < 1.0:
-            raise RepvitNasError(f"the confidence must lie between 0 and 1; got {interval}")
+        if not 0.0 < interval <= HIGHEST_CONFIDENCE:
+            raise RepvitNasError(
+                f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
+            )
         normal = NormalDist()
         ratio = normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
         return self.file.quantile * ratio
 
 
-def read_predictor(path: Path) -> Predictor:
-    """Read a predictor file."""
-    return Predictor(files.read_json(path, PredictorFile))
+def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:
+    """Read a predictor file, and the arrays beside it if it has a measured part."""
+    file = files.read_json(path, PredictorFile)
+    if file.measured is None:
+        return Predictor(file)
+    arrays = path.parent / ARRAYS_FILE
+    return predictor_of(file, files.read_bytes(arrays), outside, arrays)
 
 
-def load_predictor(device: str) -> tuple[Predictor, data.Found]:
+def predictor_of(
+    file: PredictorFile,
+    arrays: bytes = b"",
+    outside: Outside = "flag",
+    path: Path | str = ARRAYS_FILE,
+) -> Predictor:
+    """Return a predictor from the content of its files."""
+    if file.measured is None:
+        return Predictor(file)
+    learned = read_arrays(path, arrays, file.measured, len(file.members))
+    return Predictor(file, learned, outside)
+
+
+def load_predictor(
+    device: str, *, foreign: bool = False, outside: Outside = "flag"
+) -> tuple[Predictor, data.Found]:
     """Load the fitted predictor of a device, and say where it was found.
+
+    Args:
+        device: The device's name.
+        foreign: Accept a processor's table that was measured on another processor than this one.
+        outside: What to do with units outside the measured range, see :class:`Predictor`.
 
     Raises:
         UnknownNameError: There is no such device.
-        RepvitNasError: The device has no fitted predictor yet.
+        RepvitNasError: The device has no fitted predictor yet, or is another machine's processor.
     """
-    load_device(device)
+    loaded = load_device(device)
+    if not foreign:
+        loaded.refuse_foreign()
     found = data.listed("predictors").get(device)
     if found is None or not (found.path / PREDICTOR_FILE).is_file():
         raise RepvitNasError(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
-    return read_predictor(found.path / PREDICTOR_FILE), found
+    return read_predictor(found.path / PREDICTOR_FILE, outside), found

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.architecture import shape_text
 from repvit_nas.latency_lut.device import load_device
+from repvit_nas.predictors.measured import SOURCES
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_rows
 
 if TYPE_CHECKING:
+    from repvit_nas.predictors.measured import Outside
     from repvit_nas.search.records import FrontEntry, Result, RunFile
 
 WINNER_HEADER = ("network", "ms (90 % interval)", "top-1 %", "M params", "GMACs", "shape")
@@ -52,9 +54,17 @@ def winners_of(result: "Result") -> list["FrontEntry"]:
     return [by_name[name] for name in result.winners]
 
 
-def reference_rows(device: str) -> list[FamilyRow]:
-    """Return the reference family on a device."""
-    predictor, _ = load_predictor(device)
+def sources_of(result: "Result") -> str:
+    """Say where the latencies of a front come from."""
+    found = {latency.source for entry in result.front for latency in entry.devices.values()}
+    return " and ".join(source for source in SOURCES if source in found)
+
+
+def reference_rows(
+    device: str, *, foreign: bool = True, outside: "Outside" = "flag"
+) -> list[FamilyRow]:
+    """Return the reference family on a device; beside a search, whose user has accepted it."""
+    predictor, _ = load_predictor(device, foreign=foreign, outside=outside)
     return family_rows(load_device(device), predictor, load_family_estimator())
 
 
@@ -68,7 +78,7 @@ def render(result: "Result", run: "RunFile") -> tuple[str, bytes]:
 def run_table(result: "Result", run: "RunFile", family: list[FamilyRow]) -> str:
     """Return the page of a run: how to repeat it, its winners, and the family beside them."""
     budgets = ", ".join(f"{ms:g} ms on {device}" for device, ms in run.settings.budgets_ms.items())
-    source = result.front[0].source
+    source = sources_of(result)
     device = next(iter(run.settings.budgets_ms))
     winners = [winner_cells(entry) for entry in winners_of(result)]
     references = [family_cells(row) for row in family]
@@ -108,7 +118,7 @@ def front_picture(result: "Result", run: "RunFile", family: list[FamilyRow]) -> 
         color="0.3",
         fontsize=8,
     )
-    axes.set_xlabel(f"latency on {device} in ms, {result.front[0].source}")
+    axes.set_xlabel(f"latency on {device} in ms, {sources_of(result)}")
     axes.set_ylabel(result.accuracy_meaning)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=8)

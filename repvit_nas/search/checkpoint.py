@@ -7,7 +7,7 @@ back: choices, values and constraints of each trial, and what the sampler noted 
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ Choice = Annotated[int, msgspec.Meta(ge=0)]
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first line: which search the log belongs to."""
 
-    schema: int
+    schema: Literal[1]
     digest: str
 
 
@@ -50,8 +50,7 @@ class Checkpoint:
 
     def start(self) -> None:
         """Begin a new log."""
-        header = msgspec.json.encode(Header(1, self._digest)) + b"\n"
-        files.write_bytes(self.path, header)
+        self.keep([])
 
     def append(self, batch: list[TrialRecord]) -> None:
         """Append one batch and have it on the disk before returning."""
@@ -64,23 +63,36 @@ class Checkpoint:
         except OSError as error:
             raise FileError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
+    def keep(self, batches: list[list[TrialRecord]]) -> None:
+        """Replace the log by one of these batches."""
+        lines = [Header(1, self._digest), *batches]
+        files.write_bytes(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
     def read(self) -> list[list[TrialRecord]]:
         """Return the batches of an unfinished study; a torn last line is cut off.
 
         Raises:
-            FileError: The log belongs to another search, or a line in the middle is broken.
+            FileError: The log belongs to another search, or a line is broken.
         """
-        content = files.read_bytes(self.path)
+        content = self._content()
         whole = content[: content.rfind(b"\n") + 1]
         lines = whole.splitlines()
         if not lines or self._header(lines[0]).digest != self._digest:
             raise FileError(
-                f"{self.path}: belongs to another search; choose another folder with --out"
+                f"{self.path}: belongs to another search; choose another folder with --out, or "
+                "replace it with --overwrite"
             )
         batches = [self._batch(number, line) for number, line in enumerate(lines[1:], start=2)]
         if len(whole) < len(content):
             files.write_bytes(self.path, whole)
         return batches
+
+    def _content(self) -> bytes:
+        """Return the log, which may be far longer than any other file of ours."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
     def _header(self, line: bytes) -> Header:
         try:

@@ -2,8 +2,11 @@
 
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+import filelock
 
 from repvit_nas import files
 from repvit_nas.architecture import architecture_json
@@ -22,57 +25,106 @@ from repvit_nas.search.settings import Settings
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"
-_OURS: Final = (RUN_FILE, FRONT_FILE, PICTURE_FILE, PAGE_FILE, CHECKPOINT_FILE)
+# Held by the one search that writes into the folder.
+LOCK_FILE: Final = ".lock"
+# Where a run is made whole before it takes the place of another.
+NEW_FOLDER: Final = ".new"
 
 
 class RunFolder:
     """One run's folder, from the check that it may be used to the finished files.
 
     A study logs into it batch by batch; everything else is written when the search has ended. So a
-    folder without `run.json` holds an unfinished study, or nothing of ours.
+    folder without `run.json` holds an unfinished study, or nothing of ours. A study that replaces
+    another run logs beside it, and the other run stays until the new one is there.
     """
 
     def __init__(self, path: Path, settings: Settings, digest: str) -> None:
         self.path = path
         self._settings = settings
         self._digest = digest
-        self._existed = path.exists()
-        self._new_parents = [parent for parent in path.parents if not parent.exists()]
+        self._new = path / NEW_FOLDER
         self.checkpoint = Checkpoint(path / CHECKPOINT_FILE, digest)
 
-    def claim(self, *, resume: bool, overwrite: bool) -> None:
-        """Make sure that the folder may take the run; clear another run if `overwrite` says so.
+    @contextlib.contextmanager
+    def claimed(
+        self, *, resume: bool = False, overwrite: bool = False, stored: bool = False
+    ) -> Iterator[None]:
+        """Keep the folder for one run; nothing half-made is left behind if it fails.
+
+        Args:
+            resume: Go on with the run in it.
+            overwrite: Replace another run in it.
+            stored: The study is kept in a storage, not in the folder.
 
         Raises:
-            RepvitNasError: It holds another run, other files, or nothing to resume.
+            RepvitNasError: It holds another run, other files, or nothing to resume, or another
+                search is writing into it.
             FileError: It cannot be written.
         """
-        if self._existed and not self.path.is_dir():
-            raise RepvitNasError(f"{self.path}: is a file; choose another folder with --out")
-        if overwrite:
-            self._clear()
-        elif self._existed and any(self.path.iterdir()):
-            self._check(resume=resume)
-        elif resume:
-            raise RepvitNasError(f"{self.path}: there is no run to resume; leave out --resume")
-        self._probe()
+        with self._locked():
+            self._check(resume=resume, overwrite=overwrite, stored=stored)
+            try:
+                yield
+            except BaseException:
+                self.abandon()
+                raise
 
-    def _check(self, *, resume: bool) -> None:
-        run = self._run()
-        started = self.checkpoint.path.is_file()
-        if run is None and not started:
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = filelock.FileLock(self.path / LOCK_FILE, timeout=0)
+        made: list[Path] = []
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise RepvitNasError(f"{self.path}: is a file; choose another folder with --out")
+            made += [each for each in (self.path, *self.path.parents) if not each.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout as error:
             raise RepvitNasError(
-                f"{self.path}: holds files that are no run; choose another folder with --out"
-            )
+                f"{self.path}: another search is writing here; wait for its end, or choose another "
+                "folder with --out"
+            ) from error
+        except OSError as error:
+            _remove(made)
+            reason = error.strerror or error
+            raise FileError(f"{self.path}: cannot be written: {reason}") from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (self.path / LOCK_FILE).unlink()
+            lock.release()
+            _remove(made)
+
+    def _check(self, *, resume: bool, overwrite: bool, stored: bool) -> None:
+        run_is_there = (self.path / RUN_FILE).is_file()
+        started = self.checkpoint.path.is_file()
+        if not run_is_there and not started:
+            if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+                raise RepvitNasError(
+                    f"{self.path}: holds files that are no run; choose another folder with --out"
+                )
+            if resume and not (overwrite or stored):
+                raise RepvitNasError(f"{self.path}: there is no run to resume; leave out --resume")
+            return
+        if not overwrite:
+            self._check_same(resume=resume, started=started, stored=stored)
+        if overwrite or not resume:
+            self.checkpoint = Checkpoint(self._new / CHECKPOINT_FILE, self._digest)
+            if stored or not resume:  # what is left of a replacement that was killed
+                self.checkpoint.path.unlink(missing_ok=True)
+
+    def _check_same(self, *, resume: bool, started: bool, stored: bool) -> None:
+        run = self._run()
         if started:
             self.checkpoint.read()  # another search's log, or a broken one, is refused here
-        same = run is None or run.digest == self._digest
-        if not same:
+        if run is not None and run.digest != self._digest:
             raise RepvitNasError(
                 f"{self.path}: holds another run (other settings, or fitted on other data); choose "
                 "another folder with --out, or replace it with --overwrite"
             )
-        if resume and not started:
+        if resume and not (started or stored):
             raise RepvitNasError(
                 f"{self.path}: its study was not kept, so it cannot be resumed; leave out --resume"
             )
@@ -80,7 +132,8 @@ class RunFolder:
         if not resume and not again:
             raise RepvitNasError(
                 f"{self.path}: holds this search with another number of trials, or unfinished; go "
-                "on with --resume, or start again with --overwrite"
+                "on with --resume, start again with --overwrite, or choose another folder with "
+                "--out"
             )
 
     def _run(self) -> RunFile | None:
@@ -89,19 +142,9 @@ class RunFolder:
         try:
             return read_run(self.path)
         except FileError as error:
-            raise FileError(f"{error}; replace the run with --overwrite") from error
-
-    def _probe(self) -> None:
-        """Fail now rather than after the search if the folder cannot be written."""
-        probe = self.path / ".writable"
-        files.write_bytes(probe, b"")
-        probe.unlink(missing_ok=True)
-
-    def _clear(self) -> None:
-        with contextlib.suppress(OSError):
-            for name in _OURS:
-                (self.path / name).unlink(missing_ok=True)
-            shutil.rmtree(self.path / WINNERS_FOLDER, ignore_errors=True)
+            raise FileError(
+                f"{error}; replace the run with --overwrite, or choose another folder with --out"
+            ) from error
 
     def abandon(self, *, study: bool = False) -> None:
         """Leave nothing half-made behind; a study with a finished batch stays unless told."""
@@ -110,27 +153,64 @@ class RunFolder:
             batches = log.read_bytes().count(b"\n") - 1 if log.is_file() else 0
             if study or batches < 1:
                 log.unlink(missing_ok=True)
-            if not self._existed:
-                for folder in (self.path, *self._new_parents):
-                    folder.rmdir()  # stops at the first that is not empty
+        _remove([self._new])
 
     def write(self, result: Result, run: RunFile, *, page: str, picture: bytes) -> None:
-        """Write a finished run, `run.json` last, which marks it as finished.
+        """Write a finished run: all of it beside the old one, which it then replaces.
+
+        Without a `run.json` the folder holds an unfinished study, so that goes first and comes last.
 
         Raises:
-            FileError: The folder cannot be written or is full; the study's log stays.
+            FileError: The folder cannot be written or is full; the study's log stays, and so does
+                the run that was to be replaced.
         """
-        by_name = {entry.architecture.name: entry.architecture for entry in result.front}
-        winners = {name: by_name[name] for name in result.winners}
-        if result.best is not None:
-            winners[BEST] = result.best.architecture
-        folder = self.path / WINNERS_FOLDER
-        for name, architecture in winners.items():
-            files.write_bytes(folder / f"{name}.json", architecture_json(architecture))
-        for stale in folder.glob("*.json"):
-            if stale.stem not in winners:
+        made = self._new / "run"
+        contents = _contents(result, run, page=page, picture=picture)
+        try:
+            for name, content in contents.items():
+                files.write_bytes(made / name, content)
+            self._replace(made, list(contents))
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+            _remove([self._new])
+
+    def _replace(self, made: Path, names: list[str]) -> None:
+        (self.path / RUN_FILE).unlink(missing_ok=True)
+        (self.path / WINNERS_FOLDER).mkdir(exist_ok=True)
+        log = self.path / CHECKPOINT_FILE
+        if self.checkpoint.path.is_file():
+            self.checkpoint.path.replace(log)
+        else:
+            log.unlink(missing_ok=True)
+        for stale in (self.path / WINNERS_FOLDER).glob("*.json"):
+            if f"{WINNERS_FOLDER}/{stale.name}" not in names:
                 stale.unlink()
-        files.write_bytes(self.path / FRONT_FILE, files.encode_lines(result, "front"))
-        files.write_bytes(self.path / PICTURE_FILE, picture)
-        files.write_bytes(self.path / PAGE_FILE, page.encode())
-        files.write_json(self.path / RUN_FILE, run)
+        for name in names:
+            (made / name).replace(self.path / name)
+
+
+def _contents(result: Result, run: RunFile, *, page: str, picture: bytes) -> dict[str, bytes]:
+    """Return the files of a run by name, `run.json` last."""
+    by_name = {entry.architecture.name: entry.architecture for entry in result.front}
+    winners = {name: by_name[name] for name in result.winners}
+    if result.best is not None:
+        winners[BEST] = result.best.architecture
+    return {
+        **{
+            f"{WINNERS_FOLDER}/{name}.json": architecture_json(architecture)
+            for name, architecture in winners.items()
+        },
+        FRONT_FILE: files.encode_lines(result, "front"),
+        PICTURE_FILE: picture,
+        PAGE_FILE: page.encode(),
+        RUN_FILE: files.encode_json(run),
+    }
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove folders in order, up to the first that is not empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

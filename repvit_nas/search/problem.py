@@ -83,7 +83,7 @@ class Problem:
         self._misfits = np.array([predictor.misfit(self.resolution) for predictor in predictors])
         self._table = PriceTable(space, predictors, self.resolution, num_classes)
         self.budgets_ms = np.array([settings.budgets_ms[device] for device in self.devices])
-        self._limits = [
+        self.limits = [
             (name, limit)
             for name, limit in (
                 ("params", settings.max_params_m and settings.max_params_m * 1e6),
@@ -94,7 +94,7 @@ class Problem:
         ]
         self.constraint_names = [
             *(f"budget of {device}" for device in self.devices),
-            *(f"max {name}" for name, _ in self._limits),
+            *(f"max {name}" for name, _ in self.limits),
             *space.file.constraints,
         ]
 
@@ -171,7 +171,7 @@ class Problem:
 
     def _limit_violations(self, macs: Floats, params: Floats) -> Floats:
         values = {"macs": macs, "params": params, "size": BYTES_PER_ELEMENT * params}
-        columns = [values[name] / limit - 1.0 for name, limit in self._limits]
+        columns = [values[name] / limit - 1.0 for name, limit in self.limits]
         return np.stack(columns, axis=1) if columns else np.zeros((len(macs), 0))
 
     def objectives(self, scores: Scores) -> Floats:

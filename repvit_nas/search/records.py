@@ -8,13 +8,15 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.predictors.predictor import Source
+from repvit_nas.predictors.measured import Source
 from repvit_nas.search.settings import Settings
 
 RUN_FILE: Final = "run.json"
 FRONT_FILE: Final = "front.json"
 WINNERS_FOLDER: Final = "winners"
 BEST: Final = "best"
+# A run named without a folder, or under `results`, may be one that came with the package.
+_SHIPPED_UNDER: Final = (Path(), Path("results"))
 
 
 class DeviceLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +143,6 @@ def read_winner(text: str) -> Architecture:
     """
     run, _, name = text.rpartition(":")
     folder = Path(run)
-    if not folder.is_dir():
+    if not folder.is_dir() and folder.parent in _SHIPPED_UNDER:
         folder = data.find("results", folder.name, "run").path
     return read_architecture(winner_path(folder, name or BEST))

@@ -22,9 +22,10 @@ from repvit_nas.search.problem import Problem
 from repvit_nas.search.records import DeviceLatency, FrontEntry, Result, RunFile
 from repvit_nas.search.settings import Settings
 from repvit_nas.search.study import Studied, run_study
-from repvit_nas.search.winners import nearest, winners
+from repvit_nas.search.winners import broken_limits, nearest, winners
 from repvit_nas.search_space.family import family, published_accuracies
 from repvit_nas.search_space.space import Choices, Space, load_space
+from repvit_nas.units import rows as unit_rows
 
 Progress = Callable[[str, int, int], None]
 # Page (Markdown) and picture (PNG) of a run; passed in, as showing results is another room's work.
@@ -65,29 +66,30 @@ class Outcome(NamedTuple):
         result: The front and what is known of it.
         folder: Where it was written; None if no network meets the budget.
         seconds: How long the search took, inputs not counted.
+        missed: If so, what the nearest network breaks, in words.
     """
 
     result: Result
     folder: Path | None
     seconds: float
+    missed: tuple[str, ...] = ()
 
 
-def load_inputs(settings: Settings) -> Inputs:
+def load_inputs(settings: Settings, *, foreign: bool = False) -> Inputs:
     """Load what `settings` name.
+
+    Args:
+        settings: What to search.
+        foreign: Accept a processor's table that was measured on another machine.
 
     Raises:
         RepvitNasError: A space or a device is not known, or its file is not valid.
     """
     space, found = load_space(settings.space)
-    resolution = space.file.resolution
-    if settings.resolution is not None and not (
-        resolution.min <= settings.resolution <= resolution.max
-    ):
-        raise RepvitNasError(
-            f"resolution must be {resolution.min} to {resolution.max} in space {space.name!r}; "
-            f"got {settings.resolution}"
-        )
-    predictors = tuple(load_predictor(device) for device in settings.budgets_ms)
+    space.check_resolution(settings.resolution)
+    predictors = tuple(
+        load_predictor(device, foreign=foreign) for device in settings.budgets_ms
+    )
     return Inputs((space, found), predictors, load_family_estimator())
 
 
@@ -127,15 +129,16 @@ def search(
         progress: Called with what is being done, how far it is and how far it goes.
 
     Raises:
-        RepvitNasError: The folder holds another run, or cannot be written.
+        RepvitNasError: The folder holds another run, is written to by another search, or cannot be
+            written; or the study cannot be gone on with.
     """
     began = time.monotonic()
     predictors = [predictor for predictor, _ in inputs.predictors]
     problem = Problem(inputs.space[0], predictors, inputs.estimator, settings)
-    run_folder = RunFolder(folder, settings, study_digest(settings, inputs))
-    run_folder.claim(resume=resume and storage is None, overwrite=overwrite)
+    digest = study_digest(settings, inputs)
+    run_folder = RunFolder(folder, settings, digest)
     references = reachable_references(problem)
-    try:
+    with run_folder.claimed(resume=resume, overwrite=overwrite, stored=storage is not None):
         studied = run_study(
             problem,
             start=references,
@@ -143,6 +146,7 @@ def search(
             resume=resume,
             storage=storage,
             study_name=study_name,
+            digest=digest,
             timeout_s=timeout_s,
             progress=lambda done: progress("searching", done, settings.trials),
         )
@@ -150,23 +154,24 @@ def search(
         progress("improving", 0, 1)
         improved = improve(problem, proposed, front_of(problem, references))
         if not len(improved.choices):
-            run_folder.abandon(study=True)
-            missed = _impossible(problem, studied, references)
-            return Outcome(missed, None, time.monotonic() - began)
+            closest = _closest(problem, studied, references)
+            improved = improve(problem, front_of(problem, closest))
+            if not len(improved.choices):
+                run_folder.abandon(study=True)
+                missed = broken_limits(problem, closest)
+                result = _impossible(problem, studied, closest)
+                return Outcome(result, None, time.monotonic() - began, missed)
         result = _result(problem, studied, proposed, improved, progress)
         run = RunFile(
             command=command,
             settings=settings,
-            digest=study_digest(settings, inputs),
+            digest=digest,
             inputs=inputs.digests(),
             versions=_versions(),
             complete=not studied.interrupted,
         )
         page, picture = render(result, run)
         run_folder.write(result, run, page=page, picture=picture)
-    except BaseException:
-        run_folder.abandon()
-        raise
     return Outcome(result, folder, time.monotonic() - began)
 
 
@@ -215,10 +220,14 @@ def _result(
     )
 
 
-def _impossible(problem: Problem, studied: Studied, references: Choices) -> Result:
-    """Return the answer to a budget that no network meets: the one that misses it by least."""
+def _closest(problem: Problem, studied: Studied, references: Choices) -> Choices:
+    """Return the network that comes closest to all limits, which nothing proposed keeps."""
     smallest = np.zeros((1, len(problem.space.parameters)), dtype=np.intp)
-    closest = nearest(problem, np.vstack([studied.choices, references, smallest]))
+    return nearest(problem, np.vstack([studied.choices, references, smallest]))
+
+
+def _impossible(problem: Problem, studied: Studied, closest: Choices) -> Result:
+    """Return the answer to limits that no network keeps: the one that misses them by least."""
     entries = entries_of(problem, closest, [f"nearest-{problem.devices[0]}"], feasible=False)
     return Result(
         front=tuple(entries),
@@ -248,15 +257,16 @@ def entries_of(
     shapes = problem.space.decode(
         choices, resolution=problem.resolution, num_classes=problem.num_classes
     )
-    sources = [predictor.file.source for predictor in problem.predictors]
     entries = []
     for row, name in enumerate(names):
+        architecture = shapes.architecture(row, name)
+        units = set(unit_rows(architecture))
         devices = {
             device: DeviceLatency(
                 round(float(scores.latency_ms[row, index]), 4),
                 round(float(scores.low_ms[row, index]), 4),
                 round(float(scores.high_ms[row, index]), 4),
-                sources[index],
+                problem.predictors[index].source(units),
             )
             for index, device in enumerate(problem.devices)
         }
@@ -264,7 +274,7 @@ def entries_of(
         params = round(float(scores.params[row]))
         entries.append(
             FrontEntry(
-                architecture=shapes.architecture(row, name),
+                architecture=architecture,
                 latency_ms=first.latency_ms,
                 low_ms=first.low_ms,
                 high_ms=first.high_ms,

@@ -27,3 +27,12 @@ class StaticNSGAIISampler(NSGAIISampler):
     ) -> "dict[str, BaseDistribution]":
         """Return the parameters that every trial has."""
         return self._distributions
+
+    def restore_parents(self, study: "optuna.Study", last: int) -> None:
+        """Choose the parents of all generations up to the `last` again, as they were chosen then.
+
+        Optuna notes its choice in the study, of which a log of trials knows nothing. Each choice
+        builds on the one before, so they are made in order.
+        """
+        for generation in range(last + 1):
+            self.get_parent_population(study, generation)

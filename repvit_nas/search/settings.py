@@ -5,10 +5,25 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.predictors.predictor import HIGHEST_CONFIDENCE
 
 Sampler = Literal["nsga2", "tpe", "gp", "random"]
 SAMPLERS: Final[tuple[str, ...]] = get_args(Sampler)
 DEFAULT_TRIALS: Final = 2000
+MAX_TRIALS: Final = 10_000_000
+MAX_SEED: Final = 2**63 - 1
+# Limits in milliseconds, millions or megabytes: far outside any network.
+LEAST, MOST = 1e-6, 1e6
+# What a run's folder is named after where it is not as by default.
+_NAMED: Final = (
+    "sampler",
+    "seed",
+    "risk",
+    "confidence",
+    "max_params_m",
+    "max_macs_g",
+    "max_size_mb",
+)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,20 +61,26 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if not self.budgets_ms:
             raise RepvitNasError("a search needs a budget, such as --budget-ms 1.0")
         for device, budget in self.budgets_ms.items():
-            _require(0 < budget < 1e6, f"the budget of {device} must be above 0 ms", budget)
+            _require(
+                LEAST <= budget <= MOST,
+                f"the budget of {device} must be {LEAST:f} to {MOST:,.0f} ms",
+                budget,
+            )
         if self.sampler not in SAMPLERS:
             raise UnknownNameError.of("sampler", self.sampler, list(SAMPLERS))
-        _require(1 <= self.trials <= 10_000_000, "trials must be 1 or more", self.trials)
-        _require(0 <= self.seed < 2**63, "the seed must be 0 or more", self.seed)
+        _require(1 <= self.trials <= MAX_TRIALS, f"trials must be 1 to {MAX_TRIALS:,}", self.trials)
+        _require(0 <= self.seed <= MAX_SEED, f"the seed must be 0 to {MAX_SEED}", self.seed)
         _require(0 <= self.risk <= 10, "risk must be 0 to 10 standard deviations", self.risk)
         if self.confidence is not None:
             _require(
-                0 < self.confidence < 1, "confidence must lie between 0 and 1", self.confidence
+                0 < self.confidence <= HIGHEST_CONFIDENCE,
+                f"confidence must be above 0 and at most {HIGHEST_CONFIDENCE}",
+                self.confidence,
             )
         for name in ("max_params_m", "max_macs_g", "max_size_mb"):
             limit = getattr(self, name)
             if limit is not None:
-                _require(0 < limit < 1e9, f"{name} must be above 0", limit)
+                _require(LEAST <= limit <= MOST, f"{name} must be {LEAST:f} to {MOST:,.0f}", limit)
 
 
 def _require(holds: bool, rule: str, arrived: object) -> None:
@@ -68,11 +89,19 @@ def _require(holds: bool, rule: str, arrived: object) -> None:
 
 
 def default_folder(settings: Settings) -> str:
-    """Return the name of the run's folder, such as `iphone12-1.0ms`."""
+    """Return the name of the run's folder, such as `iphone12-1.0ms` or `iphone12-1.0ms-seed-1`.
+
+    It holds everything that is not as by default but for the number of trials, which may grow.
+    """
     parts = [f"{device}-{budget}ms" for device, budget in settings.budgets_ms.items()]
     if settings.space != "repvit":
         stem = settings.space.rsplit("/", 1)[-1].removesuffix(".toml")
         parts.append(stem)
     if settings.resolution is not None:
         parts.append(f"{settings.resolution}px")
+    defaults = Settings(budgets_ms=settings.budgets_ms)
+    for name in _NAMED:
+        value = getattr(settings, name)
+        if value != getattr(defaults, name):
+            parts.append(f"{name.replace('_', '-')}-{str(value).removesuffix('.0')}")
     return "-".join(parts)

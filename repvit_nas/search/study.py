@@ -1,5 +1,6 @@
 """The Optuna study: proposes networks in batches, which are scored as arrays."""
 
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search.checkpoint import Checkpoint, TrialRecord
 from repvit_nas.search.problem import Problem, Scores, concatenate
 from repvit_nas.search.settings import Settings
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
     Distributions = dict[str, BaseDistribution]
     from optuna.samplers import BaseSampler
 
-# NSGA-II's generation, and how many trials a checkpoint holds.
+# NSGA-II's generation, and how many trials are proposed, scored and logged at once.
 BATCH: Final = 50
-# Samplers that learn from every single trial; the others propose a batch at once.
+# Samplers that learn from every single trial, so that their batches are of one.
 SEQUENTIAL: Final = ("tpe", "gp")
 # How Optuna's genetic samplers name what a resumed study needs of a trial.
-_GENERATION: Final = ":generation"
+_GENERATION: Final = "StaticNSGAIISampler:generation"
+# The attribute of a study in a storage that says which search it belongs to.
+_DIGEST: Final = "repvit-nas search"
+# A password in a URL, or in what a database says of one.
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):.*@|(?<=password=)[^&\s]*", re.IGNORECASE)
 
 
 class Studied(NamedTuple):
@@ -77,15 +82,21 @@ class _Scorer:
         return Studied(choices, scores, len(self._known), interrupted)
 
 
-def make_sampler(settings: Settings, batch: int, distributions: "Distributions") -> "BaseSampler":
-    """Return the sampler for one batch.
+def batch_size(settings: Settings) -> int:
+    """Return how many trials the sampler proposes before it learns from them."""
+    return 1 if settings.sampler in SEQUENTIAL else BATCH
+
+
+def make_sampler(settings: Settings, done: int, distributions: "Distributions") -> "BaseSampler":
+    """Return the sampler for the batch after `done` trials.
 
     Each batch draws from its own stream of the seed, so a study that is resumed at a batch goes on
-    exactly as an undisturbed one.
+    exactly as an undisturbed one; and one that is resumed within a batch repeats no draws.
     """
     import optuna
 
-    seed = int(np.random.SeedSequence([settings.seed, batch]).generate_state(1)[0])
+    entropy = [settings.seed, *divmod(done, batch_size(settings))]
+    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match settings.sampler:
@@ -109,6 +120,7 @@ def run_study(
     resume: bool = False,
     storage: str | None = None,
     study_name: str = "repvit-nas",
+    digest: str = "",
     timeout_s: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Studied:
@@ -121,26 +133,29 @@ def run_study(
         resume: Go on from the checkpoint, or from the study in the storage.
         storage: An Optuna storage URL; None keeps the study in memory.
         study_name: The study's name in a storage.
+        digest: Of the search, which a study in a storage must belong to.
         timeout_s: Stop proposing after this many seconds.
         progress: Called with the number of finished trials.
+
+    Raises:
+        RepvitNasError: There is no such study, it is another search's, or it is longer already.
     """
-    study = open_study(problem, storage, study_name, resume=resume)
+    study = open_study(problem, storage, study_name, digest, resume=resume)
     scorer = _Scorer(problem)
     done = _restore(study, problem, scorer, checkpoint if resume else None)
-    if done == 0:
-        for row in start[: problem.settings.trials]:
-            study.enqueue_trial(problem.space.parameters_of(row))
-        if checkpoint is not None:
-            checkpoint.start()
+    if done == 0 and checkpoint is not None:
+        checkpoint.start()
     distributions = _distributions(problem)
-    began, trials = time.monotonic(), problem.settings.trials
+    began, trials, batch = time.monotonic(), problem.settings.trials, batch_size(problem.settings)
+    for row in start[len(study.get_trials(deepcopy=False)) : trials]:
+        study.enqueue_trial(problem.space.parameters_of(row))
     try:
         while done < trials:
             if timeout_s is not None and time.monotonic() - began >= timeout_s:
                 return scorer.studied(interrupted=True)
-            size = min(BATCH - done % BATCH, trials - done)
-            study.sampler = make_sampler(problem.settings, done // BATCH, distributions)
-            records = _run_batch(study, problem, scorer, size)
+            size = min(batch - done % batch, trials - done)
+            study.sampler = make_sampler(problem.settings, done, distributions)
+            records = _ask_and_tell(study, problem, scorer, size)
             if checkpoint is not None:
                 checkpoint.append(records)
             done += size
@@ -151,12 +166,13 @@ def run_study(
 
 
 def open_study(
-    problem: Problem, storage: str | None, study_name: str, *, resume: bool
+    problem: Problem, storage: str | None, study_name: str, digest: str, *, resume: bool
 ) -> "optuna.Study":
     """Create the Optuna study of `problem`, or load it from `storage` where `resume` says so.
 
     Raises:
-        RepvitNasError: The storage cannot be opened, or holds such a study and `resume` is off.
+        RepvitNasError: The storage cannot be opened, or holds such a study and `resume` is off, or
+            one of another search.
     """
     import optuna
 
@@ -175,21 +191,23 @@ def open_study(
         ) from error
     except Exception as error:  # storages raise whatever their database raises
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RepvitNasError(f"the storage {storage!r} cannot be opened: {line}") from error
-    if len(study.directions) != len(directions):
         raise RepvitNasError(
-            f"the study {study_name!r} has {len(study.directions)} objectives; this search has "
-            f"{len(directions)}: give it another name with --study-name"
+            _masked(f"the storage {storage!r} cannot be opened: {line}")
+        ) from error
+    if storage and _DIGEST not in study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(_DIGEST, digest)
+    if storage and study.user_attrs.get(_DIGEST) != digest:
+        raise RepvitNasError(
+            f"the study {study_name!r} belongs to another search: give another --study-name"
         )
     return study
 
 
-def _run_batch(
-    study: "optuna.Study", problem: Problem, scorer: _Scorer, size: int
-) -> list[TrialRecord]:
-    if problem.settings.sampler in SEQUENTIAL:
-        return [record for _ in range(size) for record in _ask_and_tell(study, problem, scorer, 1)]
-    return _ask_and_tell(study, problem, scorer, size)
+def _masked(message: str) -> str:
+    """Return `message` without the passwords of the URLs in it."""
+    return _PASSWORD.sub(
+        lambda match: f"{match[1]}:***@" if match[1] is not None else "***", message
+    )
 
 
 def _ask_and_tell(
@@ -211,9 +229,7 @@ def _ask_and_tell(
                 values=tuple(values),
                 constraints=tuple(constraints),
                 notes={
-                    name: value
-                    for name, value in told.system_attrs.items()
-                    if name.endswith(_GENERATION)
+                    name: value for name, value in told.system_attrs.items() if name == _GENERATION
                 },
             )
         )
@@ -228,12 +244,13 @@ def _restore(
 
     finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     if finished:
+        _require_room(problem, len(finished))
         rows = [problem.space.choices_of(trial.params) for trial in finished]
         scorer.score(np.array(rows, dtype=np.intp))
         return len(finished)
     if checkpoint is None or not checkpoint.path.exists():
         return 0
-    records = [record for batch in checkpoint.read() for record in batch]
+    records = _whole_batches(problem, checkpoint)
     if not records:
         return 0
     scorer.score(np.array([record.choices for record in records], dtype=np.intp))
@@ -250,7 +267,61 @@ def _restore(
             for record in records
         ]
     )
+    if problem.settings.sampler == "nsga2":
+        from repvit_nas.search.samplers import StaticNSGAIISampler
+
+        sampler = StaticNSGAIISampler(distributions, population_size=BATCH)
+        generations = [record.notes.get(_GENERATION, 0) for record in records]
+        sampler.restore_parents(study, max(generations))
     return len(records)
+
+
+def _require_room(problem: Problem, done: int) -> None:
+    if done > problem.settings.trials:
+        raise RepvitNasError(
+            f"the study has {done:,} trials already; got --trials {problem.settings.trials}: ask "
+            "for as many or more"
+        )
+
+
+def _whole_batches(problem: Problem, checkpoint: Checkpoint) -> list[TrialRecord]:
+    """Return the logged trials but for a last batch that was cut short and is to go on.
+
+    That batch is made again as a whole, as in a study that was never cut short, and leaves the log.
+
+    Raises:
+        FileError: A trial in the log cannot be one of this search.
+    """
+    records: list[TrialRecord] = []
+    for line, batch in enumerate(checkpoint.read(), start=2):
+        for record in batch:
+            if not _fits(problem, record, len(records)):
+                raise FileError(
+                    f"{checkpoint.path}: line {line} holds a trial that this search cannot have "
+                    "made; start again with --overwrite"
+                )
+            records.append(record)
+    _require_room(problem, len(records))
+    size = batch_size(problem.settings)
+    if len(records) % size and len(records) < problem.settings.trials:
+        del records[len(records) - len(records) % size :]
+        checkpoint.keep([records[at : at + size] for at in range(0, len(records), size)])
+    return records
+
+
+def _fits(problem: Problem, record: TrialRecord, number: int) -> bool:
+    """Tell whether `record` can be trial `number` of the study."""
+    radix = problem.space.radix.tolist()
+    batch = number // BATCH
+    return (
+        len(record.choices) == len(radix)
+        and all(choice < values for choice, values in zip(record.choices, radix, strict=True))
+        and len(record.values) == len(problem.devices) + 1
+        and len(record.constraints) == len(problem.constraint_names)
+        and set(record.notes) <= {_GENERATION}
+        # Networks that a study starts from have no generation, so the first may take two batches.
+        and all(max(0, batch - 1) <= generation <= batch for generation in record.notes.values())
+    )
 
 
 def _distributions(problem: Problem) -> "Distributions":

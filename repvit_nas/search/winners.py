@@ -12,6 +12,12 @@ from repvit_nas.shapes import Floats, Integers
 
 # Shares of the budget at which the best network is kept.
 LEVELS: Final = tuple(level / 100 for level in range(100, 40, -5))
+# How limits other than the budget are told: in which unit, and what it is called.
+_UNITS: Final = {
+    "params": (1e6, "million parameters"),
+    "macs": (1e9, "thousand million MACs"),
+    "size": (1e6, "MB of fp16 weights"),
+}
 
 
 def winners(problem: Problem, front: Front) -> Integers:
@@ -48,6 +54,37 @@ def nearest(problem: Problem, start: Choices) -> Choices:
             break
         current, missed = around[best : best + 1], misses[best]
     return current
+
+
+def broken_limits(problem: Problem, network: Choices) -> tuple[str, ...]:
+    """Say which limits one network `(1, parameters)` breaks: what it has and what is allowed."""
+    violations = problem.score(network).violations[0]
+    limits = [*zip(_latency_units(problem, network), problem.budgets_ms, strict=True)]
+    limits += [
+        (unit, most / scale) for name, most in problem.limits for scale, unit in [_UNITS[name]]
+    ]
+    broken = [
+        f"{(1 + over) * most:.4g} {unit}, {over * most:.3g} ({over:.0%}) over the {most:g} allowed"
+        for (unit, most), over in zip(limits, violations, strict=False)
+        if over > 0
+    ]
+    rules = zip(problem.space.file.constraints, violations[len(limits) :], strict=True)
+    return (*broken, *(f"{over:g} away from {rule!r}" for rule, over in rules if over > 0))
+
+
+def _latency_units(problem: Problem, network: Choices) -> list[str]:
+    """Say of which device, how sure and from where the latencies that the budgets limit are."""
+    scores, confidence = problem.score(network), problem.settings.confidence
+    units = []
+    for index, predictor in enumerate(problem.predictors):
+        low, mean, high = (
+            float(column[0, index]) for column in (scores.low_ms, scores.latency_ms, scores.high_ms)
+        )
+        sure = f"{low:.3f}-{high:.3f}"
+        if confidence is not None:
+            sure = f"upper end at confidence {confidence:g}; estimate {mean:.3f}"
+        units.append(f"ms on {predictor.device} ({sure}; {predictor.file.source})")
+    return units
 
 
 def _misses(problem: Problem, choices: Choices) -> Floats:

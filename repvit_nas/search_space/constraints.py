@@ -32,9 +32,12 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Floats, Floats], Floats]]] =
     ast.GtE: lambda left, right: right - left,
     ast.Eq: lambda left, right: np.abs(left - right),
 }
-_RULE = (
+_LARGEST: Final = 1e9
+_LONGEST: Final = 200
+_RULE: Final = (
     "a constraint is one comparison (<=, >=, ==) of width[i], depth[i], expansion[i], kernel[i] "
-    "or se[i] with i from 0 to 3, numbers, + - * / and brackets"
+    f"or se[i] with i from 0 to 3, numbers up to {_LARGEST:g}, + - * / and brackets, in at most "
+    f"{_LONGEST} characters"
 )
 
 Violation = Callable[[Shapes], Floats]
@@ -43,9 +46,13 @@ Violation = Callable[[Shapes], Floats]
 def parse(text: str) -> Violation:
     """Return the violation `(n,)` of the constraint `text` as a function of shapes.
 
+    Where its arithmetic has no result, as in a division by 0, the constraint is broken.
+
     Raises:
         ValueError: The text is not such a comparison.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"{_RULE}; got {len(text)} characters")
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -56,12 +63,20 @@ def parse(text: str) -> Violation:
     if compare is None:
         raise ValueError(f"{_RULE}; got {text!r}")
     left, right = _term(tree.left, text), _term(tree.comparators[0], text)
-    return lambda shapes: compare(left(shapes), right(shapes))
+
+    def violation(shapes: Shapes) -> Floats:
+        with np.errstate(all="ignore"):
+            distance = compare(left(shapes), right(shapes))
+        return np.where(np.isfinite(distance), np.clip(distance, -_LARGEST, _LARGEST), _LARGEST)
+
+    return violation
 
 
 def _term(node: ast.expr, text: str) -> Violation:
     match node:
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+        case ast.Constant(value=int() | float() as value) if (
+            not isinstance(value, bool) and value <= _LARGEST
+        ):
             return lambda shapes: np.full(len(shapes.width), float(value))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             inner = _term(operand, text)

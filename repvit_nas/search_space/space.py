@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from repvit_nas import data, files
 from repvit_nas.architecture import KERNELS, MAX_DEPTH, SE_PATTERNS, Architecture, Stage, se_bits
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space.constraints import Violation, parse
 from repvit_nas.shapes import Floats, Integers, Shapes, shapes_of
 
@@ -27,6 +27,8 @@ SE_NAMES: Final = tuple(SE_PATTERNS)
 FIELDS: Final = ("width", "depth", "se", "expansion", "kernel")
 # More combinations than this are not enumerated.
 ENUMERABLE: Final = 20_000_000
+# More openings of stages than this are not priced.
+MAX_OPENINGS: Final = 200_000
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,6 +193,16 @@ class Space:
         return files.digest(msgspec.json.encode(self.file))
 
     @property
+    def openings(self) -> int:
+        """In how many ways a stage can open: what grows fastest of all that a search prices."""
+        total, before = 0, 1
+        for stage in self.file.stages:
+            widths = len(stage.values("width"))
+            total += before * widths * len(stage.expansion) * len(stage.kernel)
+            before = widths
+        return total
+
+    @property
     def radix(self) -> npt.NDArray[np.intp]:
         """How many values each parameter has, `(parameters,)`."""
         return np.array([len(parameter.values) for parameter in self.parameters], dtype=np.intp)
@@ -288,6 +300,19 @@ class Space:
         """Return how far networks are from each constraint, `(n, constraints)`; <= 0 is fulfilled."""
         columns = [violation(shapes) for violation in self._violations]
         return np.stack(columns, axis=1) if columns else np.zeros((len(shapes.width), 0))
+
+    def check_resolution(self, resolution: int | None) -> None:
+        """Raise unless networks of the space may have this input side; None is the default one.
+
+        Raises:
+            RepvitNasError: They may not.
+        """
+        limits = self.file.resolution
+        if resolution is not None and not limits.min <= resolution <= limits.max:
+            raise RepvitNasError(
+                f"resolution must be {limits.min} to {limits.max} in space {self.name!r}; "
+                f"got {resolution}"
+            )
 
     def check(self, architecture: Architecture) -> None:
         """Raise unless `architecture` lies in the space or is allowed in a file beside it.
@@ -418,12 +443,41 @@ def load_space(name: str) -> tuple[Space, data.Found]:
         UnknownNameError: No such space.
         FileError: The file is not a valid space.
     """
-    if name.endswith(".toml") or "/" in name:
-        found = data.Found(Path(name), shipped=False)
-    else:
-        found = data.find("search_space", f"{name}.toml", "space")
-    file = files.read_toml(found.path, SpaceFile)
-    space = Space(file)
-    if space.size < 1:
-        raise FileError(f"{found.path}: the space is empty")
+    found = _find(name)
+    space = Space(files.read_toml(found.path, SpaceFile))
+    if space.openings > MAX_OPENINGS:
+        raise FileError(
+            f"{found.path}: its stages can open in {space.openings:,} ways (width before, width, "
+            f"expansion and kernel, summed over the stages), at most {MAX_OPENINGS:,} can be "
+            "priced: list fewer of them"
+        )
     return space, found
+
+
+def _find(name: str) -> data.Found:
+    path = Path(name)
+    try:
+        if path.suffix == ".toml":
+            return data.Found(path, shipped=False)
+        if "/" in name or (path.suffix and path.is_file()):
+            raise FileError(f"{name}: a space is a TOML file, whose name ends in .toml")
+        return data.find("search_space", f"{name}.toml", "space")
+    except UnknownNameError:
+        raise UnknownNameError.of("space", name, known_spaces()) from None
+    except OSError as error:
+        raise FileError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def known_spaces() -> list[str]:
+    """List the spaces that can be named without a path."""
+    return sorted(
+        name for name, found in data.listed("search_space").items() if _is_space(found.path)
+    )
+
+
+def _is_space(path: Path) -> bool:
+    """Tell a space file from the other files of its folder."""
+    try:
+        return path.suffix == ".toml" and bool(files.read_toml(path, SpaceFile))
+    except FileError:
+        return False

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -205,7 +206,7 @@ def test_an_impossible_budget_exits_2_and_names_the_nearest(invoke, elsewhere):
 
     assert code == 2
     assert out == ""
-    assert "0.225 ms (75%) over on iphone12" in err
+    assert "0.525 ms on iphone12 (0.478-0.572; modelled), 0.225 (75%) over the 0.3 allowed" in err
     assert "32-64-128-256 / 1-1-6-1" in err
     assert not (elsewhere / "results").exists() or not any((elsewhere / "results").iterdir())
     code, out, _ = invoke("search", "--budget-ms", "0.3", "--trials", "60", "--json")
@@ -271,10 +272,14 @@ def outside(elsewhere):
         (["predict", "old.json"], ["old.json", "`schema` must be 1", "got 0"]),
         (["predict", "outside.json"], ["stages[0].width", "got 8", "32 to 80", "--space"]),
         (["predict", "repvit_m0_9", "--device", "nokia"], ["nokia", "iphone12"]),
-        (["predict", "repvit_m0_9", "--interval", "1.5"], ["between 0 and 1", "1.5"]),
+        (["predict", "repvit_m0_9", "--interval", "1.5"], ["above 0 and at most 0.9999", "1.5"]),
         (["show", "results/none:best"], ["none"]),
         (["fit", "--device", "nokia"], ["nokia"]),
         (["family", "--device", ""], ["device ''"]),
+        (["search", "--budget-ms", "1", "--out", ""], ["--out must name a folder", "''"]),
+        (["search", "--budget-ms", "1", "--out", "a" * 300], ["File name too long"]),
+        (["show", "a" * 300], ["File name too long"]),
+        (["search", "--budget-ms", "1", "--space", ""], ["space ''", "coarse, repvit"]),
         (["fly"], ["fly", "repvit-nas --help"]),
         (["search", "--fly"], ["--fly"]),
     ],
@@ -289,6 +294,37 @@ def test_nonsense_ends_in_one_clear_line(invoke, outside, arguments, words):
     for word in words:
         assert word in err
     assert not (outside / "results").exists()
+
+
+def test_without_a_command_the_help_is_shown(invoke):
+    asked = invoke("--help")
+
+    assert asked[1].startswith("Usage: repvit-nas")
+    assert asked[1].count("\n") > 10
+    assert invoke() == invoke("--debug") == asked
+
+
+def test_a_closed_stdout_is_no_error(elsewhere):
+    for command in ("family", "search --budget-ms 1.0 --trials 50"):
+        done = subprocess.run(
+            f"{sys.executable} -m repvit_nas {command} >&-",
+            shell=True,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_name_with_markup_is_shown_as_it_is(invoke, elsewhere):
+    write_architecture(
+        elsewhere / "mine.json",
+        msgspec.structs.replace(family()["repvit_m0_9"].architecture, name="[red]mine[/red]"),
+    )
+
+    code, out, _ = invoke("show", "mine.json")
+
+    assert code == 0
+    assert "[red]mine[/red]" in out
 
 
 def test_debug_shows_the_traceback(invoke):

@@ -67,7 +67,7 @@ def test_intervals_grow_away_from_the_published_networks(predictor):
 
 @pytest.mark.parametrize("interval", [0.0, 1.0, -1.0, 2.0, float("nan")])
 def test_a_confidence_outside_0_to_1_is_refused(predictor, interval):
-    with pytest.raises(RepvitNasError, match="between 0 and 1"):
+    with pytest.raises(RepvitNasError, match="above 0 and at most 0.9999"):
         predictor.estimate(family()["repvit_m0_9"].architecture, interval)
 
 
@@ -130,7 +130,7 @@ def test_a_device_without_predictor_says_what_to_run(elsewhere):
 
     with pytest.raises(RepvitNasError, match="repvit-nas fit --device mine"):
         load_predictor("mine")
-    with pytest.raises(UnknownNameError, match="known: iphone12, iphone13, mine"):
+    with pytest.raises(UnknownNameError, match="known: .*iphone12, iphone13, mine"):
         load_predictor("yours")
 
 

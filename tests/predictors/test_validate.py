@@ -10,7 +10,7 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.published import read_observations
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.fit import design
-from repvit_nas.predictors.fitting import assumptions_path, fit_published, write_fitted
+from repvit_nas.predictors.fitting import find_assumptions, fit_published, write_fitted
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.predictors.validate import (
     LOOKALIKES,
@@ -35,7 +35,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit_published(load_device("iphone12"))
+    return fit_published(load_device("iphone12"))[0]
 
 
 def test_the_shipped_fit_is_what_the_command_makes(fitted):
@@ -103,7 +103,7 @@ def test_the_interval_a_user_sees_is_the_one_that_was_checked(fitted):
     """Through the shipped predictor: ensembles that never saw a network, its half width around."""
     device = load_device("iphone12")
     observations = read_observations(device.path("published.csv"))
-    assumptions = files.read_json(assumptions_path(device), Assumptions)
+    assumptions = files.read_json(find_assumptions(device), Assumptions)
     problem = design(observations, assumptions.forms, assumptions.errors, assumptions.columns)
     held = held_out(problem, [item.network for item in observations])
     predictor = Predictor(fitted.predictor)
@@ -120,7 +120,7 @@ def test_the_interval_a_user_sees_is_the_one_that_was_checked(fitted):
 
 
 def test_another_phone_is_fitted_by_the_same_code(tmp_path):
-    fitted = fit_published(load_device("iphone13"))
+    fitted, _ = fit_published(load_device("iphone13"))
 
     write_fitted(tmp_path, fitted, picture=b"png")
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import msgspec
 import pytest
+from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.architecture import read_architecture
@@ -20,13 +22,23 @@ from repvit_nas.search.settings import Settings, default_folder
 from repvit_nas.search_space import family, load_space
 
 
-def run(folder, *, resume=False, overwrite=False, **changes):
+def run(folder, *, resume=False, overwrite=False, storage=None, show=render, **changes):
     changes.setdefault("budgets_ms", {"iphone12": 1.0})
     changes.setdefault("trials", 150)
     settings = Settings(**changes)
     return search(
-        settings, load_inputs(settings), folder, render, resume=resume, overwrite=overwrite
+        settings,
+        load_inputs(settings),
+        folder,
+        show,
+        resume=resume,
+        overwrite=overwrite,
+        storage=storage,
     )
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +142,9 @@ def test_another_search_does_not_take_the_folder_unasked(finished):
     before = (folder / "front.json").read_bytes()
 
     for changes in ({"seed": 1}, {"risk": 0.0}, {"budgets_ms": {"iphone12": 0.9}}):
-        with pytest.raises(RepvitNasError, match="another"):
+        with pytest.raises(RepvitNasError, match="another.*--out.*--overwrite"):
             run(folder, **changes)
-    with pytest.raises(RepvitNasError, match="--resume"):
+    with pytest.raises(RepvitNasError, match="--resume.*--overwrite.*--out"):
         run(folder, trials=200)
 
     assert (folder / "front.json").read_bytes() == before
@@ -146,6 +158,123 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         run(tmp_path / "holiday.txt")
 
     assert os.listdir(tmp_path) == ["holiday.txt"]
+
+
+def test_what_is_no_run_is_never_replaced(tmp_path):
+    """The names are those of a run's files, but no run is there."""
+    files.write_bytes(tmp_path / "README.md", b"mine")
+    files.write_bytes(tmp_path / "front.json", b"mine")
+    files.write_bytes(tmp_path / "winners" / "precious.txt", b"mine")
+    before = contents(tmp_path)
+
+    for asked in ({"overwrite": True}, {"resume": True}, {"overwrite": True, "resume": True}):
+        with pytest.raises(RepvitNasError, match="holds files that are no run"):
+            run(tmp_path, **asked)
+
+    assert contents(tmp_path) == before
+
+
+def test_hidden_files_are_no_run_and_no_hindrance(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"")
+
+    run(tmp_path, trials=60)
+
+    assert (tmp_path / "run.json").is_file()
+
+
+def test_files_of_others_stay_when_a_run_is_replaced(tmp_path):
+    run(tmp_path, trials=60)
+    files.write_bytes(tmp_path / "winners" / "precious.txt", b"mine")
+    files.write_bytes(tmp_path / "notes.txt", b"mine")
+
+    run(tmp_path, trials=60, budgets_ms={"iphone12": 0.8}, overwrite=True)
+
+    assert (tmp_path / "winners" / "precious.txt").read_bytes() == b"mine"
+    assert (tmp_path / "notes.txt").read_bytes() == b"mine"
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_run_stays_until_another_has_taken_its_place(tmp_path):
+    """An impossible budget, Ctrl-C while the page is made, and a full disk."""
+    import resource
+
+    folder = tmp_path / "run"
+    run(folder, trials=60)
+    before = contents(folder)
+
+    assert run(folder, budgets_ms={"iphone12": 0.3}, overwrite=True).folder is None
+    assert contents(folder) == before
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, trials=60, seed=1, overwrite=True, show=interrupted)
+    assert contents(folder).items() >= before.items()
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))
+    try:
+        for asked in ({"overwrite": True, "seed": 2}, {}):
+            with pytest.raises(FileError, match="cannot be written: File too large"):
+                run(folder, trials=60, **asked)
+            assert contents(folder).items() >= before.items()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_replacement_that_was_cut_short_is_gone_on_with(tmp_path):
+    folder = tmp_path / "run"
+    run(folder, trials=60)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, trials=100, seed=1, overwrite=True, show=interrupted)
+
+    longer = run(folder, trials=150, seed=1, overwrite=True, resume=True)
+
+    assert longer.result == run(tmp_path / "other", trials=150, seed=1).result
+    assert contents(folder).keys() == contents(tmp_path / "other").keys()
+    assert run(folder, trials=200, seed=1, resume=True).result.trials == 200
+
+
+def test_a_run_is_not_resumed_to_fewer_trials(tmp_path):
+    run(tmp_path, trials=100)
+    before = contents(tmp_path)
+
+    with pytest.raises(RepvitNasError, match="has 100 trials already; got --trials 60"):
+        run(tmp_path, trials=60, resume=True)
+
+    assert contents(tmp_path) == before
+
+
+def test_a_run_of_a_storage_is_resumed(tmp_path):
+    storage, folder = f"sqlite:///{tmp_path}/study.db", tmp_path / "run"
+    run(folder, storage=storage, trials=50)
+
+    longer = run(folder, storage=storage, trials=100, resume=True)
+
+    assert longer.result.trials == 100
+    assert read_run(folder).settings.trials == 100
+    assert not (folder / "study.journal").exists()
+    with pytest.raises(RepvitNasError, match="belongs to another search"):
+        run(tmp_path / "other", storage=storage, trials=100, seed=1, resume=True)
+
+
+def test_one_search_at_a_time_writes_into_a_folder(tmp_path):
+    def meanwhile(*given):
+        with pytest.raises(RepvitNasError, match="another search is writing here"):
+            run(tmp_path / "run", trials=60, overwrite=True)
+        return render(*given)
+
+    run(tmp_path / "run", trials=60, show=meanwhile)
+
+    assert run(tmp_path / "run", trials=60).result.trials == 60
+
+
+def test_a_name_too_long_for_a_folder_is_one_line(tmp_path):
+    with pytest.raises(FileError, match="cannot be written: File name too long"):
+        run(tmp_path / ("a" * 300) / "run")
 
 
 def test_a_run_can_be_replaced_when_asked(tmp_path):
@@ -188,6 +317,49 @@ def test_an_impossible_budget_answers_with_the_nearest_network(tmp_path):
     assert smallest.depth.tolist() == [[1, 1, 6, 1]]
     assert smallest.se_blocks.sum() == 0
     assert set(smallest.expansion.ravel()) == {1.5}
+
+
+def test_a_budget_that_only_few_networks_meet_is_not_called_impossible(tmp_path):
+    """Neither the one trial nor a reference meets it; the way to the nearest network does."""
+    outcome = run(tmp_path / "run", budgets_ms={"iphone12": 0.53}, trials=1)
+
+    assert outcome.result.best.latency_ms <= 0.53
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [
+        ({"max_params_m": 0.1}, [r"1\.155 million parameters, .* over the 0\.1 allowed"]),
+        ({"max_size_mb": 1}, [r"2\.31 MB of fp16 weights, .* over the 1 allowed"]),
+        (
+            {"budgets_ms": {"iphone12": 0.54}, "confidence": 0.9},
+            [r"ms on iphone12 \(upper end at confidence 0\.9; .*modelled\), .* over the 0\.54 all"],
+        ),
+        (
+            {"budgets_ms": {"iphone12": 1.0, "iphone13": 0.3}},
+            [r"ms on iphone13 \(.*; modelled\), .* over the 0\.3 allowed"],
+        ),
+        (
+            {"budgets_ms": {"iphone12": 0.3}, "max_macs_g": 0.1},
+            [r"ms on iphone12 .* over the 0\.3 allowed", "thousand million MACs"],
+        ),
+    ],
+)
+def test_only_the_limits_that_are_missed_are_told(tmp_path, changes, missed):
+    outcome = run(tmp_path / "run", trials=60, **changes)
+
+    assert len(outcome.missed) == len(missed)
+    for text, pattern in zip(outcome.missed, missed, strict=True):
+        assert re.search(pattern, text)
+
+
+def test_a_constraint_that_no_network_keeps_is_told(tmp_path):
+    text = (ROOT / "search_space" / "coarse.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace("width[0] <= width[1]", "width[0] >= 500"))
+
+    outcome = run(tmp_path / "run", trials=60, space=str(tmp_path / "mine.toml"))
+
+    assert outcome.missed == ("436 away from 'width[0] >= 500'",)
 
 
 def test_limits_that_exclude_each_other_name_the_nearest(tmp_path):
@@ -269,11 +441,33 @@ def test_absurd_settings_are_refused(changes):
 
 
 @pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"budgets_ms": {"iphone12": 1e-7}}, "must be 0.000001 to 1,000,000 ms; got 1e-07"),
+        ({"budgets_ms": {"iphone12": 1e7}}, "must be 0.000001 to 1,000,000 ms; got 10000000.0"),
+        ({"trials": 10**8}, "trials must be 1 to 10,000,000; got 100000000"),
+        ({"seed": 2**63}, "the seed must be 0 to 9223372036854775807; got"),
+        ({"max_params_m": 1e9}, "max_params_m must be 0.000001 to 1,000,000; got"),
+        ({"confidence": 1 - 1e-16}, "confidence must be above 0 and at most 0.9999; got"),
+    ],
+)
+def test_limits_of_settings_are_told(changes, words):
+    with pytest.raises(RepvitNasError, match=words):
+        Settings(**({"budgets_ms": {"iphone12": 1.0}} | changes))
+
+
+@pytest.mark.parametrize(
     ("changes", "name"),
     [
         ({"budgets_ms": {"iphone12": 1.0}}, "iphone12-1.0ms"),
         ({"budgets_ms": {"a": 1.5, "b": 0.25}}, "a-1.5ms-b-0.25ms"),
         ({"budgets_ms": {"a": 1.0}, "space": "x/my.toml", "resolution": 160}, "a-1.0ms-my-160px"),
+        ({"budgets_ms": {"a": 1.0}, "max_params_m": 5.0, "trials": 9}, "a-1.0ms-max-params-m-5"),
+        ({"budgets_ms": {"a": 1.0}, "sampler": "tpe", "seed": 1}, "a-1.0ms-sampler-tpe-seed-1"),
+        (
+            {"budgets_ms": {"a": 1.0}, "risk": 0.5, "confidence": 0.9},
+            "a-1.0ms-risk-0.5-confidence-0.9",
+        ),
     ],
 )
 def test_folders_are_named_by_what_was_asked(changes, name):
@@ -355,3 +549,14 @@ def test_inputs_say_what_decides_a_run(tmp_path):
     assert isinstance(inputs, Inputs)
     assert set(inputs.digests()) == {"space repvit", "accuracy family", "predictor iphone12"}
     assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
+
+
+@pytest.mark.parametrize("budget", [0.7, 1.5])
+@pytest.mark.parametrize("risk", [0.0, 1.0])
+def test_the_search_does_not_pour_channels_into_the_last_stage(tmp_path, budget, risk):
+    """The trap: they cost few milliseconds there. The family's last stage is 8 times its first."""
+    outcome = run(tmp_path / "run", budgets_ms={"iphone12": budget}, risk=risk)
+
+    for entry in outcome.result.front:
+        first, *_, last = entry.architecture.stages
+        assert last.width <= 10 * first.width

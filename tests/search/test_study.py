@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import time
 
 import numpy as np
 import optuna
 import pytest
 
+from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search.checkpoint import Checkpoint
 from repvit_nas.search.front import front_of
@@ -58,19 +60,26 @@ class TestEverySampler:
         assert studied.choices[:3].tolist() == start.tolist()
 
     def test_a_resumed_study_goes_on_as_an_undisturbed_one(self, make_problem, sampler, tmp_path):
-        """Stopped after a batch and resumed: the very same networks are proposed."""
-        if sampler == "gp":
-            pytest.skip("a batch of 50 Gaussian process trials takes a minute")
-        whole = make_problem(sampler=sampler, trials=3 * BATCH)
-        part = make_problem(sampler=sampler, trials=2 * BATCH)
+        """Stopped at a batch or within one, and resumed: the very same networks are proposed."""
+        lengths = {"gp": (2, 11, 14), "tpe": (2, 31, 100)}.get(sampler, (10, 7 * BATCH, 533, 650))
         checkpoint = Checkpoint(tmp_path / "study", "d")
+        for trials in lengths:
+            problem = make_problem(sampler=sampler, trials=trials)
+            start = problem.space.sample(np.random.default_rng(5), 3)
+            resumed = run_study(problem, start=start, checkpoint=checkpoint, resume=True)
 
-        run_study(part, start=nothing(part), checkpoint=checkpoint)
-        resumed = run_study(whole, start=nothing(whole), checkpoint=checkpoint, resume=True)
-
-        undisturbed = run_study(whole, start=nothing(whole))
+        undisturbed = run_study(problem, start=start)
         assert (resumed.choices == undisturbed.choices).all()
-        assert len(checkpoint.read()) == 3
+        logged = [record.choices for batch in checkpoint.read() for record in batch]
+        assert np.array(logged).tolist() == undisturbed.choices.tolist()
+
+    def test_a_study_is_not_resumed_to_less_than_it_has(self, make_problem, sampler, tmp_path):
+        checkpoint = Checkpoint(tmp_path / "study", "d")
+        longer, shorter = (make_problem(sampler=sampler, trials=trials) for trials in (5, 4))
+        run_study(longer, start=nothing(longer), checkpoint=checkpoint)
+
+        with pytest.raises(RepvitNasError, match="has 5 trials already; got --trials 4"):
+            run_study(shorter, start=nothing(shorter), checkpoint=checkpoint, resume=True)
 
 
 def test_an_evolution_beats_chance(make_problem):
@@ -134,8 +143,103 @@ def test_a_study_of_other_objectives_is_not_continued(make_problem, tmp_path):
     two = make_problem(trials=5, budgets_ms={"iphone12": 0.9, "iphone13": 0.9})
     run_study(one, start=nothing(one), storage=storage)
 
-    with pytest.raises(RepvitNasError, match="2 objectives; this search has 3"):
-        run_study(two, start=nothing(two), storage=storage, resume=True)
+    with pytest.raises(RepvitNasError, match="'repvit-nas' belongs to another search"):
+        run_study(two, start=nothing(two), storage=storage, digest="two", resume=True)
+
+
+def test_a_study_of_somebody_else_is_not_continued(make_problem, tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(storage=storage, study_name="mine").optimize(lambda _: 1.0, n_trials=1)
+    problem = make_problem(trials=5)
+
+    with pytest.raises(RepvitNasError, match="belongs to another search: give another"):
+        run_study(problem, start=nothing(problem), storage=storage, study_name="mine", resume=True)
+
+
+def test_a_study_in_a_storage_that_stopped_within_a_batch_repeats_no_draws(make_problem, tmp_path):
+    """A storage cannot forget the trials of the batch, so that is filled up with new draws."""
+    storage = f"sqlite:///{tmp_path}/study.db"
+    for trials in (20, 40):
+        problem = make_problem("repvit", sampler="random", trials=trials)
+        studied = run_study(problem, start=nothing(problem), storage=storage, resume=True)
+
+    assert studied.evaluations == 40
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql+nope://me:geheim@host/db",
+        "nope://:geheim@host",
+        "sqlite:////no/such/folder/x.db?password=geheim&a=b",
+        "postgresql://me:ge@heim/geheim@host:port/db",
+    ],
+)
+def test_a_password_in_a_url_is_not_told(make_problem, url):
+    problem = make_problem(trials=5)
+
+    with pytest.raises(RepvitNasError, match=r"cannot be opened") as error:
+        run_study(problem, start=nothing(problem), storage=url)
+
+    assert "heim" not in str(error.value)
+    assert "***" in str(error.value)
+
+
+def test_a_sequential_sampler_logs_every_trial_and_heeds_the_clock(make_problem, tmp_path):
+    problem = make_problem("repvit", sampler="tpe", trials=100_000)
+    checkpoint = Checkpoint(tmp_path / "study", "d")
+
+    began = time.monotonic()
+    studied = run_study(problem, start=nothing(problem), checkpoint=checkpoint, timeout_s=0.05)
+
+    assert time.monotonic() - began < 2
+    assert studied.interrupted
+    assert 0 < len(studied.choices) < BATCH
+    assert [len(batch) for batch in checkpoint.read()] == [1] * len(studied.choices)
+
+
+def test_a_log_may_be_longer_than_any_other_file(make_problem, tmp_path, monkeypatch):
+    problem = make_problem(trials=BATCH)
+    checkpoint = Checkpoint(tmp_path / "study", "d")
+    run_study(problem, start=nothing(problem), checkpoint=checkpoint)
+
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+
+    assert len(checkpoint.read()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"choices":[0,', b'"choices":[99,'),
+        (b'"choices":[', b'"choices":[0,'),
+        (b'"values":[', b'"values":[1.0,'),
+        (b'"constraints":[', b'"constraints":[1.0,'),
+        (b'"notes":{', b'"notes":{"a":1,'),
+        (b':generation":0', b':generation":7'),
+        (b':generation":0', b':generation":-1'),
+        (b'"notes":{', b'"colour":{'),
+    ],
+)
+def test_a_trial_that_cannot_be_is_named_with_its_line(make_problem, tmp_path, old, new):
+    part, problem = make_problem(trials=3 * BATCH), make_problem(trials=4 * BATCH)
+    checkpoint = Checkpoint(tmp_path / "study", "d")
+    run_study(part, start=nothing(problem), checkpoint=checkpoint)
+    lines = checkpoint.path.read_bytes().splitlines(keepends=True)
+    at = 1 if b":generation" in old else 2
+    assert old in lines[at]
+    lines[at] = lines[at].replace(old, new, 1)
+    checkpoint.path.write_bytes(b"".join(lines))
+
+    with pytest.raises(FileError, match=f"study: line {at + 1} "):
+        run_study(problem, start=nothing(problem), checkpoint=checkpoint, resume=True)
+
+
+def test_a_log_of_another_format_is_refused(tmp_path):
+    (tmp_path / "study").write_bytes(b'{"schema":7,"digest":"d"}\n')
+
+    with pytest.raises(FileError, match="line 1 is no header of a study.*7"):
+        Checkpoint(tmp_path / "study", "d").read()
 
 
 def test_a_time_out_ends_the_study_with_what_it_has(make_problem):

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import architectures
 
+from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.search_space.constraints import parse
 from repvit_nas.shapes import shapes_of
 
@@ -44,8 +45,27 @@ def test_a_violation_is_the_distance_to_the_rule(networks):
         "width[0] <= ",
         "(" * 500 + "1" + ")" * 500 + " <= 1",
         "\x00 <= 1",
+        "width[0] <= " + "9" * 400,
+        "width[0] <= 1e999 - 1e999",
+        "width[0] <= 1e10",
+        "+".join(["1"] * 5000) + " <= 1",
     ],
 )
 def test_anything_else_is_refused_and_never_run(text):
     with pytest.raises(ValueError, match="a constraint is one comparison"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "width[0] / (depth[0] - depth[0]) >= 1",
+        "1 / (depth[0] - depth[0]) >= 1",
+        "(depth[0] - depth[0]) / (depth[0] - depth[0]) <= 1",
+        "-" * 3 + "*".join(["1e9"] * 40) + " >= 1",
+    ],
+)
+def test_arithmetic_without_a_result_breaks_the_constraint(text):
+    network = Architecture(stages=tuple(Stage(width=8, depth=1, se="0") for _ in range(4)))
+
+    assert parse(text)(shapes_of([network])).tolist() == [1e9]

@@ -1,3 +1,5 @@
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -271,8 +273,32 @@ def test_mutated_space_files_never_end_in_anything_but_our_error(tmp_path_factor
 
 
 def test_an_unknown_space_is_answered_with_the_known(elsewhere):
-    with pytest.raises(UnknownNameError, match="known: .*coarse.*repvit"):
-        load_space("huge")
+    for name in ("huge", ""):
+        with pytest.raises(UnknownNameError, match=f"space '{name}' .*known: coarse, repvit$"):
+            load_space(name)
+
+
+@pytest.mark.parametrize("name", ["mine.json", "./mine.json", "some/folder"])
+def test_a_space_file_that_is_no_toml_is_told_what_it_must_be(elsewhere, name):
+    (elsewhere / "mine.json").write_text("{}")
+
+    with pytest.raises(FileError, match=f"{name}: a space is a TOML file"):
+        load_space(name)
+
+
+def test_a_space_of_a_name_too_long_is_one_line(elsewhere):
+    for name in ("a" * 300, "a" * 300 + ".b", "a" * 300 + ".toml"):
+        with pytest.raises(FileError, match="cannot be read: File name too long"):
+            load_space(name)
+
+
+def test_a_space_too_large_to_be_priced_is_refused_at_once(tmp_path):
+    text = (ROOT / "search_space" / "repvit.toml").read_text()
+    text = re.sub(r"min = \d+, max = \d+, step = 8", "min = 8, max = 4096, step = 8", text)
+    (tmp_path / "wide.toml").write_text(text)
+
+    with pytest.raises(FileError, match=r"wide\.toml: .* 3,934,720 ways .* at most 200,000"):
+        load_space(str(tmp_path / "wide.toml"))
 
 
 def test_digests_tell_spaces_apart(repvit, coarse):

@@ -1,0 +1,146 @@
+"""`repvit-nas measure-lut`: time the blocks of the space on a device, fit and validate."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from repvit_nas.commands.coreml import core_ml_device, core_ml_wishes, export_programs
+from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
+from repvit_nas.commands.runtime import (
+    check_minutes,
+    fit_and_write,
+    runtime_options,
+    runtime_spec,
+    show_evaluation,
+)
+
+INTERRUPTED = 130
+
+
+@click.command("measure-lut")
+@click.option("--device", required=True, help="What to call the device, such as cpu.")
+@runtime_options
+@click.option("--units", type=int, default=240, show_default=True, help="Units to time.")
+@click.option(
+    "--networks", type=int, default=40, show_default=True, help="Held-out networks to time."
+)
+@click.option(
+    "--calibration",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Networks to time that the fit may see.",
+)
+@click.option(
+    "--minutes", type=float, default=10.0, show_default=True, help="Minutes of timing in all."
+)
+@click.option(
+    "--precision",
+    type=float,
+    default=0.005,
+    show_default=True,
+    help="Stop earlier when networks are known to this share, half their 90 % interval.",
+)
+@click.option(
+    "--isolated/--no-isolated",
+    default=True,
+    show_default=True,
+    help="Also time lone units of the held-out networks, as a baseline.",
+)
+@click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
+@click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--title", default="", help="The name people use. [processor and runtime]")
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="For a Core ML device: only write every program to time, with a manifest, to DIR.",
+)
+@json_option
+@debug_option
+def command(
+    *,
+    device: str,
+    units: int,
+    networks: int,
+    calibration: int,
+    minutes: float,
+    precision: float,
+    isolated: bool,
+    space: str,
+    resolution: int | None,
+    seed: int,
+    title: str,
+    export_to: Path | None,
+    as_json: bool,
+    **runtime: Any,
+) -> int:
+    r"""Time units and networks on this machine, fit a predictor, and say how far off it is.
+
+    Writes latency_lut/<device>/ and predictors/<device>/. Whatever was timed is kept: after an
+    interruption the same command goes on where it stopped. Networks that were held out of the fit
+    are compared with its predictions at the end.
+
+    \b
+    Example: repvit-nas measure-lut --device cpu
+             repvit-nas measure-lut --device cpu4 --threads 4
+             repvit-nas measure-lut --device gpu --runtime torch
+             repvit-nas measure-lut --device iphone12 --export programs
+    """
+    from repvit_nas.latency_lut.device import load_device
+    from repvit_nas.latency_lut.protocol import advice
+    from repvit_nas.latency_lut.runners import open_runner
+    from repvit_nas.latency_lut.session import Limits, Session, device_folder
+    from repvit_nas.latency_lut.store import hold
+    from repvit_nas.latency_lut.table import sentinel_variation
+    from repvit_nas.predictors.campaign import Wishes, first_plan, measure
+    from repvit_nas.search_space.space import load_space
+
+    check_minutes(minutes)
+    searched, found = load_space(space)
+    wishes = Wishes(units, calibration, networks, isolated, seed, resolution)
+    phone = core_ml_device(device, runtime["runtime"], exporting=export_to is not None)
+    if phone is not None and export_to is not None:
+        return export_programs(phone, export_to, searched, core_ml_wishes(wishes), as_json=as_json)
+    folder = device_folder(device)
+    spec = runtime_spec(device, **runtime)
+    runner = open_runner(spec)
+    note(f"space: {searched.name}, from {found}; at most {minutes:g} minutes of timing")
+    first = first_plan(searched, wishes)
+    with hold(folder):
+        session = Session(folder, runner)
+        claimed = session.claim(device, title, spec)
+        note(f"device: {device}, {claimed.title}, into {folder}")
+        plan = session.plan(first)
+        try:
+            with progress_bar() as progress:
+                table = measure(
+                    session,
+                    plan,
+                    searched,
+                    wishes,
+                    limits=Limits(minutes, precision),
+                    progress=progress,
+                )
+        except KeyboardInterrupt:
+            note(
+                f"stopped; {len(session.visits)} visits ({session.minutes:.1f} minutes) are kept in "
+                f"{folder}: the same command goes on from there"
+            )
+            return INTERRUPTED
+    warning = advice(table.noise_floor or 0.0, sentinel_variation(table))
+    if warning:
+        note(f"advice: {warning}")
+    evaluation = fit_and_write(load_device(device))
+    if as_json:
+        import msgspec
+
+        document: dict[str, Any] = msgspec.to_builtins(evaluation)
+        echo_json(document)
+        return 0
+    show_evaluation(evaluation, device)
+    note(f"written to {folder} and {Path('predictors') / device}")
+    return 0

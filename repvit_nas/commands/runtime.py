@@ -1,0 +1,136 @@
+"""What the commands that time something share: which runtime, how long, and what they print."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from repvit_nas.commands.options import console, progress_bar
+from repvit_nas.errors import RepvitNasError
+
+if TYPE_CHECKING:
+    from repvit_nas.latency_lut.device import Device, RuntimeSpec
+    from repvit_nas.predictors.evaluation import Evaluation
+
+DEFAULT_RUNTIME: Final = "onnxruntime"
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_OPTIONS: Final = (
+    click.option("--runtime", metavar="onnxruntime|torch", help="What runs the programs."),
+    click.option("--threads", type=int, default=1, show_default=True, help="Threads; 0 for all."),
+    click.option(
+        "--providers", default="", metavar="NAME,...", help="onnxruntime's execution providers."
+    ),
+    click.option("--torch-device", default="", metavar="cpu|cuda|mps", help="torch's device."),
+    click.option("--batch", type=int, default=1, show_default=True, help="Images in one call."),
+    click.option("--compile", "compiled", is_flag=True, help="Let torch compile the programs."),
+)
+
+
+def runtime_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what runs the programs."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def runtime_spec(
+    device: str,
+    *,
+    runtime: str | None,
+    threads: int,
+    providers: str,
+    torch_device: str,
+    batch: int,
+    compiled: bool,
+) -> "RuntimeSpec":
+    """Return what the options ask for.
+
+    Raises:
+        RepvitNasError: They contradict each other, or a device whose name does not say cpu was
+            given no runtime.
+    """
+    from repvit_nas.latency_lut.device import RuntimeSpec
+
+    if runtime is None:
+        if not device.startswith("cpu"):
+            raise RepvitNasError(
+                f"device {device!r} is new: say what times it with --runtime onnxruntime or "
+                "--runtime torch (only names that begin with cpu take onnxruntime by themselves)"
+            )
+        runtime = DEFAULT_RUNTIME
+    if providers and torch_device:
+        raise RepvitNasError("give --providers (onnxruntime) or --torch-device (torch), not both")
+    if (torch_device and runtime != "torch") or (providers and runtime != "onnxruntime"):
+        raise RepvitNasError(
+            f"--runtime {runtime} does not take "
+            f"{'--torch-device' if torch_device else '--providers'}"
+        )
+    return RuntimeSpec(runtime, threads, torch_device or providers, batch, compiled)
+
+
+def measured_device(name: str) -> "Device":
+    """Return a device that can be timed here.
+
+    Raises:
+        RepvitNasError: There is no such device, or it is only modelled.
+    """
+    from repvit_nas.latency_lut.device import load_device
+
+    device = load_device(name)
+    if device.file.kind != "measured":
+        raise RepvitNasError(
+            f"device {name!r} ({device.file.title}) is modelled from published latencies and cannot "
+            "be timed on this machine; measure this machine with repvit-nas measure-lut --device cpu"
+        )
+    return device
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise unless `minutes` is a time.
+
+    Raises:
+        RepvitNasError: It is not.
+    """
+    if not 0 < minutes < 10_000:
+        raise RepvitNasError(f"--minutes must be above 0 and below 10,000; got {minutes}")
+
+
+def show_evaluation(evaluation: "Evaluation", device: str) -> None:
+    """Print how far off a measured device's predictor is."""
+    from rich.table import Table
+
+    from repvit_nas.report.measured import SCORE_HEADER, curve_rows, score_rows, summary
+
+    screen = console()
+    table = Table(*SCORE_HEADER, title=f"{device}: predicted against measured")
+    for cells in score_rows(evaluation):
+        table.add_row(*cells)
+    screen.print(table)
+    if evaluation.curve:
+        header, rows = curve_rows(evaluation)
+        curve = Table(*header, title="How many units does a new device need?")
+        for cells in rows:
+            curve.add_row(*cells)
+        screen.print(curve)
+    screen.print(summary(evaluation))
+
+
+def fit_and_write(device: "Device") -> "Evaluation":
+    """Fit a measured device, write its predictor, and return how far off it is."""
+    from repvit_nas.predictors.fitting import fit_measured, write_fitted
+    from repvit_nas.report.measured import measured_picture
+
+    with progress_bar() as progress:
+        fitted, evaluation = fit_measured(device, progress)
+    picture = measured_picture(evaluation, fitted.ready())
+    write_fitted(Path("predictors") / device.name, fitted, picture=picture)
+    return evaluation
+
+
+def temporary_folder() -> Path:
+    """Return a new folder for visits that are not kept."""
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="repvit-nas-"))

@@ -1,0 +1,99 @@
+"""`repvit-nas validate`: predicted against measured, on networks that the fit never saw."""
+
+import shutil
+from typing import Any
+
+import click
+
+from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
+from repvit_nas.commands.runtime import (
+    check_minutes,
+    measured_device,
+    show_evaluation,
+    temporary_folder,
+)
+from repvit_nas.errors import RepvitNasError
+
+
+@click.command("validate")
+@click.option("--device", required=True, help="A device that measure-lut measured here.")
+@click.option(
+    "--networks", type=int, default=40, show_default=True, help="Random networks to time."
+)
+@click.option(
+    "--minutes", type=float, default=4.0, show_default=True, help="Minutes of timing at most."
+)
+@click.option("--seed", type=int, default=1000, show_default=True, help="Of the networks drawn.")
+@click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
+@click.option(
+    "--isolated/--no-isolated",
+    default=False,
+    show_default=True,
+    help="Also time their units alone, as a baseline.",
+)
+@json_option
+@debug_option
+def command(
+    *,
+    device: str,
+    networks: int,
+    minutes: float,
+    seed: int,
+    space: str,
+    isolated: bool,
+    as_json: bool,
+) -> None:
+    r"""Time new random networks and compare them with their predictions.
+
+    The networks are others than those that measure-lut timed; nothing is written. How far off a
+    modelled device is, fit says.
+
+    \b
+    Example: repvit-nas validate --device cpu
+    """
+    from repvit_nas.latency_lut.runners import open_runner
+    from repvit_nas.latency_lut.session import Limits, Session
+    from repvit_nas.latency_lut.table import TABLE_FILE, read_table
+    from repvit_nas.predictors.campaign import network_plan, time_networks
+    from repvit_nas.predictors.choose import random_networks
+    from repvit_nas.predictors.fitting import evaluate_afresh
+    from repvit_nas.predictors.predictor import load_predictor
+    from repvit_nas.search_space.space import load_space
+
+    check_minutes(minutes)
+    if networks < 2:
+        raise RepvitNasError(f"--networks must be 2 or more; got {networks}")
+    known = measured_device(device)
+    spec = known.file.runtime
+    if spec is None:
+        raise RepvitNasError(f"{known.folder}: states no runtime; measure the device again")
+    predictor, found = load_predictor(device)
+    note(f"predictor: {device}, from {found}")
+    table = read_table(known.path(TABLE_FILE))
+    searched, _ = load_space(space)
+    seen = {
+        row.architecture.stages
+        for role in ("calibration", "held_out")
+        for row in table.networks(role)
+    }
+    resolution = table.networks("calibration")[0].architecture.resolution
+    drawn = random_networks(searched, networks + len(seen), seed=seed, resolution=resolution)
+    fresh = [network for network in drawn if network.stages not in seen][:networks]
+    runner = open_runner(spec)
+    folder = temporary_folder()
+    try:
+        session = Session(folder, runner)
+        session.same_machine(known)
+        plan = network_plan(fresh, seed=seed, isolated=isolated)
+        with progress_bar() as progress:
+            timed = time_networks(session, plan, Limits(minutes, 0.003), progress)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    evaluation = evaluate_afresh(known, predictor, table, timed)
+    if as_json:
+        import msgspec
+
+        document: dict[str, Any] = msgspec.to_builtins(evaluation)
+        echo_json(document)
+        return
+    show_evaluation(evaluation, device)

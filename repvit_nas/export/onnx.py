@@ -1,0 +1,159 @@
+"""Programs of units as ONNX models, from graphs that torch's own exporter made.
+
+The exporter takes a second a call, and a session needs thousands of units. Units of one structure
+(a block with SE and kernel 3, say) differ in shapes only, and an exported graph holds no shape but
+those of its weights and the group count of depthwise convolutions. So one unit of each structure
+is exported; the others are its graph with their own weights. `check` compares any of them with
+torch.
+"""
+
+import functools
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import helper
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
+from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+
+INPUT: Final = "image"
+OUTPUT: Final = "output"
+# Single precision, another order of summation.
+TOLERANCE: Final = 1e-4
+
+
+class ProgramModel(NamedTuple):
+    """A model whose weights are kept beside it, so that none is copied on the way to a runtime.
+
+    Attributes:
+        model: The graph; its weights are declared as external.
+        weights: Their values by name.
+    """
+
+    model: onnx.ModelProto
+    weights: Weights
+
+
+def program_model(
+    units: Sequence[Unit], weights: Sequence[Weights], batch: int = 1
+) -> ProgramModel:
+    """Return the model that runs `units` one after the other.
+
+    Args:
+        units: Each takes what the one before it returns.
+        weights: The fused weights of each unit, see :func:`random_weights`.
+        batch: Images in one call.
+    """
+    nodes, declared, values, arrives = [], [], {}, INPUT
+    for place, (unit, own) in enumerate(zip(units, weights, strict=True)):
+        graph = _template(_representative(unit)).graph
+        leaves = OUTPUT if place == len(units) - 1 else f"{place}/out"
+        names = {graph.input[0].name: arrives, graph.output[0].name: leaves}
+        for constant in graph.initializer:
+            name = f"{place}/{constant.name}"
+            declared.append(onnx.TensorProto())
+            if constant.name in own:
+                values[name] = own[constant.name]
+                _declare(declared[-1], name, own[constant.name].shape)
+            else:
+                declared[-1].CopyFrom(constant)
+                declared[-1].name = name
+        for node in graph.node:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.name = f"{place}/{node.name}"
+            for field in (copy.input, copy.output):
+                field[:] = [names.get(name) or f"{place}/{name}" for name in field]
+            if node.op_type == "Conv":
+                _set_groups(copy, own[node.input[1]])
+            nodes.append(copy)
+        arrives = leaves
+    taken = helper.make_tensor_value_info(
+        INPUT, onnx.TensorProto.FLOAT, [batch, *input_shape(units[0])]
+    )
+    given = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "program", [taken], [given], declared)
+    source = _template(_representative(units[0]))
+    model = helper.make_model(
+        graph, opset_imports=source.opset_import, ir_version=source.ir_version
+    )
+    return ProgramModel(model, values)
+
+
+def _declare(tensor: onnx.TensorProto, name: str, shape: tuple[int, ...]) -> None:
+    """Declare a single-precision tensor whose values are kept elsewhere."""
+    tensor.name = name
+    tensor.data_type = onnx.TensorProto.FLOAT
+    tensor.dims[:] = shape
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "memory"
+
+
+def check(
+    unit: Unit, produced: npt.NDArray[np.float32], taken: npt.NDArray[np.float32], weights: Weights
+) -> None:
+    """Compare what a runtime made of a unit with torch.
+
+    Raises:
+        RepvitNasError: They differ by more than rounding.
+    """
+    with torch.inference_mode():
+        expected = fused_module(unit, weights)(torch.from_numpy(taken)).numpy()
+    error = float(np.abs(produced - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+    if not error <= TOLERANCE:
+        raise RepvitNasError(
+            f"the exported {unit} differs from torch by {error:.1e}; at most {TOLERANCE:.0e} is "
+            "rounding: this runtime or exporter version cannot be trusted"
+        )
+
+
+def _set_groups(node: onnx.NodeProto, weight: npt.NDArray[np.float32]) -> None:
+    """Give a depthwise convolution as many groups as it has channels."""
+    for attribute in node.attribute:
+        if attribute.name == "group" and attribute.i > 1:
+            attribute.i = weight.shape[0]
+
+
+def _representative(unit: Unit) -> Unit:
+    """Return the small unit of the same structure whose graph is exported."""
+    match unit:
+        case Stem(c_in=channels):
+            return Stem(16, 16, channels)
+        case Block(se=se, kernel=kernel):
+            return Block(16, 32, 8 if se else 0, kernel, 8)
+        case Downsample(kernel=kernel):
+            return Downsample(16, 24, kernel, 8)
+        case Ffn():
+            return Ffn(16, 32, 8)
+        case Head():
+            return Head(16, 10, 8)
+        case _:
+            raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
+
+
+@functools.lru_cache(maxsize=64)
+def _template(unit: Unit) -> onnx.ModelProto:
+    """Export a unit with torch's exporter."""
+    module = fused_module(unit, random_weights(unit, 0))
+    example = torch.zeros(1, *input_shape(unit))
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # The exporter's own warnings, about torch's internals, change with its version.
+            warnings.simplefilter("ignore")
+            exported = torch.onnx.export(module, (example,), dynamo=True, verbose=False)
+    finally:
+        logger.setLevel(level)
+    if exported is None:
+        raise RepvitNasError("torch's exporter returned nothing; update torch and onnxscript")
+    return exported.model_proto

@@ -1,0 +1,322 @@
+"""How things are timed: the same for every runtime, and pure.
+
+Clock, runner and random generator are passed in, so everything here runs against a simulated
+device too. The scheme:
+
+* A *visit* loads one program, calls it until the series is steady, then times calls.
+* A *round* visits every program once in shuffled order, and the sentinel, one network that never
+  changes, from its start to its end. Slow changes of the machine hit all programs
+  alike, and the sentinel shows them.
+* Rounds are repeated until the intervals are narrow enough or the time is used up.
+
+Which statistic is taken is decided by repeatability, twice: of a visit's series, the quantile that
+differs least between rounds; of the rounds, the quantile that differs least between odd and even
+rounds. On shared machines, where others' work only ever adds time, that is the minimum or near it; on
+quiet ones, where noise goes both ways, the median.
+"""
+
+import gc
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from repvit_nas.shapes import Floats
+
+PROTOCOL_VERSION: Final = 1
+# Quantiles of a visit's series among which the statistic is chosen, and quantiles of rounds.
+STATISTICS: Final = (0.0, 0.1, 0.25, 0.5)
+ACROSS_ROUNDS: Final = (0.0, 0.25, 0.5)
+# A series is steady when a call is no longer faster than the fastest before it by this share.
+_STEADY: Final = 0.03
+_WARM_CALLS: Final = (2, 12)
+_TIMED_CALLS: Final = (4, 60)
+_BOOTSTRAPS: Final = 200
+# Visits of the sentinel in a round, the first and the last among them.
+SENTINELS: Final = 5
+# A sentinel that moves by less than this many of its own standard errors is noise, not drift.
+_DRIFT_ERRORS: Final = 3.0
+
+Calls = Callable[[int], Sequence[float]]
+Clock = Callable[[], float]
+
+
+class Visit(NamedTuple):
+    """One program's series in one round.
+
+    Attributes:
+        warm: Milliseconds of the calls before the series was steady.
+        series: Milliseconds of the timed calls.
+    """
+
+    warm: tuple[float, ...]
+    series: tuple[float, ...]
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep Python's garbage collector from running; it is run before, not between visits.
+
+    With the exporters loaded, one collection takes a quarter of a second.
+    """
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def visit(calls: Calls, target_ms: float) -> Visit:
+    """Warm a loaded program up and time it.
+
+    Args:
+        calls: Runs the program so many times and returns the milliseconds of each.
+        target_ms: About how long to time; at least four calls are timed whatever they take.
+
+    Raises:
+        ValueError: The runner returned something that is no time.
+    """
+    warm = warm_up(calls, target_ms)
+    least, most = _TIMED_CALLS
+    count = min(most, max(least, math.ceil(target_ms / max(min(warm), 1e-6))))
+    series = [float(value) for value in calls(count)]
+    for value in (*warm, *series):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"a latency must be a number of milliseconds above 0; got {value}")
+    return Visit(tuple(warm), tuple(series))
+
+
+def warm_up(calls: Calls, target_ms: float) -> list[float]:
+    """Call a program until its series is steady; return the series.
+
+    The series is steady when the latest call is not faster than the fastest before it. It ends
+    in any case after twelve calls, or when half of `target_ms` is used.
+    """
+    least, most = _WARM_CALLS
+    series: list[float] = []
+    while len(series) < most:
+        series += [float(value) for value in calls(1)]
+        if len(series) < least:
+            continue
+        steady = series[-1] > (1 - _STEADY) * min(series[:-1])
+        if steady or sum(series) > target_ms / 2:
+            break
+    return series
+
+
+def order_of_round(
+    keys: Sequence[str], sentinel: str, number: int, seed: int, *, sentinels: int = SENTINELS
+) -> list[str]:
+    """Return the programs of a round in the order of their visits, the sentinel spread over it.
+
+    The order depends on the round's number and the seed alone, so a resumed round goes on as it
+    would have.
+    """
+    rng = np.random.default_rng((seed, number))
+    shuffled = [keys[index] for index in rng.permutation(len(keys))]
+    places = np.linspace(0, len(shuffled), sentinels).round().astype(int)
+    for shift, place in enumerate(places):
+        shuffled.insert(int(place) + shift, sentinel)
+    return shuffled
+
+
+class Figures(NamedTuple):
+    """Drift-corrected milliseconds of programs by round, `(programs, rounds)`, nan where missing.
+
+    Attributes:
+        position: The row of each program's key.
+        latency_ms: The statistic of each visit, divided by the round's drift.
+        statistic: The quantile that was taken.
+        variation: How far rounds differ, relative standard deviation, by quantile.
+        drift: What the rounds were divided by, `(rounds,)`.
+        across: The quantile that is taken over rounds.
+        repeat: Relative standard deviation of a program's figure, from odd against even rounds.
+    """
+
+    position: dict[str, int]
+    latency_ms: Floats
+    statistic: float
+    variation: dict[float, float]
+    drift: Floats
+    across: float = 0.5
+    repeat: float = 0.0
+
+    def row(self, key: str) -> Floats:
+        """Return the milliseconds of one program by round."""
+        return np.asarray(self.latency_ms[self.position[key]])
+
+    def timed(self, key: str) -> Floats:
+        """Return the milliseconds of one program in the rounds in which it was timed."""
+        row = self.row(key)
+        return row[np.isfinite(row)]
+
+
+def figures(
+    visits: Mapping[str, Mapping[int, Sequence[float]]],
+    sentinel: Mapping[int, Sequence[Sequence[float]]],
+) -> Figures:
+    """Turn visits into figures: choose the statistic, see and correct drift.
+
+    Args:
+        visits: The timed series by program and round.
+        sentinel: The sentinel's series by round.
+    """
+    rounds = 1 + max((number for by_round in visits.values() for number in by_round), default=-1)
+    keys = list(visits)
+    tables = {quantile: _table(visits, keys, rounds, quantile) for quantile in STATISTICS}
+    drifts = {quantile: drift(sentinel, rounds, quantile) for quantile in STATISTICS}
+    variation = {
+        quantile: variation_between_rounds(tables[quantile] / drifts[quantile])
+        for quantile in STATISTICS
+    }
+    # With one round nothing is known of repeatability; the lowest quantile is the safe choice.
+    best = min(STATISTICS, key=lambda quantile: (round(variation[quantile], 5), quantile))
+    position = {key: row for row, key in enumerate(keys)}
+    corrected = tables[best] / drifts[best]
+    repeats = {share: repeatability(corrected, share) for share in ACROSS_ROUNDS}
+    across = min(ACROSS_ROUNDS, key=lambda share: (round(repeats[share], 5), share))
+    return Figures(position, corrected, best, variation, drifts[best], across, repeats[across])
+
+
+def repeatability(table: Floats, across: float) -> float:
+    """Return the relative standard deviation of programs' figures, 0 if nothing is known of it.
+
+    Odd rounds are set against even ones. A half's figure deviates by their difference over the
+    square root of 2; a whole one, with twice the rounds, by the square root of 2 less, or by 2 if
+    it is the minimum (whose deviation falls with the number of rounds, not with its root).
+
+    Args:
+        table: Milliseconds of programs by round, nan where missing.
+        across: The quantile that is taken over rounds.
+    """
+    ratios = []
+    for row in table:
+        timed = row[np.isfinite(row)]
+        if len(timed) > 1:
+            one, other = (np.quantile(timed[start::2], across) for start in (0, 1))
+            ratios.append(math.log(one / other))
+    if not ratios:
+        return 0.0
+    half = math.sqrt(float(np.mean(np.square(ratios))) / 2)
+    return half / (2 if across == 0 else math.sqrt(2))
+
+
+def _table(
+    visits: Mapping[str, Mapping[int, Sequence[float]]],
+    keys: Sequence[str],
+    rounds: int,
+    quantile: float,
+) -> Floats:
+    table = np.full((len(keys), rounds), np.nan)
+    for row, key in enumerate(keys):
+        for number, series in visits[key].items():
+            table[row, number] = np.quantile(series, quantile)
+    return table
+
+
+def variation_between_rounds(table: Floats) -> float:
+    """Return the median over programs of the relative standard deviation between rounds."""
+    repeated = table[np.isfinite(table).sum(axis=1) > 1]
+    if not len(repeated):
+        return 0.0
+    deviations = np.nanstd(repeated, axis=1, ddof=1) / np.nanmean(repeated, axis=1)
+    return float(np.median(deviations))
+
+
+def drift(
+    sentinel: Mapping[int, Sequence[Sequence[float]]], rounds: int, quantile: float
+) -> Floats:
+    """Return how much slower each round was than usual, `(rounds,)`; 1 where that is only noise."""
+    factors = np.ones(rounds)
+    logs = {
+        number: np.log([np.quantile(series, quantile) for series in by_visit])
+        for number, by_visit in sentinel.items()
+        if number < rounds and len(by_visit)
+    }
+    if len(logs) < 2:
+        return factors
+    usual = float(np.median([values.mean() for values in logs.values()]))
+    pooled = [values - values.mean() for values in logs.values() if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in pooled)
+    noise = math.sqrt(sum(float(v @ v) for v in pooled) / freedom) if freedom else 0.0
+    for number, values in logs.items():
+        moved = float(values.mean()) - usual
+        if abs(moved) > _DRIFT_ERRORS * noise / math.sqrt(len(values)):
+            factors[number] = math.exp(moved)
+    return factors
+
+
+class Estimate(NamedTuple):
+    """A quantity that follows from programs' figures.
+
+    Attributes:
+        value_ms: Its value.
+        sd_ms: Standard deviation of that.
+        low_ms: Lower end of its 90 % bootstrap interval over rounds.
+        high_ms: Upper end.
+        rounds: Rounds in which the program that was timed least was timed.
+    """
+
+    value_ms: float
+    sd_ms: float
+    low_ms: float
+    high_ms: float
+    rounds: int
+
+
+def estimate(
+    known: Figures, terms: Sequence[tuple[str, float]], *, seed: int = 0
+) -> Estimate | None:
+    """Estimate a weighted sum of programs' figures; None if one of them was never timed.
+
+    Rounds are resampled for the interval. Few rounds may agree by chance, so it is never narrower
+    than what programs' figures usually repeat to.
+    """
+    timed = [(coefficient, known.timed(key)) for key, coefficient in terms]
+    if any(not len(row) for _, row in timed):
+        return None
+    rng = np.random.default_rng(seed)
+    value, usual, resampled = 0.0, 0.0, np.zeros(_BOOTSTRAPS)
+    for coefficient, row in timed:
+        figure = float(np.quantile(row, known.across))
+        value += coefficient * figure
+        usual += (coefficient * figure * known.repeat) ** 2
+        drawn = row[rng.integers(0, len(row), (_BOOTSTRAPS, len(row)))]
+        resampled += coefficient * np.quantile(drawn, known.across, axis=1)
+    deviation = max(float(resampled.std()), math.sqrt(usual))
+    low, high = (float(bound) for bound in np.quantile(resampled, (0.05, 0.95)))
+    return Estimate(
+        value,
+        deviation,
+        min(low, value - 1.645 * deviation),
+        max(high, value + 1.645 * deviation),
+        min(len(row) for _, row in timed),
+    )
+
+
+def noise_floor(known: Figures, keys: Sequence[str]) -> float:
+    """Return how far two measurements of the same network differ, as root mean square share.
+
+    It is estimated from odd against even rounds, see :func:`repeatability`: the error that a perfect
+    predictor would seem to have. Nan if there are fewer than two rounds.
+    """
+    rows = np.array([known.row(key) for key in keys])
+    if not len(rows) or not (np.isfinite(rows).sum(axis=1) > 1).any():
+        return math.nan
+    return math.sqrt(2) * repeatability(rows, known.across)
+
+
+def advice(noise: float, sentinel_variation: float) -> str:
+    """Say what to do about a machine that is too noisy; empty if it is not."""
+    if noise < 0.03 and sentinel_variation < 0.05:
+        return ""
+    return (
+        f"this machine is noisy: repeating a network changes its latency by {noise:.1%}, and the "
+        f"sentinel moved by {sentinel_variation:.1%} between rounds. Close other programs, give it "
+        "more --minutes, keep the processor's frequency fixed, and leave a core free (taskset)."
+    )

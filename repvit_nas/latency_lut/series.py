@@ -1,0 +1,204 @@
+"""Several series of one device: measured on it, or imported; never pooled, but fitted together.
+
+A *series* is a folder of its own, `latency_lut/<device>/series/<name>/`, with its circumstances,
+plan, visits and placements: one system build, one way of running. What the series say of units and
+networks is combined into the device's table: the series that knows most is taken as it is, the others
+are brought to it by one factor each, estimated from what both timed, whose error they carry.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+
+from repvit_nas import files
+from repvit_nas.errors import FileError
+from repvit_nas.latency_lut.device import DEVICE_FILE, DeviceFile
+from repvit_nas.latency_lut.placement import (
+    PLACEMENTS_FILE,
+    gated_table,
+    read_placements,
+    refused,
+    spread,
+)
+from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
+from repvit_nas.latency_lut.programs import network
+from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog
+from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
+
+SERIES_FOLDER: Final = "series"
+SOURCES_FILE: Final = "sources.json"
+# Two ways of timing one device usually differ by this share as a whole.
+USUAL_OFFSET: Final = 0.06
+# No factor between two series is the same for every program to better than this.
+_LEAST_OFFSET: Final = 0.005
+
+Row = UnitRow | NetworkRow
+
+
+class Series(NamedTuple):
+    """One series.
+
+    Attributes:
+        name: Its folder's name.
+        file: Its circumstances.
+        table: What it says, programs that do not count left out.
+        left_out: How many programs were timed but do not count.
+    """
+
+    name: str
+    file: DeviceFile
+    table: Table
+    left_out: int
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one series gave to the device's table.
+
+    Attributes:
+        series: Its name.
+        units: Units that it timed.
+        networks: Networks that it timed.
+        left_out: Programs that did not run on the Neural Engine alone, and are left out.
+        shared: Latencies that it has in common with the first source.
+        factor: What its latencies were divided by.
+        factor_sd: Relative standard deviation of that.
+    """
+
+    series: str
+    units: int
+    networks: int
+    left_out: int = 0
+    shared: int = 0
+    factor: float = 1.0
+    factor_sd: float = 0.0
+
+
+class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `sources.json` (schema 1)."""
+
+    schema: Literal[1] = 1
+    sources: tuple[Source, ...]
+
+
+def series_folder(folder: Path, name: str) -> Path:
+    """Return the folder of a device's series."""
+    return folder / SERIES_FOLDER / name
+
+
+def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[Series]:
+    """Return the series of a device that have visits, by name.
+
+    Args:
+        folder: The device's folder.
+        device: The device's name.
+        everywhere: Count programs too that did not run on the Neural Engine alone.
+
+    Raises:
+        FileError: A file is not valid.
+    """
+    root = folder / SERIES_FOLDER
+    names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = []
+    for name in names:
+        home = root / name
+        visits = VisitLog(home / OBSERVATIONS_FILE).read()
+        if not visits or not (home / PLAN_FILE).is_file():
+            continue
+        plan = files.read_json(home / PLAN_FILE, Plan)
+        off = refused(read_placements(home / PLACEMENTS_FILE))
+        counted = frozenset() if everywhere else off
+        found.append(
+            Series(
+                name,
+                files.read_json(home / DEVICE_FILE, DeviceFile),
+                gated_table(device, plan, visits, counted),
+                len(counted & {visit.key for visit in visits}),
+            )
+        )
+    return found
+
+
+def combined(series: Sequence[Series]) -> tuple[Table, Sources]:
+    """Return one table of several series, and what each gave.
+
+    Raises:
+        FileError: There is no series.
+    """
+    if not series:
+        raise FileError("there is no series to combine: measure or import one first")
+    ordered = sorted(series, key=lambda one: (-len(one.table.units), one.name))
+    first = ordered[0]
+    rows = _rows(first.table)
+    sources = [_source(first)]
+    for other in ordered[1:]:
+        theirs = _rows(other.table)
+        factor, error, shared = _factor(rows, theirs)
+        sources.append(
+            msgspec.structs.replace(
+                _source(other),
+                shared=shared,
+                factor=round(factor, 5),
+                factor_sd=round(error, 5),
+            )
+        )
+        for key, row in theirs.items():
+            value = row.latency_ms / factor
+            sd = math.hypot(row.sd_ms / factor, value * error)
+            scaled = spread(row, value, sd, row.rounds)
+            rows[key] = _mean(rows[key], scaled) if key in rows else scaled
+    alone = [row for row in first.table.rows if isinstance(row, IsolatedRow)]
+    units = [row for row in rows.values() if isinstance(row, UnitRow)]
+    networks = [row for row in rows.values() if isinstance(row, NetworkRow)]
+    table = msgspec.structs.replace(first.table, rows=(*units, *networks, *alone))
+    return table, Sources(sources=tuple(sources))
+
+
+def _source(one: Series) -> Source:
+    networks = sum(isinstance(row, NetworkRow) for row in one.table.rows)
+    return Source(
+        series=one.name,
+        units=len(one.table.units),
+        networks=networks,
+        left_out=one.left_out,
+    )
+
+
+def _rows(table: Table) -> dict[object, Row]:
+    """Return a table's units and networks, by unit and by program."""
+    found: dict[object, Row] = {}
+    for row in table.rows:
+        if isinstance(row, UnitRow):
+            found[row.unit] = row
+        elif isinstance(row, NetworkRow):
+            found[network(row.architecture).key] = row
+    return found
+
+
+def _factor(mine: Mapping[object, Row], theirs: Mapping[object, Row]) -> tuple[float, float, int]:
+    """Return how much slower `theirs` is, the relative error of that, and on how many it rests."""
+    shared = [key for key in theirs if key in mine]
+    if not shared:
+        return 1.0, USUAL_OFFSET, 0
+    pairs = [(theirs[key], mine[key]) for key in shared]
+    ratio = np.log([one.latency_ms / other.latency_ms for one, other in pairs])
+    variance = np.array(
+        [(a.sd_ms / a.latency_ms) ** 2 + (b.sd_ms / b.latency_ms) ** 2 for a, b in pairs]
+    )
+    # The usual offset is what is expected before anything is compared.
+    precision = np.concatenate([1 / (variance + _LEAST_OFFSET**2), [1 / USUAL_OFFSET**2]])
+    mean = float((precision[:-1] @ ratio) / precision.sum())
+    return math.exp(mean), float(math.hypot(precision.sum() ** -0.5, _LEAST_OFFSET)), len(shared)
+
+
+def _mean(one: Row, other: Row) -> Row:
+    """Return the mean of two latencies of the same thing, each weighed by its error."""
+    weights = (one.sd_ms**-2, other.sd_ms**-2)
+    total = sum(weights)
+    value = (weights[0] * one.latency_ms + weights[1] * other.latency_ms) / total
+    # Two figures that disagree by more than their errors are not as sure as their errors say.
+    apart = abs(one.latency_ms - other.latency_ms) / math.hypot(one.sd_ms, other.sd_ms)
+    return spread(one, value, max(1.0, apart) * total**-0.5, one.rounds + other.rounds)

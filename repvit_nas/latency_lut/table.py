@@ -1,0 +1,246 @@
+"""The table that visits make: `latency_lut/<device>/table.json`.
+
+One row for each unit, network and lone unit, each with the interval that the rounds give it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+import numpy as np
+
+from repvit_nas import files
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import FileError
+from repvit_nas.latency_lut.plan import Plan
+from repvit_nas.latency_lut.programs import isolated, network, recipe
+from repvit_nas.latency_lut.protocol import (
+    PROTOCOL_VERSION,
+    Estimate,
+    Figures,
+    estimate,
+    figures,
+    noise_floor,
+)
+from repvit_nas.latency_lut.store import VisitRecord
+from repvit_nas.units import Unit
+
+TABLE_FILE: Final = "table.json"
+
+Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
+Role = Literal["calibration", "held_out"]
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A latency with its error.
+
+    Attributes:
+        latency_ms: Milliseconds for one image.
+        sd_ms: Standard deviation of that.
+        low_ms: Lower end of the 90 % interval; below 0 where a small cost is hardly known.
+        high_ms: Its upper end.
+        rounds: Rounds it rests on.
+    """
+
+    latency_ms: Milliseconds
+    sd_ms: Milliseconds
+    low_ms: float
+    high_ms: float
+    rounds: Annotated[int, msgspec.Meta(ge=1)]
+
+    def __post_init__(self) -> None:
+        """Check that every number is one."""
+        for name in ("latency_ms", "sd_ms", "low_ms", "high_ms"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number; got {getattr(self, name)}")
+
+
+class UnitRow(_Row, frozen=True, kw_only=True, tag="unit"):
+    """What one unit costs in the middle of a network; `calls` of a call's overhead included."""
+
+    unit: Unit
+    calls: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class NetworkRow(_Row, frozen=True, kw_only=True, tag="network"):
+    """What a whole network took; no fit sees those with the role `held_out`."""
+
+    role: Role
+    architecture: Architecture
+
+
+class IsolatedRow(_Row, frozen=True, kw_only=True, tag="isolated"):
+    """What a unit took in a call of its own: a baseline that the fit never sees."""
+
+    unit: Unit
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `table.json` (schema 1).
+
+    Attributes:
+        device: Whose latencies they are.
+        protocol: Version of the measuring protocol.
+        statistic: The quantile of a visit's series that was taken.
+        across_rounds: The quantile of the rounds that was taken.
+        variation: How far rounds differ by quantile, relative standard deviation.
+        drift: What the rounds were divided by.
+        noise_floor: How far two measurements of the same network differ, root mean square share.
+        minutes: What the visits took.
+        unresolved: Units whose cost could not be told from nothing.
+        rows: The latencies.
+    """
+
+    schema: Literal[1] = 1
+    device: str
+    protocol: int
+    statistic: float
+    across_rounds: float
+    variation: dict[str, float]
+    drift: tuple[float, ...]
+    noise_floor: float | None
+    minutes: float
+    unresolved: tuple[Unit, ...] = ()
+    rows: tuple[UnitRow | NetworkRow | IsolatedRow, ...]
+
+    def __post_init__(self) -> None:
+        """Check that nothing is there twice."""
+        seen: Counter[tuple[str, Unit]] = Counter(
+            (type(row).__name__, row.unit) for row in self.rows if not isinstance(row, NetworkRow)
+        )
+        for (_, unit), times in seen.items():
+            if times > 1:
+                raise ValueError(f"rows must hold a unit once; got {times} rows of {unit}")
+
+    @property
+    def units(self) -> list[UnitRow]:
+        """The rows of units."""
+        return [row for row in self.rows if isinstance(row, UnitRow)]
+
+    @property
+    def isolated(self) -> dict[Unit, float]:
+        """Milliseconds of lone units."""
+        return {row.unit: row.latency_ms for row in self.rows if isinstance(row, IsolatedRow)}
+
+    def networks(self, role: str) -> list[NetworkRow]:
+        """The rows of networks of a role."""
+        return [row for row in self.rows if isinstance(row, NetworkRow) and row.role == role]
+
+
+def build_table(device: str, plan: Plan, visits: Sequence[VisitRecord]) -> Table:
+    """Return the table that `visits` make."""
+    known = figures_of(plan, visits)
+    rows: list[UnitRow | NetworkRow | IsolatedRow] = []
+    unresolved = []
+    for unit in plan.units:
+        how = recipe(unit, plan.lengths)
+        row = _latency(known, [(item.key, coefficient) for item, coefficient in how.terms])
+        if row is None:
+            continue
+        if row.value_ms <= row.sd_ms:
+            unresolved.append(unit)  # nothing is ever priced at 0, nor below
+        else:
+            rows.append(UnitRow(*_numbers(row), unit=unit, calls=how.calls))
+    roles: tuple[tuple[Role, tuple[Architecture, ...]], ...] = (
+        ("calibration", plan.calibration),
+        ("held_out", plan.held_out),
+    )
+    for role, architectures in roles:
+        for architecture in architectures:
+            row = _latency(known, [(network(architecture).key, 1.0)])
+            if row is not None:
+                rows.append(NetworkRow(*_numbers(row), role=role, architecture=architecture))
+    for unit in plan.isolated_units():
+        row = _latency(known, [(isolated(unit).key, 1.0)])
+        if row is not None:
+            rows.append(IsolatedRow(*_numbers(row), unit=unit))
+    floor = noise_floor(known, network_keys(plan, known))
+    return Table(
+        device=device,
+        protocol=PROTOCOL_VERSION,
+        statistic=known.statistic,
+        across_rounds=known.across,
+        variation={str(quantile): round(value, 5) for quantile, value in known.variation.items()},
+        drift=tuple(round(float(value), 4) for value in known.drift),
+        noise_floor=None if math.isnan(floor) else round(floor, 5),
+        minutes=round(sum(visit.seconds for visit in visits) / 60, 2),
+        unresolved=tuple(unresolved),
+        rows=tuple(rows),
+    )
+
+
+def figures_of(plan: Plan, visits: Sequence[VisitRecord]) -> Figures:
+    """Return the figures of all programs that were visited."""
+    sentinel_key = network(plan.sentinel).key
+    by_program: dict[str, dict[int, Sequence[float]]] = {}
+    sentinel: dict[int, list[Sequence[float]]] = {}
+    for visit in visits:
+        if visit.key == sentinel_key:
+            sentinel.setdefault(visit.round, []).append(visit.series)
+        else:
+            by_program.setdefault(visit.key, {})[visit.round] = visit.series
+    return figures(by_program, sentinel)
+
+
+def network_keys(plan: Plan, known: Figures) -> list[str]:
+    """Return the keys of the networks that were timed."""
+    keys = [network(architecture).key for architecture in plan.networks]
+    return [key for key in keys if key in known.position]
+
+
+def _latency(known: Figures, terms: Sequence[tuple[str, float]]) -> Estimate | None:
+    if any(key not in known.position for key, _ in terms):
+        return None
+    return estimate(known, terms)
+
+
+def _numbers(found: Estimate) -> tuple[float, float, float, float, int]:
+    """Return the numbers of a row, to the nanosecond."""
+    value, deviation, low, high, rounds = found
+    return (
+        round(value, 6),
+        max(1e-6, round(deviation, 6)),
+        round(low, 6),
+        round(high, 6),
+        rounds,
+    )
+
+
+def read_table(path: Path) -> Table:
+    """Read a table.
+
+    Raises:
+        FileError: It is not valid, or of another protocol version.
+    """
+    table = files.read_json(path, Table)
+    if table.protocol != PROTOCOL_VERSION:
+        raise FileError(
+            f"{path}: was measured by protocol {table.protocol}, this version's is "
+            f"{PROTOCOL_VERSION}: measure again into another --device name"
+        )
+    return table
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write a table, one row a line."""
+    files.write_bytes(path, files.encode_lines(table, "rows"))
+
+
+def interval_share(table: Table) -> float:
+    """Return half the width of the networks' intervals as a share, the median over networks."""
+    rows = [row for row in table.rows if isinstance(row, NetworkRow)]
+    shares = [(row.high_ms - row.low_ms) / 2 / row.latency_ms for row in rows]
+    return float(np.median(shares)) if shares else math.inf
+
+
+def sentinel_variation(table: Table) -> float:
+    """Return how far rounds drifted, relative standard deviation."""
+    return float(np.std(table.drift)) if len(table.drift) > 1 else 0.0
+
+
+def isolated_sum(unit_ms: Mapping[Unit, float], units: Mapping[Unit, int]) -> float:
+    """Return the plain sum of lone units' latencies; nan if one was not timed."""
+    return sum(count * unit_ms.get(unit, math.nan) for unit, count in units.items())

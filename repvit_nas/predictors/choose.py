@@ -1,0 +1,118 @@
+"""Which units to time: those that make the latencies of networks best known.
+
+A Gaussian process says how sure each unit's cost is, whatever its value turns out to be. A network
+is as uncertain as its units weighed by their share of its latency. Units are chosen one by one,
+each the one that lowers the mean variance of a pool of random networks most. With the prior kernel,
+before anything is known, that fills the space; with a fitted one it goes where the predictor is
+least certain.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from repvit_nas.architecture import Architecture
+from repvit_nas.predictors.features import unit_features
+from repvit_nas.predictors.residual import Kernel, covariance
+from repvit_nas.search_space.space import Space
+from repvit_nas.shapes import Floats
+from repvit_nas.units import Unit, count, rows
+
+# What a unit costs before anything is known, beside its MACs: fixed cost in MACs.
+_FIXED_MACS: Final = 2e6
+# Relative standard deviation that a timed unit is expected to have.
+_EXPECTED_NOISE: Final = 0.02
+# Of each kind of unit at least this share of the units is timed: a network is only interpolated if
+# all its kinds were measured, however little they matter.
+_LEAST_SHARE: Final = 0.06
+
+
+def random_networks(
+    space: Space, number: int, *, seed: int, resolution: int | None = None, name: str = "random"
+) -> list[Architecture]:
+    """Draw different networks of a space uniformly; its constraints hold."""
+    rng = np.random.default_rng(seed)
+    found: dict[bytes, Architecture] = {}
+    while len(found) < number:
+        choices = space.sample(rng, max(64, number))
+        shapes = space.decode(choices, resolution=resolution)
+        allowed = (space.violations(shapes) <= 0).all(axis=1)
+        for row in np.flatnonzero(allowed):
+            key = choices[row].tobytes()
+            if key not in found and len(found) < number:
+                found[key] = shapes.architecture(int(row), f"{name}-{len(found)}")
+    return list(found.values())
+
+
+def choose_units(
+    networks: Sequence[Architecture],
+    number: int,
+    kernel: Kernel,
+    *,
+    timed: Sequence[Unit] = (),
+    costs: Callable[[Sequence[Unit]], Floats] | None = None,
+) -> list[Unit]:
+    """Choose units to time.
+
+    Args:
+        networks: The pool whose latencies are to be known; its units are the candidates.
+        number: How many units to choose, fewer if the pool has fewer.
+        kernel: What is known of how costs vary.
+        timed: Units that are timed already.
+        costs: The units' costs as far as they are known, in any unit; MACs by default.
+
+    Returns:
+        The units in the order in which they were chosen, best first.
+    """
+    bags = [count(rows(network)) for network in networks]
+    candidates = list(dict.fromkeys([*timed, *(unit for bag in bags for unit in bag)]))
+    position = {unit: index for index, unit in enumerate(candidates)}
+    cost = _default_costs(candidates) if costs is None else costs(candidates)
+    shares = np.zeros((len(bags), len(candidates)))
+    for row, bag in enumerate(bags):
+        for unit, times in bag.items():
+            shares[row, position[unit]] = times * cost[position[unit]]
+    shares /= shares.sum(axis=1, keepdims=True)
+    scaled = unit_features(candidates) / np.array(kernel.lengths)
+    error = _EXPECTED_NOISE**2 + kernel.noise**2
+    known = np.zeros((0, len(candidates)))
+    variance = np.full(len(candidates), kernel.deviation**2)
+    # Covariance between each network's latency and each unit, `(networks, units)`.
+    coupled = np.concatenate(
+        [covariance(kernel, part, scaled) @ shares.T for part in np.array_split(scaled, 8)]
+    ).T
+    open_ = np.ones(len(candidates), dtype=bool)
+    kinds = np.array([type(unit).__name__ for unit in candidates])
+    chosen: list[Unit] = []
+    steps = min(len(candidates), len(timed) + number)
+    for step in range(steps):
+        if step < len(timed):
+            best = position[timed[step]]
+        else:
+            gain = (coupled**2).sum(axis=0) / (variance + error)
+            allowed = open_ & _due(kinds, open_)
+            best = int(np.argmax(np.where(allowed, gain, -1.0)))
+            chosen.append(candidates[best])
+        open_[best] = False
+        column = covariance(kernel, scaled[best : best + 1], scaled)[0] - known[:, best] @ known
+        deviation = np.sqrt(variance[best] + error)
+        root = column / deviation
+        coupled -= np.outer(coupled[:, best] / deviation, root)
+        variance = np.maximum(variance - root**2, 0.0)
+        known = np.vstack([known, root])
+    return chosen
+
+
+def _due(kinds: npt.NDArray[np.str_], open_: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which candidates may be next: those of a kind that was chosen too rarely, or all."""
+    taken = kinds[~open_]
+    for kind in np.unique(kinds[open_]):
+        if (taken == kind).sum() < _LEAST_SHARE * len(taken):
+            return np.asarray(kinds == kind)
+    return np.ones(len(kinds), dtype=bool)
+
+
+def _default_costs(units: Sequence[Unit]) -> Floats:
+    return np.array([unit.macs + _FIXED_MACS for unit in units], dtype=np.float64)

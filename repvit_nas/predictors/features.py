@@ -1,0 +1,71 @@
+"""What the learned residual knows of a unit: one function, shared by fit, design and prediction."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from repvit_nas.shapes import Floats
+from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+
+KINDS: Final = (Stem, Block, Downsample, Ffn, Head)
+# Octaves, but for the switches, which are 0 or 1.
+NAMES: Final = (
+    "stem",
+    "block",
+    "downsample",
+    "ffn",
+    "head",
+    "channels",
+    "inner",
+    "size",
+    "kernel",
+    "se",
+    "channels_mod_16",
+    "channels_mod_32",
+    "inner_mod_16",
+    "inner_mod_32",
+)
+# The features that say how large a unit is; measured ranges are ranges of these.
+RANGED: Final = ("channels", "inner", "size", "kernel")
+
+
+def unit_features(units: Sequence[Unit]) -> Floats:
+    """Return the features of units, `(n, len(NAMES))`.
+
+    `channels` are those of the input (of the first convolution's output for a stem), `inner` those
+    of the FFN's middle, of the output of a downsample or stem, or the classes of a head. Runtimes
+    work on channels in groups of 8, 16 or 32; what a group is filled with costs as much.
+
+    Raises:
+        TypeError: A unit is not one that can be timed.
+    """
+    lines = []
+    for unit in units:
+        match unit:
+            case Stem(width, size):
+                channels, inner, kernel, se = width // 2, width, 3, 0
+            case Block(width, hidden, bottleneck, kernel, size):
+                channels, inner, se = width, hidden, bottleneck
+            case Downsample(c_in, c_out, kernel, size):
+                channels, inner, se = c_in, c_out, 0
+            case Ffn(width, hidden, size):
+                channels, inner, kernel, se = width, hidden, 1, 0
+            case Head(width, classes, size):
+                channels, inner, kernel, se = width, classes, 1, 0
+            case _:
+                raise TypeError(f"{type(unit).__name__} cannot be timed on its own")
+        lines.append(
+            [
+                *(float(isinstance(unit, kind)) for kind in KINDS),
+                *np.log2([channels, inner, size, kernel]),
+                float(se > 0),
+                *(float(value % group > 0) for value in (channels, inner) for group in (16, 32)),
+            ]
+        )
+    return np.array(lines, dtype=np.float64).reshape(-1, len(NAMES))
+
+
+def columns(names: Sequence[str]) -> list[int]:
+    """Return the columns of features by name."""
+    return [NAMES.index(name) for name in names]

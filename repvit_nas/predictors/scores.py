@@ -1,0 +1,113 @@
+"""How far predictions of whole networks are from what was measured, and from simpler predictors."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.table import NetworkRow, Table, isolated_sum
+from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.shapes import Floats
+from repvit_nas.units import count, rows
+
+PREDICTOR: Final = "predictor"
+ISOLATED: Final = "sum of isolated units"
+MACS: Final = "MACs alone"
+PARAMS: Final = "parameters alone"
+
+
+class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Errors of predicted latencies, in percent where not said otherwise.
+
+    Attributes:
+        networks: How many were compared.
+        rmspe: Root mean square percentage error.
+        mape: Mean absolute percentage error.
+        bias: Mean percentage error; above 0 where predictions are too high.
+        within_5: Share of networks within 5 %.
+        within_10: Share of networks within 10 %.
+        kendall_tau: Rank correlation, -1 to 1.
+        spearman_rho: Rank correlation, -1 to 1.
+    """
+
+    networks: int
+    rmspe: float
+    mape: float
+    bias: float
+    within_5: float
+    within_10: float
+    kendall_tau: float
+    spearman_rho: float
+
+
+def scores(measured: Floats, predicted: Floats) -> Scores:
+    """Compare predictions with measurements, `(n,)` each, at least two.
+
+    Raises:
+        RepvitNasError: There are fewer than two networks.
+    """
+    from scipy.stats import kendalltau, spearmanr
+
+    if len(measured) < 2:
+        raise RepvitNasError(f"at least 2 networks are needed to compare; got {len(measured)}")
+    share = predicted / measured - 1
+    return Scores(
+        networks=len(measured),
+        rmspe=_percent(np.sqrt(np.mean(share**2))),
+        mape=_percent(np.mean(np.abs(share))),
+        bias=_percent(np.mean(share)),
+        within_5=_percent(np.mean(np.abs(share) <= 0.05)),
+        within_10=_percent(np.mean(np.abs(share) <= 0.10)),
+        kendall_tau=round(float(kendalltau(measured, predicted).statistic), 4),
+        spearman_rho=round(float(spearmanr(measured, predicted).statistic), 4),
+    )
+
+
+def predictions(predictor: Predictor, networks: Sequence[NetworkRow]) -> Floats:
+    """Return predicted milliseconds of networks, `(n,)`."""
+    return np.array([predictor.estimate(row.architecture).latency_ms for row in networks])
+
+
+def compared(
+    predictor: Predictor, table: Table, networks: Sequence[NetworkRow]
+) -> dict[str, Scores]:
+    """Score the predictor and the three baselines on networks that no fit saw.
+
+    MACs and parameters get the best line through the calibration networks, in relative errors; the
+    sum of isolated units is taken as it is, and is left out where the units were not timed.
+    """
+    measured = np.array([row.latency_ms for row in networks])
+    found = {PREDICTOR: scores(measured, predictions(predictor, networks))}
+    sums = np.array(
+        [isolated_sum(table.isolated, count(rows(row.architecture))) for row in networks]
+    )
+    if np.isfinite(sums).all():
+        found[ISOLATED] = scores(measured, sums)
+    calibration = table.networks("calibration")
+    for name, attribute in ((MACS, "macs"), (PARAMS, "params")):
+        found[name] = scores(
+            measured,
+            _line(_totals(calibration, attribute), calibration, _totals(networks, attribute)),
+        )
+    return found
+
+
+def _totals(networks: Sequence[NetworkRow], attribute: str) -> Floats:
+    return np.array(
+        [sum(getattr(unit, attribute) for unit in rows(row.architecture)) for row in networks],
+        dtype=np.float64,
+    )
+
+
+def _line(known: Floats, networks: Sequence[NetworkRow], asked: Floats) -> Floats:
+    """Return a straight line, fitted in relative errors, at `asked`."""
+    latency = np.array([row.latency_ms for row in networks])
+    matrix = np.stack([np.ones_like(known), known], axis=1) / latency[:, None]
+    (offset, slope), *_ = np.linalg.lstsq(matrix, np.ones_like(known), rcond=None)
+    return np.asarray(offset + slope * asked)
+
+
+def _percent(share: float | np.floating) -> float:
+    return round(100 * float(share), 3)

@@ -1,0 +1,212 @@
+"""The table and the pictures of a measured device."""
+
+import io
+from typing import Any, Final
+
+import numpy as np
+
+from repvit_nas.predictors.evaluation import Evaluation, UnitCheck
+from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.report.text import milliseconds
+from repvit_nas.units import Block, block
+
+SCORE_HEADER: Final = (
+    "predictor",
+    "RMSPE %",
+    "mean error %",
+    "bias %",
+    "within 5 %",
+    "within 10 %",
+    "Kendall tau",
+    "Spearman rho",
+)
+CURVE_HEADER: Final = ("units timed", "RMSPE %")
+_BANDS: Final = ((0.10, 0.10), (0.05, 0.18))
+_KINDS: Final = ("stem", "block", "block with SE", "downsample", "ffn", "head")
+
+
+def score_rows(evaluation: Evaluation) -> list[list[str]]:
+    """Return the cells of predictor and baselines."""
+    return [
+        [
+            name,
+            f"{score.rmspe:.2f}",
+            f"{score.mape:.2f}",
+            f"{score.bias:+.2f}",
+            f"{score.within_5:.0f} %",
+            f"{score.within_10:.0f} %",
+            f"{score.kendall_tau:.3f}",
+            f"{score.spearman_rho:.3f}",
+        ]
+        for name, score in evaluation.scores.items()
+    ]
+
+
+def curve_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of the learning curve."""
+    bases = list(evaluation.curve[0].transferred) if evaluation.curve else []
+    header = [*CURVE_HEADER, *(f"starting from {name}" for name in bases)]
+    cells = [
+        [
+            str(point.units),
+            f"{point.rmspe:.2f}",
+            *(f"{point.transferred[name]:.2f}" for name in bases),
+        ]
+        for point in evaluation.curve
+    ]
+    return header, cells
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Return what the table does not say, in one sentence or two."""
+    floor = "not known" if evaluation.noise_floor is None else f"{evaluation.noise_floor:.2f} %"
+    networks = len(evaluation.checks)
+    return (
+        f"{networks} random networks that no fit saw; {evaluation.units} units and "
+        f"{evaluation.calibration} other networks were fitted, {evaluation.minutes:.1f} minutes of "
+        f"timing. Noise floor (repeating the measurement): {floor} RMSPE. "
+        f"{evaluation.coverage:.0f} % of the networks lie inside their 90 % interval."
+    )
+
+
+def check_line(check: Any) -> str:
+    """Return one network, measured against predicted."""
+    measured = milliseconds(check.measured_ms, check.measured_low_ms, check.measured_high_ms)
+    predicted = milliseconds(check.predicted_ms, check.low_ms, check.high_ms)
+    return f"{check.shape}: measured {measured}, predicted {predicted} ({check.source})"
+
+
+def measured_picture(evaluation: Evaluation, predictor: Predictor) -> bytes:
+    """Draw predicted against measured, the learning curve, unit costs and residuals, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 10), dpi=100, layout="constrained")
+    axes = figure.subplots(2, 2)
+    _draw_networks(axes[0, 0], evaluation)
+    _draw_curve(axes[0, 1], evaluation)
+    _draw_units(axes[1, 0], evaluation, predictor)
+    _draw_residuals(axes[1, 1], evaluation)
+    figure.suptitle(f"{evaluation.device}: {evaluation.title}", fontsize=11)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _draw_networks(axes: Any, evaluation: Evaluation) -> None:
+    checks = evaluation.checks
+    measured = np.array([check.measured_ms for check in checks])
+    predicted = np.array([check.predicted_ms for check in checks])
+    low, high = 0.9 * measured.min(), 1.1 * measured.max()
+    line = np.array([low, high])
+    for band, alpha in _BANDS:
+        axes.fill_between(
+            line,
+            line * (1 - band),
+            line * (1 + band),
+            color="0.5",
+            alpha=alpha,
+            linewidth=0,
+            label=f"within {band:.0%}",
+        )
+    axes.errorbar(
+        measured,
+        predicted,
+        yerr=[
+            predicted - np.array([check.low_ms for check in checks]),
+            np.array([check.high_ms for check in checks]) - predicted,
+        ],
+        fmt="o",
+        markersize=4,
+        elinewidth=0.7,
+        label="held-out network, 90 % interval",
+    )
+    axes.set(xlim=(low, high), ylim=(low, high))
+    axes.set_xlabel("measured, ms")
+    axes.set_ylabel("predicted, ms")
+    axes.set_title(f"{len(checks)} networks that no fit saw")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.25)
+
+
+def _draw_curve(axes: Any, evaluation: Evaluation) -> None:
+    units = [point.units for point in evaluation.curve]
+    axes.plot(units, [point.rmspe for point in evaluation.curve], "o-", label="physical model")
+    for name in evaluation.curve[0].transferred if evaluation.curve else ():
+        errors = [point.transferred[name] for point in evaluation.curve]
+        axes.plot(units, errors, "s--", markersize=4, label=f"starting from {name}")
+    if evaluation.noise_floor is not None:
+        axes.axhline(evaluation.noise_floor, color="0.4", linestyle=":", label="noise floor")
+    axes.set_xscale("log")
+    axes.set_xticks(units, [str(number) for number in units])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("units timed")
+    axes.set_ylabel("RMSPE on held-out networks, %")
+    axes.set_title("learning curve")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.25)
+
+
+def _draw_units(axes: Any, evaluation: Evaluation, predictor: Predictor) -> None:
+    """Draw blocks by stage: what was timed, and the predictor's line at expansion 2 without SE."""
+    timed = [check for check in evaluation.unit_checks if isinstance(check.unit, Block)]
+    sizes = sorted({check.unit.size for check in timed if isinstance(check.unit, Block)})[::-1]
+    for stage, size in enumerate(sizes):
+        here = [(c.unit, c.latency_ms) for c in timed if _block(c).size == size]
+        widths = sorted({unit.width for unit, _ in here if isinstance(unit, Block)})
+        steps = list(range(widths[0], widths[-1] + 1, 8))
+        line = [block(width, 2.0, 3, size, se=False) for width in steps]
+        costs = predictor.unit_costs(line)
+        color = f"C{stage}"
+        axes.plot(steps, costs.mean(axis=1), color=color, linewidth=1.2, label=f"{size} px")
+        axes.fill_between(
+            steps,
+            np.quantile(costs, 0.05, axis=1),
+            np.quantile(costs, 0.95, axis=1),
+            color=color,
+            alpha=0.2,
+            linewidth=0,
+        )
+        for gated, marker in ((False, "o"), (True, "x")):
+            axes.plot(
+                [u.width for u, _ in here if isinstance(u, Block) and (u.se > 0) == gated],
+                [ms for u, ms in here if isinstance(u, Block) and (u.se > 0) == gated],
+                marker,
+                color=color,
+                markersize=3,
+                alpha=0.6,
+            )
+    axes.set(xscale="log", yscale="log")
+    for axis, ticks in (
+        (axes.xaxis, (16, 32, 64, 128, 256, 512)),
+        (axes.yaxis, (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)),
+    ):
+        low, high = axis.get_view_interval()
+        kept = [tick for tick in ticks if low <= tick <= high]
+        axis.set_ticks(kept, [f"{tick:g}" for tick in kept])
+        axis.set_ticks([], minor=True)
+    axes.set_xlabel("width, channels")
+    axes.set_ylabel("cost of a block, ms")
+    axes.set_title("blocks (x with SE; all expansions); line: expansion 2, no SE")
+    axes.legend(fontsize=8, title="stage")
+    axes.grid(alpha=0.25, which="both")
+
+
+def _block(check: UnitCheck) -> Block:
+    if not isinstance(check.unit, Block):
+        raise TypeError(f"a block is needed; got {type(check.unit).__name__}")
+    return check.unit
+
+
+def _draw_residuals(axes: Any, evaluation: Evaluation) -> None:
+    groups: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    for check in evaluation.unit_checks:
+        kind = type(check.unit).__name__.lower()
+        gated = isinstance(check.unit, Block) and check.unit.se > 0
+        groups["block with SE" if gated else kind].append(check.left_out_percent)
+    shown = {kind.replace(" ", "\n", 1): values for kind, values in groups.items() if values}
+    axes.boxplot(list(shown.values()), tick_labels=[f"{k}\n({len(v)})" for k, v in shown.items()])
+    axes.axhline(0, color="0.4", linewidth=0.8)
+    axes.set_ylabel("predicted without it less measured, %")
+    axes.set_title("single units left out of the fit")
+    axes.grid(alpha=0.25, axis="y")

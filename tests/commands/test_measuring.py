@@ -1,0 +1,241 @@
+"""measure-lut, measure, validate, fit and search on this very machine, in a space of small networks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from repvit_nas.architecture import Architecture, Stage, write_architecture
+
+SPACE = """
+schema = 1
+name = "small"
+[resolution]
+default = 64
+min = 32
+max = 96
+[[stages]]
+width = { min = 16, max = 32, step = 8 }
+depth = { min = 1, max = 2 }
+se = ["none", "all"]
+expansion = [2.0]
+[[stages]]
+width = { min = 32, max = 48, step = 8 }
+depth = { min = 1, max = 2 }
+se = ["none", "all"]
+expansion = [1.5, 2.0]
+[[stages]]
+width = { min = 48, max = 64, step = 8 }
+depth = { min = 2, max = 4 }
+se = ["none", "alternate"]
+expansion = [2.0, 3.0]
+[[stages]]
+width = { min = 64, max = 96, step = 8 }
+depth = { min = 1, max = 2 }
+se = ["none"]
+expansion = [2.0]
+"""
+SMALL = ["--units", "10", "--networks", "4", "--calibration", "3", "--space", "small.toml"]
+QUICK = [*SMALL, "--minutes", "3", "--precision", "0.9"]
+
+
+def call(folder, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "repvit_nas", *words], cwd=folder, capture_output=True, text=True
+    )
+
+
+def answer(folder, *words):
+    done = call(folder, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder in which this processor was measured."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "small.toml").write_text(SPACE)
+    done = call(folder, "measure-lut", "--device", "cpu", *QUICK)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def network(home):
+    folder, _ = home
+    stages = tuple(
+        Stage(width=w, depth=d, se="0" * d) for w, d in ((24, 1), (40, 1), (56, 2), (80, 1))
+    )
+    path = folder / "mine.json"
+    write_architecture(path, Architecture(name="mine", stages=stages, resolution=64))
+    return "mine.json"
+
+
+@pytest.mark.slow
+def test_a_device_is_measured_fitted_and_validated(home):
+    folder, done = home
+
+    for word in ("RMSPE", "MACs alone", "sum of isolated units", "Noise floor", "Kendall tau"):
+        assert word in done.stdout
+    assert sorted(p.name for p in (folder / "latency_lut" / "cpu").iterdir() if p.name[0] != ".") == [
+        "device.json", "observations.jsonl", "plan.json", "table.json",
+    ]  # fmt: skip
+    written = {path.name for path in (folder / "predictors" / "cpu").iterdir()}
+    assert written == {
+        "assumptions.json", "predictor.json", "residual.npz", "validation.json", "validation.png",
+    }  # fmt: skip
+    circumstances = json.loads((folder / "latency_lut" / "cpu" / "device.json").read_text())
+    assert {"processor", "cores", "os", "runtime", "threads", "precision", "batch", "date"} <= (
+        circumstances["circumstances"].keys()
+    )
+
+
+@pytest.mark.slow
+def test_the_same_command_again_goes_on(home):
+    folder, _ = home
+    before = (folder / "latency_lut" / "cpu" / "observations.jsonl").read_bytes()
+
+    found = answer(folder, "measure-lut", "--device", "cpu", *QUICK)
+
+    assert found["device"] == "cpu"
+    assert found["scores"]["predictor"]["networks"] == 4
+    after = (folder / "latency_lut" / "cpu" / "observations.jsonl").read_bytes()
+    assert after.startswith(before)
+
+
+@pytest.mark.slow
+def test_a_network_is_measured_beside_its_prediction(home, network):
+    folder, _ = home
+
+    found = answer(folder, "measure", network, "--device", "cpu", "--minutes", "0.2")
+
+    assert found["source"] == "measured"
+    assert found["low_ms"] <= found["latency_ms"] <= found["high_ms"]
+    assert found["predicted_ms"] == pytest.approx(found["latency_ms"], rel=0.5)
+    told = call(folder, "predict", network, "--device", "cpu", "--space", "small.toml")
+    assert "interpolated" in told.stdout or "measured" in told.stdout
+
+
+@pytest.mark.slow
+def test_predictions_are_validated_on_new_networks(home):
+    folder, _ = home
+
+    found = answer(
+        folder, "validate", "--device", "cpu", "--networks", "3", "--minutes", "0.2",
+        "--space", "small.toml",
+    )  # fmt: skip
+
+    assert found["scores"]["predictor"]["networks"] == 3
+    assert found["scores"]["predictor"]["mape"] < 50
+    assert "MACs alone" in found["scores"]
+
+
+@pytest.mark.slow
+def test_a_measured_device_is_searched(home, network):
+    folder, _ = home
+    budget = answer(
+        folder, "predict", network, "--device", "cpu", "--space", "small.toml"
+    )["latency_ms"]  # fmt: skip
+
+    found = answer(
+        folder, "search", "--budget-ms", str(1.5 * budget), "--device", "cpu", "--trials", "100",
+        "--space", "small.toml", "--out", "run",
+    )  # fmt: skip
+
+    assert found["best"]["latency_ms"] <= 1.5 * budget
+    assert {entry["source"] for entry in found["front"]} <= {"measured", "interpolated", "modelled"}
+    assert "interpolated" in (folder / "run" / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_it_is_fitted_again_and_listed(home):
+    folder, _ = home
+
+    fitted = answer(folder, "fit", "--device", "cpu")
+    listed = {device["device"]: device for device in answer(folder, "devices")}
+
+    assert listed["cpu"]["kind"] == "measured"
+    assert listed["cpu"]["left_out_percent"] == fitted["scores"]["predictor"]["mape"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path):
+    (tmp_path / "small.toml").write_text(SPACE)
+    words = [
+        sys.executable, "-m", "repvit_nas", "measure-lut", "--device", "cpu", *SMALL,
+        "--runtime", "torch", "--torch-device", "cpu", "--minutes", "9", "--precision", "0.0001",
+    ]  # fmt: skip
+    log = tmp_path / "latency_lut" / "cpu" / "observations.jsonl"
+
+    def started():
+        child = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        lines = log.read_bytes().count(b"\n") if log.is_file() else 0
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if log.is_file() and log.read_bytes().count(b"\n") > lines + 10:
+                return child
+            time.sleep(0.05)
+        child.kill()
+        raise AssertionError(child.communicate())
+
+    child = started()
+    second = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert second.returncode == 1
+    assert f"process {child.pid}" in second.stderr
+
+    child = started()
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    kept = log.read_bytes()
+    kept = kept[: kept.rfind(b"\n") + 1]
+
+    child = started()
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    assert log.read_bytes().startswith(kept)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["measure-lut", "--device", "gpu"], "say what times it with --runtime"),
+        (["measure-lut", "--device", "cpu", "--runtime", "tvm"], "known: onnxruntime, torch"),
+        (["measure-lut", "--device", "cpu", "--minutes", "0"], "--minutes must be above 0"),
+        (["measure-lut", "--device", "cpu", "--minutes", "nan"], "--minutes must be above 0"),
+        (["measure-lut", "--device", "cpu", "--units", "3"], "at least --units 8"),
+        (["measure-lut", "--device", "cpu", "--networks", "1"], "--networks 2"),
+        (["measure-lut", "--device", "cpu", "--space", "nowhere"], "nowhere"),
+        (["measure-lut", "--device", "../x"], "small letters"),
+        (["measure-lut", "--device", "iphone12"], "modelled from published latencies"),
+        (
+            ["measure-lut", "--device", "cpu", "--runtime", "torch", "--providers", "X"],
+            "does not take --providers",
+        ),
+        (["measure-lut", "--device", "cpu", "--resolution", "7"], "resolution"),
+        (["measure", "repvit_m0_9", "--device", "nokia"], "device 'nokia' is not known"),
+        (["measure", "repvit_m0_9", "--device", "iphone12"], "measure-lut --device cpu"),
+        (["measure", "nothing", "--device", "cpu"], "is no network"),
+        (["validate", "--device", "iphone13"], "is modelled"),
+        (["validate", "--device", "cpu", "--networks", "0"], "--networks must be 2 or more"),
+    ],
+)
+def test_nonsense_is_one_line(tmp_path, words, said):
+    done = call(tmp_path, *words)
+
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "latency_lut").exists() or not any(
+        (tmp_path / "latency_lut").rglob("*.json")
+    )

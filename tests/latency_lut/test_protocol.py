@@ -1,0 +1,206 @@
+import gc
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repvit_nas.latency_lut.protocol import (
+    Figures,
+    advice,
+    drift,
+    estimate,
+    figures,
+    noise_floor,
+    order_of_round,
+    undisturbed,
+    visit,
+    warm_up,
+)
+
+
+def answering(series):
+    """Return a loaded program that takes the milliseconds given, one after the other."""
+    left = iter(series)
+    return lambda count: [next(left) for _ in range(count)]
+
+
+def test_warm_up_ends_when_the_series_no_longer_falls():
+    series = warm_up(answering([9.0, 4.0, 2.0, 1.0, 1.0, 1.0]), target_ms=100)
+
+    assert series == [9.0, 4.0, 2.0, 1.0, 1.0]
+
+
+def test_a_steady_program_needs_two_calls():
+    assert warm_up(answering([1.0, 1.0, 1.0]), target_ms=100) == [1.0, 1.0]
+
+
+def test_warm_up_gives_up_on_a_series_that_never_settles():
+    assert len(warm_up(answering(0.9**k for k in range(99)), target_ms=1e9)) == 12
+    assert len(warm_up(answering(10 * 0.9**k for k in range(99)), target_ms=40)) == 3
+
+
+def test_a_visit_times_about_as_long_as_asked():
+    timed = visit(answering([2.0] * 99), target_ms=60)
+
+    assert len(timed.series) == 30
+    assert len(visit(answering([100.0] * 99), target_ms=60).series) == 4
+    assert len(visit(answering([0.01] * 99), target_ms=60).series) == 60
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_what_is_no_time_is_refused(value):
+    with pytest.raises(ValueError, match="milliseconds above 0"):
+        visit(answering([1.0, 1.0, 1.0, value] + [1.0] * 99), target_ms=60)
+
+
+def test_the_garbage_collector_rests_and_comes_back():
+    with undisturbed():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), undisturbed():
+        raise KeyError
+    assert gc.isenabled()
+
+
+@given(st.integers(0, 40), st.integers(0, 5), st.integers(0, 3))
+def test_a_round_visits_everything_once_and_the_sentinel_throughout(count, number, seed):
+    keys = [f"p{k}" for k in range(count)]
+
+    order = order_of_round(keys, "sentinel", number, seed)
+
+    assert sorted(key for key in order if key != "sentinel") == sorted(keys)
+    assert order[0] == order[-1] == "sentinel"
+    assert order.count("sentinel") == 5
+    assert order == order_of_round(keys, "sentinel", number, seed)
+
+
+def test_rounds_are_shuffled_differently():
+    keys = [f"p{k}" for k in range(20)]
+
+    assert order_of_round(keys, "s", 0, 0) != order_of_round(keys, "s", 1, 0)
+
+
+def visits_of(rng, *, spikes, rounds=6, programs=20, calls=12):
+    """Return visits of programs of 1 ms: small noise, and spikes in a share of the calls."""
+    return {
+        f"p{k}": {
+            r: 1 + 0.005 * rng.standard_normal(calls) ** 2 + (rng.random(calls) < spikes) * 0.5
+            for r in range(rounds)
+        }
+        for k in range(programs)
+    }
+
+
+def test_the_statistic_is_the_one_that_repeats():
+    """With spikes in a third of all calls the median jumps; low quantiles do not."""
+    rng = np.random.default_rng(0)
+
+    noisy = figures(visits_of(rng, spikes=0.35), {})
+
+    assert noisy.statistic < 0.5
+    assert noisy.variation[noisy.statistic] == min(noisy.variation.values())
+    assert noisy.variation[0.5] > 2 * noisy.variation[noisy.statistic]
+
+
+def test_drift_is_seen_in_the_sentinel_and_taken_out():
+    """Round 2 runs 10 % slower: the sentinel shows it, every program is corrected."""
+    factor = {0: 1.0, 1: 1.0, 2: 1.1, 3: 1.0}
+    rng = np.random.default_rng(0)
+    sentinel = {r: [f * (2 + 0.004 * rng.random(8)) for _ in range(3)] for r, f in factor.items()}
+    visits = {"p": {r: [f * 5.0] * 8 for r, f in factor.items()}}
+
+    known = figures(visits, sentinel)
+
+    assert known.drift == pytest.approx([1.0, 1.0, 1.1, 1.0], abs=0.005)
+    assert known.row("p") == pytest.approx([5.0] * 4, rel=0.005)
+
+
+def test_noise_of_the_sentinel_is_not_taken_for_drift():
+    rng = np.random.default_rng(0)
+    sentinel = {r: [2 + 0.2 * rng.random(8) for _ in range(5)] for r in range(5)}
+
+    factors = drift(sentinel, 5, 0.25)
+
+    assert (factors == 1.0).sum() >= 4
+
+
+def known_figures(table, across=0.5, repeat=0.001):
+    rows = np.array(table, dtype=float)
+    position = {f"p{k}": k for k in range(len(rows))}
+    return Figures(position, rows, 0.0, {0.0: 0.01}, np.ones(rows.shape[1]), across, repeat)
+
+
+def test_a_slope_withstands_a_disturbed_round():
+    short, long = [2.0, 2.0, 2.6, 2.0, 2.0], [6.0, 6.0, 6.0, 9.0, 6.0]
+
+    for across in (0.0, 0.25, 0.5):
+        found = estimate(known_figures([short, long], across), [("p0", -0.25), ("p1", 0.25)])
+
+        assert found.value_ms == pytest.approx(1.0)
+        assert found.rounds == 5
+        assert found.low_ms <= 1.0 <= found.high_ms
+
+
+def test_what_was_never_timed_has_no_figure():
+    table = [[2.0, np.nan, 2.0], [6.0, 6.0, np.nan], [np.nan] * 3]
+
+    assert estimate(known_figures(table), [("p0", -0.25), ("p1", 0.25)]).rounds == 2
+    assert estimate(known_figures(table), [("p0", 1.0), ("p2", 1.0)]) is None
+
+
+def test_rounds_that_agree_by_chance_do_not_make_it_certain():
+    found = estimate(known_figures([[2.0] * 5], repeat=0.03), [("p0", 1.0)])
+
+    assert found.sd_ms == pytest.approx(0.06)
+
+
+def test_the_interval_of_a_latency_holds_nine_times_in_ten():
+    """200 sets of 8 noisy rounds around 10 ms."""
+    rng = np.random.default_rng(1)
+    inside = 0
+    for k in range(200):
+        rows = 10 * (1 + 0.01 * rng.standard_normal((1, 8)))
+        found = estimate(known_figures(rows), [("p0", 1.0)], seed=k)
+        inside += found.low_ms <= 10 <= found.high_ms
+
+    assert 0.82 <= inside / 200 <= 1.0
+
+
+def rounds_of(values):
+    return {f"p{k}": {r: [v] * 5 for r, v in enumerate(row)} for k, row in enumerate(values)}
+
+
+def test_where_noise_only_adds_the_fastest_round_is_taken():
+    """Rounds are 10 ms and what an exponential adds; where noise goes both ways, the median."""
+    rng = np.random.default_rng(0)
+    adding = 10 * (1 + rng.exponential(0.1, (100, 8)))
+    both = 10 * np.exp(0.03 * rng.standard_t(3, (100, 8)))
+
+    slow, even = figures(rounds_of(adding), {}), figures(rounds_of(both), {})
+
+    assert slow.across == 0.0
+    assert even.across == 0.5
+    # The minimum of eight exponentials is an exponential of an eighth.
+    assert slow.repeat == pytest.approx(0.1 / 8, rel=0.25)
+    assert even.repeat == pytest.approx(0.03 * 8**-0.5 * 1.3, rel=0.35)
+
+
+def test_the_noise_floor_is_what_repetition_differs_by():
+    """Rounds scatter by 4 %; the mean of 8 rounds by 1.4 %, two such means by 2 %."""
+    rng = np.random.default_rng(2)
+    rows = 10 * np.exp(0.04 * rng.standard_normal((200, 8)))
+
+    floor = noise_floor(known_figures(rows), [f"p{k}" for k in range(200)])
+
+    # A median of four scatters 1.1 times as much as a mean of four.
+    assert floor == pytest.approx(0.02 * 1.1, rel=0.15)
+    assert math.isnan(noise_floor(known_figures(rows[:, :1]), ["p0"]))
+    assert math.isnan(noise_floor(known_figures(rows), []))
+
+
+def test_a_noisy_machine_gets_advice():
+    assert advice(0.005, 0.01) == ""
+    assert "taskset" in advice(0.06, 0.01)
+    assert "6.0%" in advice(0.06, 0.01)

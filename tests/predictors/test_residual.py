@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repvit_nas.predictors.features import NAMES, RANGED, columns, unit_features
+from repvit_nas.predictors.residual import (
+    PRIOR_KERNEL,
+    Kernel,
+    covariance,
+    fit_kernel,
+    fit_residual,
+    leave_one_out,
+)
+from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem
+
+BLOCKS = [Block(8 * w, 16 * w, 0, 3, s) for w in range(4, 20, 2) for s in (14, 28)]
+
+
+def test_features_by_hand():
+    named = dict(zip(NAMES, unit_features([Block(48, 80, 16, 5, 28)])[0], strict=True))
+
+    assert named["block"] == 1
+    assert named["stem"] == named["head"] == 0
+    assert named["channels"] == pytest.approx(np.log2(48))
+    assert named["inner"] == pytest.approx(np.log2(80))
+    assert named["size"] == pytest.approx(np.log2(28))
+    assert named["kernel"] == pytest.approx(np.log2(5))
+    assert named["se"] == 1
+    assert (named["channels_mod_16"], named["channels_mod_32"]) == (0, 1)
+    assert (named["inner_mod_16"], named["inner_mod_32"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("unit", "kind", "channels", "inner"),
+    [
+        (Stem(48, 224), "stem", 24, 48),
+        (Downsample(48, 96, 3, 56), "downsample", 48, 96),
+        (Ffn(96, 240, 28), "ffn", 96, 240),
+        (Head(384, 1000, 7), "head", 384, 1000),
+    ],
+)
+def test_every_kind_has_its_own_switch(unit, kind, channels, inner):
+    named = dict(zip(NAMES, unit_features([unit])[0], strict=True))
+
+    assert [name for name in NAMES[:5] if named[name]] == [kind]
+    assert (2 ** named["channels"], 2 ** named["inner"]) == pytest.approx((channels, inner))
+
+
+def test_what_cannot_be_timed_has_no_features():
+    with pytest.raises(TypeError, match="Features"):
+        unit_features([Features(8, 7)])
+    assert unit_features([]).shape == (0, len(NAMES))
+    assert [NAMES[column] for column in columns(RANGED)] == list(RANGED)
+
+
+def test_the_kernel_is_scikit_learns():
+    from sklearn.gaussian_process.kernels import Matern
+
+    features = unit_features(BLOCKS)
+    lengths = np.array(PRIOR_KERNEL.lengths)
+
+    ours = covariance(PRIOR_KERNEL, features / lengths, features / lengths)
+
+    theirs = PRIOR_KERNEL.deviation**2 * Matern(lengths, nu=2.5)(features)
+    assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def truth(units):
+    features = unit_features(units)
+    return 0.2 * np.sin(features[:, columns(["channels"])[0]] * 2) + 0.05 * features[:, 7]
+
+
+def drawn(units, noise=0.01, members=200):
+    log_ratio = np.repeat(truth(units)[:, None], members, axis=1)
+    return fit_residual(PRIOR_KERNEL, units, log_ratio, np.full(len(units), noise))
+
+
+def test_draws_are_the_posterior_of_the_gaussian_process():
+    """Mean and deviation against scikit-learn's, inside, between and outside the measured units."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+    kernel = ConstantKernel(PRIOR_KERNEL.deviation**2) * Matern(
+        np.array(PRIOR_KERNEL.lengths), nu=2.5
+    )
+    error = 0.01**2 + PRIOR_KERNEL.noise**2
+    exact = GaussianProcessRegressor(kernel, alpha=error, optimizer=None)
+    exact.fit(unit_features(BLOCKS), truth(BLOCKS))
+    asked = unit_features(
+        [Block(40, 80, 0, 3, 14), Block(72, 160, 0, 3, 20), Block(256, 1024, 16, 7, 56)]
+    )
+
+    draws = drawn(BLOCKS, members=2000).evaluate(asked)
+
+    mean, deviation = exact.predict(asked, return_std=True)
+    assert draws.mean(axis=1) == pytest.approx(mean, abs=0.03)
+    assert draws.std(axis=1) == pytest.approx(deviation, rel=0.25, abs=0.01)
+
+
+def test_draws_agree_where_units_were_timed_and_part_away_from_them():
+    residual = drawn(BLOCKS)
+
+    near = residual.evaluate(unit_features(BLOCKS)).std(axis=1)
+    far = residual.evaluate(unit_features([Block(320, 1280, 16, 7, 112)])).std(axis=1)
+
+    assert near.max() < 0.05
+    assert far[0] > 0.15
+
+
+def test_evaluation_in_batches_is_evaluation(monkeypatch):
+    residual = drawn(BLOCKS, members=8)
+    features = unit_features(BLOCKS)
+    whole = residual.evaluate(features)
+
+    monkeypatch.setattr("repvit_nas.predictors.residual._BATCH", 3)
+
+    assert residual.evaluate(features) == pytest.approx(whole)
+    assert residual.evaluate(features[:0]).shape == (0, 8)
+
+
+def test_the_kernel_finds_which_features_matter():
+    """Costs that depend on width alone: its length is short, that of the switches long."""
+    rng = np.random.default_rng(0)
+    units = [
+        Block(8 * int(w), 8 * int(h), 8 * int(g), 3, 14)
+        for w, h, g in zip(
+            rng.integers(4, 40, 80), rng.integers(8, 80, 80), rng.integers(0, 2, 80), strict=True
+        )
+    ]
+
+    kernel = fit_kernel(units, truth(units), np.full(80, 0.01))
+
+    lengths = dict(zip(kernel.features, kernel.lengths, strict=True))
+    assert lengths["channels"] < lengths["se"]
+    assert lengths["channels"] < lengths["inner"]
+    assert 0.03 < kernel.deviation < 2.1
+
+
+def test_leaving_one_out_is_refitting_without_it():
+    noise = np.full(len(BLOCKS), 0.02)
+    ratio = truth(BLOCKS) - truth(BLOCKS).mean()
+
+    missed = leave_one_out(PRIOR_KERNEL, BLOCKS, ratio, noise)
+
+    for left_out in (0, 5, 11):
+        others = [k for k in range(len(BLOCKS)) if k != left_out]
+        scaled = unit_features(BLOCKS) / np.array(PRIOR_KERNEL.lengths)
+        total = covariance(PRIOR_KERNEL, scaled[others], scaled[others])
+        total += np.diag(noise[others] ** 2 + PRIOR_KERNEL.noise**2)
+        weights = np.linalg.solve(total, ratio[others])
+        predicted = covariance(PRIOR_KERNEL, scaled[[left_out]], scaled[others]) @ weights
+        assert missed[left_out] == pytest.approx(ratio[left_out] - predicted[0], abs=1e-9)
+
+
+@given(st.permutations(NAMES))
+def test_features_of_another_version_are_refused(names):
+    if tuple(names) == NAMES:
+        return
+    with pytest.raises(ValueError, match="features must be stem, block"):
+        Kernel(tuple(names), 0.1, PRIOR_KERNEL.lengths, 0.01)
