@@ -28,7 +28,7 @@ def made_up(units: int) -> Table:
     """Return a table of so many units whose costs are a plain function with noise."""
     space, _ = load_space("repvit")
     rng = np.random.default_rng(0)
-    networks = random_networks(space, 400, seed=0)
+    networks = random_networks(space, 600, seed=0)
     listed = list(dict.fromkeys(unit for network in networks for unit in rows(network)))[:units]
 
     def cost(unit: Unit) -> float:

@@ -33,8 +33,9 @@ def main() -> None:
     wishes = Wishes(units=int(units), calibration=20, held_out=40, isolated=True, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(Path(folder), runner)
-        session.claim("bench", "", spec)
-        plan = session.plan(first_plan(space, wishes))
+        first = first_plan(space, wishes)
+        session.claim("bench", "", spec, first.resolution)
+        plan = session.plan(first)
         table = measure(
             session, plan, space, wishes, limits=Limits(minutes, 0.005), progress=lambda *_: None
         )

@@ -42,6 +42,7 @@ def command(arch: str, device: str, minutes: float, precision: float, *, as_json
     """
     from repvit_nas.latency_lut.runners import open_runner
     from repvit_nas.latency_lut.session import Limits, Session
+    from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
     from repvit_nas.named import load_architecture
     from repvit_nas.predictors.campaign import network_plan, time_networks
 
@@ -63,6 +64,9 @@ def command(arch: str, device: str, minutes: float, precision: float, *, as_json
             table = time_networks(session, plan, Limits(minutes, precision), progress)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    changed = slower_now(read_table(known.path(TABLE_FILE)), table)
+    if changed:
+        note(f"advice: {changed}")
     row = table.networks("held_out")[0]
     document: dict[str, Any] = {
         "architecture": architecture.name or arch,

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from repvit_nas.commands.coreml import core_ml_device, core_ml_wishes, export_programs
+from repvit_nas.commands.coreml import (
+    PHONE_MINUTES,
+    core_ml_device,
+    core_ml_wishes,
+    export_programs,
+    given_or,
+    measure_device,
+)
 from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
@@ -59,6 +66,13 @@ INTERRUPTED = 130
     metavar="DIR",
     help="For a Core ML device: only write every program to time, with a manifest, to DIR.",
 )
+@click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs the phone's app.")
+@click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several phones.")
+@click.option(
+    "--any-placement",
+    is_flag=True,
+    help="Count programs too that did not run on the phone's Neural Engine alone.",
+)
 @json_option
 @debug_option
 def command(
@@ -75,6 +89,9 @@ def command(
     seed: int,
     title: str,
     export_to: Path | None,
+    team: str,
+    udid: str,
+    any_placement: bool,
     as_json: bool,
     **runtime: Any,
 ) -> int:
@@ -105,6 +122,18 @@ def command(
     phone = core_ml_device(device, runtime["runtime"], exporting=export_to is not None)
     if phone is not None and export_to is not None:
         return export_programs(phone, export_to, searched, core_ml_wishes(wishes), as_json=as_json)
+    if phone is not None:
+        return measure_device(
+            phone,
+            searched,
+            core_ml_wishes(wishes),
+            team=team,
+            udid=udid,
+            minutes=given_or("minutes", minutes, PHONE_MINUTES),
+            precision=precision,
+            everywhere=any_placement,
+            as_json=as_json,
+        )
     folder = device_folder(device)
     spec = runtime_spec(device, **runtime)
     runner = open_runner(spec)
@@ -112,7 +141,7 @@ def command(
     first = first_plan(searched, wishes)
     with hold(folder):
         session = Session(folder, runner)
-        claimed = session.claim(device, title, spec)
+        claimed = session.claim(device, title, spec, first.resolution)
         note(f"device: {device}, {claimed.title}, into {folder}")
         plan = session.plan(first)
         try:
@@ -131,6 +160,10 @@ def command(
                 f"{folder}: the same command goes on from there"
             )
             return INTERRUPTED
+    note(
+        f"statistic: {_quantile(table.statistic)} of a visit's calls, "
+        f"{_quantile(table.across_rounds)} of {len(table.drift)} rounds, the steadiest of those tried"
+    )
     warning = advice(table.noise_floor or 0.0, sentinel_variation(table))
     if warning:
         note(f"advice: {warning}")
@@ -144,3 +177,8 @@ def command(
     show_evaluation(evaluation, device)
     note(f"written to {folder} and {Path('predictors') / device}")
     return 0
+
+
+def _quantile(share: float) -> str:
+    """Say which quantile it is."""
+    return {0.0: "the minimum", 0.5: "the median"}.get(share, f"the {share:.0%} quantile")

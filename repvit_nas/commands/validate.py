@@ -53,7 +53,7 @@ def command(
     """
     from repvit_nas.latency_lut.runners import open_runner
     from repvit_nas.latency_lut.session import Limits, Session
-    from repvit_nas.latency_lut.table import TABLE_FILE, read_table
+    from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
     from repvit_nas.predictors.campaign import network_plan, time_networks
     from repvit_nas.predictors.choose import random_networks
     from repvit_nas.predictors.fitting import evaluate_afresh
@@ -89,6 +89,9 @@ def command(
             timed = time_networks(session, plan, Limits(minutes, 0.003), progress)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    changed = slower_now(table, timed)
+    if changed:
+        note(f"advice: {changed}")
     evaluation = evaluate_afresh(known, predictor, table, timed)
     if as_json:
         import msgspec

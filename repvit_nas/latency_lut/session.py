@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # About how long a visit times calls; a lone unit, being a baseline only, is timed for less.
 VISIT_MS: Final = 60.0
 ISOLATED_MS: Final = 20.0
+# The circumstance that belongs to the table, not to the machine.
+RESOLUTION: Final = "resolution"
 # Visits after which the length of a round can be told.
 _TELLING: Final = 40
 
@@ -67,14 +69,20 @@ class Session:
         self.log.mend()
         self.visits = self.log.read()
 
-    def claim(self, device: str, title: str, spec: RuntimeSpec) -> DeviceFile:
+    def claim(self, device: str, title: str, spec: RuntimeSpec, resolution: int) -> DeviceFile:
         """Make the folder this device's, or make sure that it is.
+
+        Args:
+            device: The device's name.
+            title: The name people use; empty for processor and runtime.
+            spec: What runs the programs.
+            resolution: Input side in pixels of the networks whose units are timed.
 
         Raises:
             RepvitNasError: It holds another device's figures, or figures of another machine,
                 runtime or protocol.
         """
-        here = machine() | self._runner.circumstances()
+        here = machine() | self._runner.circumstances() | {RESOLUTION: f"{resolution} px"}
         wanted = DeviceFile(
             device=check_device_name(device),
             title=title or f"{here['processor']}, {here['runtime']}",
@@ -114,7 +122,8 @@ class Session:
             RepvitNasError: They were not; the message names each difference.
         """
         here = machine() | self._runner.circumstances()
-        different = differences(device.file.circumstances, here)
+        there = {k: v for k, v in device.file.circumstances.items() if k != RESOLUTION}
+        different = differences(there, here)
         if different:
             raise RepvitNasError(
                 f"device {device.name!r} was measured under other circumstances: "

@@ -29,6 +29,8 @@ from repvit_nas.latency_lut.store import VisitRecord
 from repvit_nas.units import Unit
 
 TABLE_FILE: Final = "table.json"
+# A machine is as it was if its sentinel takes as long as it did, up to this share.
+_ALIKE: Final = 0.05
 
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 Role = Literal["calibration", "held_out"]
@@ -89,6 +91,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         variation: How far rounds differ by quantile, relative standard deviation.
         drift: What the rounds were divided by.
         noise_floor: How far two measurements of the same network differ, root mean square share.
+        sentinel_ms: What the sentinel took: whether the machine is as it was can be told by it.
         minutes: What the visits took.
         unresolved: Units whose cost could not be told from nothing.
         rows: The latencies.
@@ -102,6 +105,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     variation: dict[str, float]
     drift: tuple[float, ...]
     noise_floor: float | None
+    sentinel_ms: float | None = None
     minutes: float
     unresolved: tuple[Unit, ...] = ()
     rows: tuple[UnitRow | NetworkRow | IsolatedRow, ...]
@@ -166,6 +170,7 @@ def build_table(device: str, plan: Plan, visits: Sequence[VisitRecord]) -> Table
         variation={str(quantile): round(value, 5) for quantile, value in known.variation.items()},
         drift=tuple(round(float(value), 4) for value in known.drift),
         noise_floor=None if math.isnan(floor) else round(floor, 5),
+        sentinel_ms=_sentinel_ms(plan, visits, known),
         minutes=round(sum(visit.seconds for visit in visits) / 60, 2),
         unresolved=tuple(unresolved),
         rows=tuple(rows),
@@ -183,6 +188,12 @@ def figures_of(plan: Plan, visits: Sequence[VisitRecord]) -> Figures:
         else:
             by_program.setdefault(visit.key, {})[visit.round] = visit.series
     return figures(by_program, sentinel)
+
+
+def _sentinel_ms(plan: Plan, visits: Sequence[VisitRecord], known: Figures) -> float | None:
+    key = network(plan.sentinel).key
+    figures = [np.quantile(item.series, known.statistic) for item in visits if item.key == key]
+    return round(float(np.quantile(figures, known.across)), 5) if figures else None
 
 
 def network_keys(plan: Plan, known: Figures) -> list[str]:
@@ -239,6 +250,20 @@ def interval_share(table: Table) -> float:
 def sentinel_variation(table: Table) -> float:
     """Return how far rounds drifted, relative standard deviation."""
     return float(np.std(table.drift)) if len(table.drift) > 1 else 0.0
+
+
+def slower_now(then: Table, now: Table) -> str:
+    """Say that the machine is not as it was when a table was made; empty if it is."""
+    if then.sentinel_ms is None or now.sentinel_ms is None:
+        return ""
+    ratio = now.sentinel_ms / then.sentinel_ms
+    if abs(math.log(ratio)) < _ALIKE:
+        return ""
+    return (
+        f"the sentinel takes {now.sentinel_ms:.2f} ms now and took {then.sentinel_ms:.2f} ms when "
+        f"device {then.device!r} was measured ({ratio:.2f} times): other programs are running, or "
+        "the machine is in another state; figures of now and predictions do not compare"
+    )
 
 
 def isolated_sum(unit_ms: Mapping[Unit, float], units: Mapping[Unit, int]) -> float:

@@ -16,7 +16,7 @@ from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.programs import network
 from repvit_nas.latency_lut.session import Limits, Session, device_folder
-from repvit_nas.latency_lut.table import build_table, read_table
+from repvit_nas.latency_lut.table import build_table, read_table, slower_now
 from repvit_nas.predictors.campaign import Wishes, first_plan, measure
 from repvit_nas.search_space import load_space
 
@@ -33,7 +33,7 @@ def session_in(folder, **truth):
     folder.mkdir(parents=True, exist_ok=True)
     runner = SimulatedRunner(folder / "observations.jsonl", **truth)
     session = Session(folder, runner, clock=runner.clock)
-    session.claim("simulated", "", SPEC)
+    session.claim("simulated", "", SPEC, 224)
     return session
 
 
@@ -75,6 +75,20 @@ def test_networks_and_lone_units_are_what_they_took(finished):
     assert len(table.isolated) > 50
     for unit, alone in table.isolated.items():
         assert alone > true_cost_ms(unit)
+
+
+def test_a_machine_that_became_slower_is_noticed(finished):
+    """By its sentinel, whose latency the table keeps."""
+    _, table, folder = finished
+    plan = files.read_json(folder / "plan.json", Plan)
+
+    assert table.sentinel_ms == pytest.approx(
+        true_latency_ms(network(plan.sentinel).units), rel=0.02
+    )
+    assert slower_now(table, table) == ""
+    slow = msgspec.structs.replace(table, sentinel_ms=1.5 * table.sentinel_ms)
+    assert "1.50 times" in slower_now(table, slow)
+    assert "0.67 times" in slower_now(slow, table)
 
 
 def test_the_first_rounds_choose_where_to_go_on(finished):

@@ -41,6 +41,7 @@ class _Runtime(NamedTuple):
 RUNTIMES: Final = {
     "onnxruntime": _Runtime("onnxruntime", ("onnx", "onnxruntime", "onnxscript"), "onnx"),
     "torch": _Runtime("torch", ("torch",), ""),
+    "coreml": _Runtime("coreml", ("coremltools", "torch"), ""),
 }
 
 
