@@ -18,9 +18,14 @@ COMMANDS: Final = (
     "family",
     "devices",
     "measure-lut",
+    "doctor",
+    "import-measurements",
     "measure",
     "validate",
     "fit",
+    "train",
+    "export",
+    "check",
 )
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130

@@ -213,13 +213,26 @@ def _written(tasks: list[Task], processes: int | None) -> Iterable["Packed"]:
 
 
 def _one_thread() -> None:
-    """Keep a worker to one core, and leave Ctrl-C to the process that started it."""
+    """Keep a worker to one core, leave Ctrl-C to the process that started it, and end with that."""
     import signal
+    import threading
 
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    """Wait for the process that started this one; without it, a worker would wait for ever."""
+    from multiprocessing.connection import wait
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 class Packed(msgspec.Struct, frozen=True):

@@ -9,8 +9,6 @@ from repvit_nas import data, files
 from repvit_nas.errors import FileError
 
 PRODUCTS_FILE: Final = "products.csv"
-# The product type that stands for the Mac the command runs on.
-MAC: Final = "Mac"
 
 
 class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +28,7 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def family(self) -> str:
-        """What kind of device Apple's tools call it: iPhone, iPad or Mac."""
+        """What kind of device Apple's tools call it: iPhone or iPad."""
         return self.product_type.rstrip("0123456789,")
 
 

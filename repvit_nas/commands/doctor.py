@@ -1,0 +1,37 @@
+"""`repvit-nas doctor`: what is missing before a Core ML device can be measured."""
+
+import click
+
+from repvit_nas.commands.options import debug_option, echo_json, json_option
+from repvit_nas.errors import UnknownNameError
+
+_MARKS = {True: "ok", False: "missing", None: "note"}
+
+
+@click.command("doctor")
+@click.option("--device", default="iphone12", show_default=True, help="A Core ML device.")
+@click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs the runner app.")
+@click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several devices.")
+@json_option
+@debug_option
+def command(device: str, team: str, udid: str, *, as_json: bool) -> int:
+    r"""Say what is missing to measure a phone, one line each, with the remedy.
+
+    Ends with 0 if nothing is missing, and with 1 otherwise.
+
+    \b
+    Example: repvit-nas doctor --device iphone12
+    """
+    from repvit_nas.phone.doctor import examine
+    from repvit_nas.phone.products import product, products
+
+    wanted = product(device)
+    if wanted is None:
+        raise UnknownNameError.of("Core ML device", device, list(products()))
+    findings = examine(wanted, team=team, udid=udid)
+    if as_json:
+        echo_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{_MARKS[finding.fine]:8}{finding.name}: {finding.said}")
+    return 1 if any(finding.fine is False for finding in findings) else 0

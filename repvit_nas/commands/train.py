@@ -1,0 +1,149 @@
+"""`repvit-nas train`: train a network."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from repvit_nas.commands.options import (
+    architecture_argument,
+    debug_option,
+    echo_json,
+    json_option,
+    note,
+    progress_bar,
+)
+from repvit_nas.errors import RepvitNasError
+
+# Options that are values of the recipe under their own name.
+_RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
+
+
+@click.command("train")
+@architecture_argument
+@click.option(
+    "--data",
+    required=True,
+    metavar="digits|shapes|FOLDER|NAME",
+    help="The images: in the box, a folder with train/ and val/, or timm's hfds/, wds/, torch/.",
+)
+@click.option("--recipe", metavar="NAME|FILE", help="How to train. [quick; finetune with --init]")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change the recipe.")
+@click.option("--epochs", type=int, help="Passes over the images.")
+@click.option("--batch", type=int, help="Images in one step of one process.")
+@click.option("--accumulate", type=int, help="Steps added up to one update.")
+@click.option("--lr", type=float, help="Learning rate at 512 images in an update.")
+@click.option("--teacher", metavar="NAME|RUN|none", help="timm's name of a teacher, or a run.")
+@click.option("--init", default="random", metavar="NAME|RUN|FILE", help="What to start from.")
+@click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same weights.")
+@click.option("--resolution", type=int, metavar="PX", help="Input side. [the images' own]")
+@click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
+@click.option("--train-split", default="train", help="Its split to train on.")
+@click.option("--val-split", default="validation", help="Its split to validate on.")
+@click.option("--num-classes", type=int, help="Its classes, where it does not say.")
+@click.option("--download", is_flag=True, help="Let timm download it.")
+@click.option("--train-images", type=int, help="How many images of shapes to train on.")
+@click.option("--val-images", type=int, help="How many images of shapes to validate on.")
+@click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read.")
+@click.option("--device", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
+@click.option("--amp", default="auto", metavar="auto|bf16|fp16|off", help="Half precision.")
+@click.option("--channels-last/--no-channels-last", default=None, help="Memory layout.")
+@click.option("--compile", "compiled", is_flag=True, help="Let torch compile the network.")
+@click.option("--workers", type=int, help="Processes that read images.")
+@click.option("--threads", type=int, help="Threads of torch.")
+@click.option("--save-every", type=int, default=0, metavar="UPDATES", help="More checkpoints.")
+@click.option("--tensorboard", is_flag=True, help="Log for TensorBoard as well.")
+@json_option
+@debug_option
+def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
+    r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
+
+    Under several processes: torchrun --nproc-per-node 8 -m repvit_nas train ... with the same
+    arguments. A run that was interrupted goes on with --resume, to the same weights.
+
+    \b
+    Example: repvit-nas train repvit_m0_6 --data digits --epochs 5
+    """
+    import torch
+
+    from repvit_nas.named import load_architecture
+    from repvit_nas.report.training import curves_picture
+    from repvit_nas.training.data import DataSpec, open_data
+    from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
+    from repvit_nas.training.records import RANDOM, Asked
+    from repvit_nas.training.run import (
+        Place,
+        asked_network,
+        default_folder,
+        find_precision,
+        train,
+        world_size,
+    )
+
+    if given["threads"] is not None:
+        if given["threads"] < 1:
+            raise RepvitNasError(f"--threads must be at least 1; got {given['threads']}")
+        torch.set_num_threads(given["threads"])
+    changes = {name: given[name] for name in _RECIPE if given[name] is not None}
+    if given["teacher"] is not None:
+        changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
+    changes |= parse_changes(given["changes"])
+    name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
+    recipe = load_recipe(name, changes)
+    architecture = load_architecture(arch)
+    data = DataSpec(
+        name=given["data"],
+        root=given["data_root"],
+        train_split=given["train_split"],
+        val_split=given["val_split"],
+        num_classes=given["num_classes"],
+        train_images=given["train_images"],
+        val_images=given["val_images"],
+        skip_bad_images=given["skip_bad_images"],
+        download=given["download"],
+    )
+    opened = open_data(data, given["resolution"])
+    asked = Asked(
+        architecture=asked_network(architecture, opened, given["resolution"]),
+        recipe=recipe,
+        data=data,
+        seed=given["seed"],
+        init=given["init"],
+        precision=find_precision(given["amp"], given["device"]),
+        processes=world_size(),
+    )
+    folder = Path(given["out"] or Path("results") / default_folder(asked, name))
+    words = [word for word in sys.argv[1:] if word not in {"--resume", "--json", "--debug"}]
+    with progress_bar() as progress:
+        record = train(
+            asked,
+            folder,
+            Place(
+                given["device"],
+                given["workers"],
+                given["channels_last"],
+                given["compiled"],
+                given["save_every"],
+                given["tensorboard"],
+            ),
+            opened=opened,
+            command=shlex.join(["repvit-nas", *words]),
+            resume=resume,
+            say=note,
+            progress=progress,
+            picture=curves_picture,
+        )
+    outcome = record.outcome
+    if outcome is None:
+        raise RepvitNasError(f"{folder}: the training was not finished")
+    if as_json:
+        echo_json(record)
+        return
+    click.echo(
+        f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
+        f"{outcome.val_images:,} images after {recipe.epochs} epochs, in {folder}"
+    )

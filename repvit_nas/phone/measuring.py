@@ -1,0 +1,233 @@
+"""A session on a Core ML device, and what its series make of the device's folder."""
+
+import shutil
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from repvit_nas import data, files
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.latency_lut.device import DEVICE_FILE, Device, DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.importers import Imported
+from repvit_nas.latency_lut.placement import (
+    PLACEMENTS_FILE,
+    Placement,
+    gated_table,
+    placement,
+    read_placements,
+    refused,
+    write_placements,
+)
+from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
+from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION, SENTINELS
+from repvit_nas.latency_lut.published import PUBLISHED_FILE
+from repvit_nas.latency_lut.series import (
+    SOURCES_FILE,
+    Sources,
+    combined,
+    read_series,
+    series_folder,
+)
+from repvit_nas.latency_lut.session import Session
+from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitRecord
+from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
+from repvit_nas.phone.exporting import Manifest, planned
+from repvit_nas.phone.products import Product
+from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
+
+RUNTIME: Final = "coreml"
+# Rounds that a session usually takes until its intervals are narrow.
+USUAL_ROUNDS: Final = 4
+_FEWEST_HELD_OUT: Final = 2
+
+
+class GatedSession(Session):
+    """A session in which only programs on the Neural Engine count."""
+
+    def table(self, plan: Plan) -> Table:
+        """Return the table that the visits make so far, programs elsewhere left out."""
+        off = refused(read_placements(self.folder / PLACEMENTS_FILE))
+        return gated_table(self.folder.name, plan, self.visits, off)
+
+
+def expected_minutes(plan: Plan, seconds: float) -> tuple[float, float]:
+    """Return what one round and a usual session take on the phone, in minutes.
+
+    Args:
+        plan: What is timed; units that are chosen later are counted as those chosen so far.
+        seconds: What one visit takes.
+    """
+    visits = len(programs(plan, 0)) + SENTINELS
+    if not plan.explored and plan.units:
+        visits = round(visits * plan.wanted / len(plan.units))
+    one = visits * seconds / 60
+    return one, USUAL_ROUNDS * one
+
+
+class Published(NamedTuple):
+    """What the series of a device make together.
+
+    Attributes:
+        device: The device with its folder; measured if the series suffice for a fit.
+        sources: What each series gave.
+        units: Units in the table.
+    """
+
+    device: Device
+    sources: Sources
+    units: int
+
+
+def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Published:
+    """Combine the series of a device into its table, and make it a measured device.
+
+    Where the series do not suffice for a fit (too few units or networks), the device stays as it
+    is: modelled, or measured by what it held before.
+
+    Args:
+        product: The device.
+        folder: Its folder.
+        everywhere: Count programs too that did not run on the Neural Engine alone.
+
+    Raises:
+        FileError: There is no series, or a file is not valid.
+        RepvitNasError: The series do not suffice.
+    """
+    series = read_series(folder, product.device, everywhere=everywhere)
+    table, sources = combined(series)
+    held_out, calibration = len(table.networks("held_out")), len(table.networks("calibration"))
+    enough = (
+        len(table.units) >= FEWEST_UNITS
+        and calibration >= FEWEST_NETWORKS
+        and held_out >= _FEWEST_HELD_OUT
+    )
+    files.write_json(folder / SOURCES_FILE, sources)
+    if not enough:
+        raise RepvitNasError(
+            f"{folder}: {len(table.units)} units, {calibration} calibration and {held_out} held-out "
+            f"networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
+            f"{_FEWEST_HELD_OUT}: what is there is kept, add the other reports and import again "
+            f"({product.device} stays as it was)"
+        )
+    first = next(one for one in series if one.name == sources.sources[0].series)
+    file = msgspec.structs.replace(first.file, device=product.device, title=product.title)
+    _keep_published(product.device, folder)
+    write_table(folder / TABLE_FILE, table)
+    files.write_json(folder / DEVICE_FILE, file)
+    return Published(Device(data.Found(folder, shipped=False), file), sources, len(table.units))
+
+
+def _keep_published(device: str, folder: Path) -> None:
+    """Copy the device's published latencies beside the table: one fit takes both."""
+    target = folder / PUBLISHED_FILE
+    shipped = data.shipped_root() / "latency_lut" / device / PUBLISHED_FILE
+    if not target.exists() and shipped.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shipped, target)
+
+
+def import_series(
+    product: Product,
+    folder: Path,
+    plan: Plan,
+    manifest: Manifest,
+    reports: list[Imported],
+) -> list[str]:
+    """Write imported reports as series of a device, one for each tool, system and compute units.
+
+    A series that was imported from the same plan before is replaced.
+
+    Returns:
+        The names of the series.
+
+    Raises:
+        FileError: A report is of a program that was not exported, or of another device.
+    """
+    named = {entry.name: entry.key for entry in manifest.programs}
+    groups: dict[tuple[str, str, str], list[Imported]] = {}
+    for report in reports:
+        if report.name not in named:
+            raise FileError(
+                f"{report.origin}: program {report.name!r} is not in the manifest; a report's file "
+                f"name must be the package's, such as {next(iter(named), 'none')}"
+            )
+        if report.model and report.model not in (product.title, product.product_type):
+            raise FileError(
+                f"{report.origin}: was made on {report.model}, not on {product.title}; import it for "
+                "that device"
+            )
+        groups.setdefault((report.tool, report.system, report.compute_units), []).append(report)
+    identity = files.digest(msgspec.json.encode(plan))[:8]
+    names = []
+    for (tool, system, units), group in groups.items():
+        words = [tool, system or "any-system", units or "any-units", identity]
+        name = "_".join(_word(word) for word in words)
+        home = series_folder(folder, name)
+        visits, placements = _visits(plan, group, named)
+        files.write_bytes(home / PLAN_FILE, files.encode_lines(plan, "units"))
+        write_placements(home / PLACEMENTS_FILE, placements)
+        files.write_bytes(
+            home / OBSERVATIONS_FILE,
+            b"".join(msgspec.json.encode(visit) + b"\n" for visit in visits),
+        )
+        files.write_json(home / DEVICE_FILE, _imported_device(product, tool, system, units))
+        names.append(name)
+    return names
+
+
+def _word(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in text.lower())
+
+
+def _visits(
+    plan: Plan, reports: list[Imported], named: dict[str, str]
+) -> tuple[list[VisitRecord], dict[str, Placement]]:
+    """Return reports as visits: the n-th report of a program is its visit of round n."""
+    known = planned(plan)
+    seen: dict[str, int] = {}
+    visits, placements = [], {}
+    for place, report in enumerate(reports):
+        key = named[report.name]
+        if key not in known:
+            raise FileError(
+                f"{report.origin}: program {report.name!r} is in the manifest but not in the plan "
+                "beside it: the two belong to different exports"
+            )
+        number = seen.get(key, 0)
+        seen[key] = number + 1
+        visits.append(
+            VisitRecord(
+                round=number,
+                position=place,
+                key=key,
+                warm=(),
+                series=tuple(round(value, 6) for value in report.series),
+                seconds=max(1e-4, round(sum(report.series) / 1e3, 4)),
+            )
+        )
+        if report.operations:
+            placements[key] = placement(key, report.operations)
+    return visits, placements
+
+
+def _imported_device(product: Product, tool: str, system: str, units: str) -> DeviceFile:
+    circumstances = {
+        "processor": f"{product.chip} ({product.product_type})",
+        "cores": "Neural Engine",
+        "accelerator": "Neural Engine",
+        "os": system or "not stated",
+        "runtime": f"coreml, {tool}",
+        "compute_units": units or "not stated",
+        "loop": "warm",
+        "precision": "fp16",
+        "batch": "1",
+    }
+    return DeviceFile(
+        device=product.device,
+        title=product.title,
+        kind="measured",
+        circumstances=circumstances,
+        protocol=PROTOCOL_VERSION,
+        runtime=RuntimeSpec(RUNTIME, target=product.device),
+    )

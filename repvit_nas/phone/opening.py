@@ -1,0 +1,90 @@
+"""From a device's name to the runner app, started on it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.phone.app import Phone, build
+from repvit_nas.phone.client import Waits
+from repvit_nas.phone.discovery import find_device
+from repvit_nas.phone.products import Product
+from repvit_nas.phone.xcrun import Apple, XcrunError, find_xcrun
+
+BUILDS_FOLDER: Final = ".modelrunner"
+
+
+def two_other_ways(wanted: Product) -> str:
+    """Say how a device is measured without a Mac at hand."""
+    name = wanted.device
+    return (
+        f"xcrun is not on the path, and only a Mac with Xcode can drive an {wanted.title}; until it is "
+        "measured, its latencies are modelled from published latencies or from other devices. There "
+        f"are two other ways: (1) repvit-nas measure-lut --device {name} --export DIR writes every "
+        "program to time, on any machine; time them in Xcode (performance reports) or in a device "
+        f"lab, put the reports into DIR; (2) repvit-nas import-measurements DIR --device {name} takes "
+        "Xcode's *.mlperf, CSV or JSON back into the table; docs/iphone.md shows both"
+    )
+
+
+def apple_tools(wanted: Product) -> Apple:
+    """Return Apple's tools.
+
+    Raises:
+        RepvitNasError: They are not here; the message says what can be done without.
+    """
+    found = find_xcrun()
+    if found is None:
+        raise RepvitNasError(two_other_ways(wanted))
+    return found
+
+
+def open_phone(
+    wanted: Product,
+    folder: Path,
+    *,
+    team: str,
+    udid: str = "",
+    apple: Apple | None = None,
+    source: Path | None = None,
+    loop: bool = True,
+    waits: Waits | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    say: Callable[[str], None] = lambda _: None,
+) -> Phone:
+    """Find a device, build the app for it, install and start it.
+
+    Args:
+        wanted: The model.
+        folder: The device's folder; builds are kept in it, hidden.
+        team: Identifier of the team that signs the app.
+        udid: Which of several devices.
+        apple: Apple's tools; by default those on the path.
+        source: The app's source; by default the installed coremltools'.
+        loop: Whether to build the warm loop in.
+        waits: How long things may take.
+        sleep: Waits.
+        say: Told what is being done.
+
+    Raises:
+        RepvitNasError: Something is missing; the message says what to do.
+    """
+    tools = apple or apple_tools(wanted)
+    device = find_device(tools, wanted, udid=udid, sleep=sleep)
+    say(f"device: {device.title}, system {device.system} ({device.build})")
+    builds = folder / BUILDS_FOLDER
+    built = build(tools, device, builds, team=team, source=source, loop=loop, say=say)
+    phone = Phone(tools, device, built, waits=waits, sleep=sleep)
+    try:
+        phone.start()
+    except XcrunError:
+        if built.fresh:
+            raise
+        say("the app built earlier cannot be installed: building it again")
+        built = build(
+            tools, device, builds, team=team, source=source, loop=loop, again=True, say=say
+        )
+        phone = Phone(tools, device, built, waits=waits, sleep=sleep)
+        phone.start()
+    return phone

@@ -1,0 +1,191 @@
+"""Apple's tools, all of them through `xcrun`: argument lists, time-outs, and nothing left behind."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple, Protocol
+
+from repvit_nas.errors import RepvitNasError
+
+# Seconds. A copy or a question to the phone takes 1 to 8; a build, minutes.
+QUICK: Final = 60.0
+COPY: Final = 180.0
+BUILD: Final = 1200.0
+_GRACE: Final = 3.0
+_SHOWN: Final = 300
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Process(Protocol):
+    """A command that goes on: the app on the phone, for as long as it runs."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        ...
+
+    def said(self) -> str:
+        """Return what it printed so far."""
+        ...
+
+    def stop(self) -> None:
+        """End it and everything it started."""
+        ...
+
+
+class Apple(Protocol):
+    """What runs Apple's tools; tests put a simulated one in its place."""
+
+    def run(self, words: list[str], timeout_s: float) -> Done:
+        """Run a tool to its end.
+
+        Raises:
+            XcrunError: It did not end in time.
+        """
+        ...
+
+    def start(self, words: list[str]) -> Process:
+        """Start a tool that goes on."""
+        ...
+
+
+class XcrunError(RepvitNasError):
+    """One of Apple's tools failed; `said` is what it printed."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
+
+
+class _Started:
+    """A process group of its own."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
+        self._process = subprocess.Popen(  # noqa: S603
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def said(self) -> str:
+        if self._log.closed:
+            return ""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def stop(self) -> None:
+        _end(self._process)
+        self._log.close()
+
+
+class Xcrun:
+    """`xcrun` on the path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, words: list[str], timeout_s: float) -> Done:
+        """Run a tool to its end.
+
+        Raises:
+            XcrunError: It did not end in time; it is stopped with everything it started.
+        """
+        process = subprocess.Popen(  # noqa: S603
+            [str(self.path), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise XcrunError(
+                f"xcrun {' '.join(words[:4])}: did not end within {timeout_s:g} s and was stopped; "
+                "unlock the device, plug the cable in again, and repeat the command"
+            ) from error
+        finally:
+            _end(process)
+        return Done(process.returncode, stdout, stderr)
+
+    def start(self, words: list[str]) -> Process:
+        """Start a tool that goes on."""
+        return _Started([str(self.path), *words])
+
+
+def _end(process: "subprocess.Popen[Any]") -> None:
+    """End a process and its group, gently first."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def find_xcrun() -> Xcrun | None:
+    """Return `xcrun` if it is on the path."""
+    found = shutil.which("xcrun")
+    return Xcrun(Path(found)) if found else None
+
+
+def tool(apple: Apple, words: list[str], timeout_s: float = QUICK) -> str:
+    """Run a tool and return what it printed.
+
+    Raises:
+        XcrunError: It failed, or did not end in time.
+    """
+    done = apple.run(words, timeout_s)
+    if done.code:
+        said = (done.stderr.strip() or done.stdout.strip())[-_SHOWN:]
+        raise XcrunError(f"xcrun {' '.join(words[:4])}: exit code {done.code}: {said}", said)
+    return done.stdout
+
+
+def devicectl(apple: Apple, words: list[str], timeout_s: float = QUICK) -> dict[str, Any]:
+    """Run `xcrun devicectl` and return the result that it writes as JSON.
+
+    Raises:
+        XcrunError: It failed, did not end in time, or wrote no JSON.
+    """
+    with tempfile.TemporaryDirectory(prefix="repvit-nas-") as folder:
+        path = Path(folder) / "answer.json"
+        command = ["devicectl", *words, "--json-output", str(path)]
+        tool(apple, command, timeout_s)
+        try:
+            document = json.loads(path.read_bytes())
+            outcome, result = document["info"]["outcome"], document.get("result", {})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise XcrunError(
+                f"xcrun devicectl {' '.join(words[:3])}: wrote no answer that can be read ({error}); "
+                "Xcode 15 or newer is needed"
+            ) from error
+    if outcome != "success" or not isinstance(result, dict):
+        raise XcrunError(
+            f"xcrun devicectl {' '.join(words[:3])}: {outcome}: {document.get('error')}",
+            str(document.get("error")),
+        )
+    return result

@@ -1,0 +1,160 @@
+"""Checkpoints: everything from which a run goes on, whole or not at all.
+
+Weights are safetensors; what else a run needs (the optimizer's state, the schedule, the scale of
+half-precision gradients, the place in the epoch, the log) is read with `weights_only`, so a
+checkpoint holds no code. A checkpoint is a folder of its own; a small file that names it is written
+last. Whatever goes wrong while it is written, that file still names the one before. timm's own
+checkpoint saver is not used: it pickles the arguments into the weights and has no place within an
+epoch.
+
+There is no state of a random number generator in here, because none carries over from one step to
+the next: each step's numbers follow from the seed and its place (`loading`).
+"""
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as tensor_bytes
+
+from repvit_nas import files
+from repvit_nas.errors import FileError, RepvitNasError
+
+CHECKPOINTS: Final = "checkpoints"
+POINTER: Final = "last.json"
+_MODEL: Final = "model.safetensors"
+_EMA: Final = "ema.safetensors"
+_STATE: Final = "trainer.pt"
+
+State = dict[str, torch.Tensor]
+
+
+class Pointer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which checkpoint a run goes on from (schema 1).
+
+    Attributes:
+        name: Its folder.
+        updates: Updates of the weights before it.
+        previous: The folder of the one before, kept as well.
+    """
+
+    schema: Literal[1] = 1
+    name: str
+    updates: int
+    previous: str = ""
+
+
+class Loaded(NamedTuple):
+    """A checkpoint's content: the weights, their average if there is one, and everything else."""
+
+    model: State
+    ema: State | None
+    trainer: dict[str, Any]
+
+
+def write_tensors(path: Path, state: State) -> None:
+    """Write weights to a safetensors file, whole or not at all.
+
+    Raises:
+        FileError: The folder cannot be written or is full. What was there before stays.
+    """
+    own = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    files.write_bytes(path, tensor_bytes(own, metadata={"format": "pt"}))
+
+
+def read_tensors(path: Path) -> State:
+    """Read the weights of a safetensors file.
+
+    Raises:
+        FileError: It cannot be read, or is no such file.
+    """
+    try:
+        return load_tensors(path.read_bytes())
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise FileError(f"{path}: is no safetensors file: {error}") from error
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        run: The run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / CHECKPOINTS
+
+    def last(self) -> Pointer | None:
+        """Return which checkpoint is the last whole one, if there is one."""
+        path = self.folder / POINTER
+        return files.read_json(path, Pointer) if path.is_file() else None
+
+    def last_text(self) -> str:
+        """Say which checkpoint is the last whole one."""
+        last = self.last()
+        if last is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is {self.folder / last.name}, of update {last.updates}"
+
+    def save(self, updates: int, model: State, ema: State | None, trainer: dict[str, Any]) -> None:
+        """Write a checkpoint; the one before it is kept, older ones are removed.
+
+        Raises:
+            FileError: The disk is full or cannot be written. The last checkpoint stays the last.
+        """
+        before = self.last()
+        name = f"update-{updates:08d}"
+        place = self.folder / name
+        state = io.BytesIO()
+        torch.save(trainer, state)
+        try:
+            write_tensors(place / _MODEL, model)
+            if ema is not None:
+                write_tensors(place / _EMA, ema)
+            files.write_bytes(place / _STATE, state.getvalue())
+            previous = "" if before is None or before.name == name else before.name
+            pointer = Pointer(name=name, updates=updates, previous=previous)
+            files.write_json(self.folder / POINTER, pointer)
+        except FileError as error:
+            if before is None or before.name != name:
+                shutil.rmtree(place, ignore_errors=True)
+            raise FileError(f"{error}; {self.last_text()}") from error
+        self._remove_others(pointer)
+
+    def _remove_others(self, pointer: Pointer) -> None:
+        for path in self.folder.glob("update-*"):
+            if path.name not in {pointer.name, pointer.previous}:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def load(self) -> Loaded | None:
+        """Read the last checkpoint, if there is one.
+
+        Raises:
+            FileError: A file of it cannot be read.
+            RepvitNasError: Its state is not as this version writes it.
+        """
+        last = self.last()
+        if last is None:
+            return None
+        place = self.folder / last.name
+        model = read_tensors(place / _MODEL)
+        ema = read_tensors(place / _EMA) if (place / _EMA).is_file() else None
+        try:
+            content = io.BytesIO((place / _STATE).read_bytes())
+            trainer = torch.load(content, map_location="cpu", weights_only=True)
+        except OSError as error:
+            raise FileError(f"{place / _STATE}: cannot be read: {error.strerror}") from error
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise RepvitNasError(f"{place / _STATE}: is no state of a training run") from error
+        return Loaded(model, ema, trainer)
+
+    def remove(self) -> None:
+        """Remove all checkpoints, once the run is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)

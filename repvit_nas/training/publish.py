@@ -1,0 +1,57 @@
+"""A trained network as a folder that timm loads: weights, and what they are weights of."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from torch import nn
+
+from repvit_nas.errors import FileError
+from repvit_nas.training.checkpoint import write_tensors
+from repvit_nas.training.recipe import Recipe
+from repvit_nas.training.records import WEIGHTS_FILE
+
+CONFIG_FILE: Final = "config.json"
+
+
+def write_timm_folder(
+    folder: Path, model: nn.Module, recipe: Recipe, classes: tuple[str, ...]
+) -> None:
+    """Write the two files that `timm.create_model("local-dir:FOLDER")` and model hubs read.
+
+    Args:
+        folder: Where.
+        model: The network, in training form, from :func:`repvit_nas.load`.
+        recipe: How it was trained; says how images are prepared.
+        classes: Names of its classes, by number.
+
+    Raises:
+        FileError: The folder cannot be written.
+    """
+    from timm.models._hub import save_config_for_hf
+
+    known: Any = model
+    size = known.architecture.resolution
+    write_tensors(folder / WEIGHTS_FILE, model.state_dict())
+    try:
+        save_config_for_hf(
+            model,
+            str(folder / CONFIG_FILE),
+            # A reference network comes with timm's own name; our entry is what knows `architecture`.
+            model_config={
+                "label_names": list(classes),
+                "pretrained_cfg": {"architecture": "repvit_nas", "tag": None},
+            },
+            model_args={
+                "architecture": msgspec.to_builtins(known.architecture),
+                "distillation": known.head.distillation,
+                "legacy": known.legacy,
+            },
+            data_config={
+                "input_size": (3, size, size),
+                "interpolation": recipe.interpolation,
+                "crop_pct": recipe.crop,
+            },
+        )
+    except OSError as error:
+        raise FileError(f"{folder / CONFIG_FILE}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,162 @@
+"""What a training run is asked, and what it leaves: the records of a run's folder."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from repvit_nas import files
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.data import DataSpec
+from repvit_nas.training.recipe import Recipe
+
+TRAINING_FILE: Final = "training.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+LOG_FILE: Final = "log.csv"
+CURVES_FILE: Final = "curves.png"
+ARCHITECTURE_FILE: Final = "architecture.json"
+RANDOM: Final = "random"
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that decides what a run learns.
+
+    Attributes:
+        architecture: The network, at the resolution and with the classes it is trained with.
+        recipe: How it learns.
+        data: From which images.
+        seed: The same seed on the same machine gives the same weights.
+        init: What the weights start from: `random`, a reference name, a run, or a weights file.
+        precision: In which numbers the network is computed.
+        processes: How many processes train together.
+    """
+
+    architecture: Architecture
+    recipe: Recipe
+    data: DataSpec
+    seed: int = 0
+    init: str = RANDOM
+    precision: Precision = "fp32"
+    processes: int = 1
+
+
+class EpochRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One epoch of a run's log.
+
+    Attributes:
+        epoch: Counted from 1.
+        updates: Updates of the weights so far.
+        lr: Learning rate of the last of them.
+        train_loss: Mean loss of the epoch's batches, as augmented, smoothed and distilled.
+        loss: Cross-entropy on the validation images.
+        top1: Percent right on them.
+        top5: Percent within the first five.
+        ema_top1: Percent right of the average of the weights, where there is one.
+        images_per_s: Images that this process trained on in a second; none where the epoch was
+            interrupted.
+    """
+
+    epoch: int
+    updates: int
+    lr: float
+    train_loss: float
+    loss: float
+    top1: float
+    top5: float
+    ema_top1: float | None = None
+    images_per_s: float | None = None
+
+
+class TrainOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a finished run reached.
+
+    Attributes:
+        epoch: Of which epoch the network is.
+        updates: Updates of the weights in all.
+        top1: Percent right on the validation images.
+        top5: Percent within the first five.
+        loss: Cross-entropy on them.
+        val_images: How many there are.
+        seconds: Of training and validation in all lives of the run.
+    """
+
+    epoch: int
+    updates: int
+    top1: float
+    top5: float
+    loss: float
+    val_images: int
+    seconds: float
+
+
+class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `training.json` (schema 1).
+
+    Attributes:
+        command: The command line that repeats the run.
+        asked: What it was asked.
+        classes: Names of the classes, by number.
+        versions: Of what it was trained with.
+        machine: Where.
+        outcome: What it reached; None while it is not finished.
+    """
+
+    schema: Literal[1] = 1
+    command: str
+    asked: Asked
+    classes: tuple[str, ...]
+    versions: dict[str, str]
+    machine: dict[str, str]
+    outcome: TrainOutcome | None = None
+
+
+def is_training_run(path: Path) -> bool:
+    """Tell whether `path` is the folder of a training run."""
+    return (path / TRAINING_FILE).is_file()
+
+
+def read_training(folder: Path) -> TrainFile:
+    """Read the record of a training run.
+
+    Raises:
+        RepvitNasError: The folder holds none.
+    """
+    if not is_training_run(folder):
+        raise RepvitNasError(f"{folder}: holds no training run; repvit-nas train makes one")
+    return files.read_json(folder / TRAINING_FILE, TrainFile)
+
+
+def finished(folder: Path) -> TrainFile:
+    """Read the record of a finished training run.
+
+    Raises:
+        RepvitNasError: The folder holds none, or it is not finished.
+    """
+    record = read_training(folder)
+    if record.outcome is None:
+        raise RepvitNasError(
+            f"{folder}: the training is not finished; go on with: {record.command} --resume"
+        )
+    return record
+
+
+def differences(before: Asked, now: Asked) -> list[str]:
+    """Say in which values two runs differ, such as `recipe.lr 0.001 -> 0.002`."""
+
+    def flat(value: object, name: str) -> dict[str, object]:
+        if isinstance(value, dict):
+            found: dict[str, object] = {}
+            for key, inner in value.items():
+                found |= flat(inner, f"{name}.{key}" if name else key)
+            return found
+        return {name: value}
+
+    old, new = (flat(msgspec.to_builtins(asked), "") for asked in (before, now))
+    return [
+        f"{name} {old.get(name)!r} -> {new.get(name)!r}"
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]

@@ -1,0 +1,396 @@
+"""One training run, from what is asked to the folder that it leaves."""
+
+import contextlib
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import filelock
+import msgspec
+import torch
+
+from repvit_nas import __version__, files
+from repvit_nas.architecture import Architecture, write_architecture
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.machine import machine
+from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
+from repvit_nas.training.data import Opened, open_data, skipped_text
+from repvit_nas.training.inherit import start_from
+from repvit_nas.training.loading import World, train_batches, val_batches
+from repvit_nas.training.publish import write_timm_folder
+from repvit_nas.training.records import (
+    ARCHITECTURE_FILE,
+    CURVES_FILE,
+    LOG_FILE,
+    TRAINING_FILE,
+    Asked,
+    EpochRow,
+    Precision,
+    TrainFile,
+    TrainOutcome,
+    differences,
+    is_training_run,
+    read_training,
+)
+from repvit_nas.training.tasks import new_network
+from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
+
+LOCK_FILE: Final = ".lock"
+BEST_FILE: Final = "best.safetensors"
+Say = Callable[[str], None]
+Picture = Callable[[Sequence[EpochRow]], bytes]
+
+
+class Place(NamedTuple):
+    """On what a run is computed.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        workers: Processes that read images; None for a number that suits the device.
+        channels_last: Keep the channels of a pixel together; None where the device likes it.
+        compiled: Let torch compile the network.
+        save_every: Updates between two checkpoints, besides those at the end of each epoch.
+        tensorboard: Write a log for TensorBoard as well.
+    """
+
+    device: str = "auto"
+    workers: int | None = None
+    channels_last: bool | None = None
+    compiled: bool = False
+    save_every: int = 0
+    tensorboard: bool = False
+
+
+def asked_network(
+    architecture: Architecture, opened: Opened, resolution: int | None
+) -> Architecture:
+    """Return the network as it is trained: with the classes of its images, at their resolution."""
+    return msgspec.structs.replace(
+        architecture,
+        num_classes=len(opened.classes),
+        resolution=resolution or opened.resolution or architecture.resolution,
+    )
+
+
+def default_folder(asked: Asked, recipe_name: str) -> str:
+    """Return the name of a run's folder, such as `train-repvit_m1_0-digits`."""
+    name = asked.architecture.name or "network"
+    data = Path(asked.data.name.rstrip("/")).name or "images"
+    parts = ["train", name, data]
+    if recipe_name != "quick":
+        parts.append(Path(recipe_name).stem)
+    if asked.seed:
+        parts.append(f"seed-{asked.seed}")
+    return "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in p) for p in parts)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device that `name` means.
+
+    Raises:
+        RepvitNasError: There is none of that name here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise RepvitNasError(f"--device {name}: is not here: {said}") from error
+    return device
+
+
+def find_precision(name: str, device: str) -> Precision:
+    """Return in which numbers a network is computed; `auto` is what the device is good at.
+
+    Raises:
+        RepvitNasError: There are no such numbers.
+    """
+    match name:
+        case "auto":
+            if find_device(device).type != "cuda":
+                return "fp32"
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        case "off" | "fp32":
+            return "fp32"
+        case "bf16":
+            return "bf16"
+        case "fp16":
+            return "fp16"
+        case _:
+            raise RepvitNasError(f"--amp must be auto, bf16, fp16 or off; got {name!r}")
+
+
+def world_size() -> int:
+    """Return how many processes torchrun has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def train(
+    asked: Asked,
+    folder: Path,
+    place: Place | None = None,
+    *,
+    opened: Opened | None = None,
+    command: str = "",
+    resume: bool = False,
+    say: Say = lambda _: None,
+    progress: Progress = lambda _, __, ___: None,
+    picture: Picture | None = None,
+) -> TrainFile:
+    """Train a network and leave it in `folder`.
+
+    Under torchrun every process calls this with the same arguments; the first one writes.
+
+    Args:
+        asked: The network, the recipe, the images, the seed.
+        folder: Where the run is kept.
+        place: On what it is computed.
+        opened: The images, where they are open already.
+        command: The command line that repeats the run.
+        resume: Go on with the run in the folder.
+        say: Told what the user should know.
+        progress: Told what is being done, how far it is, and of how much.
+        picture: Draws the log.
+
+    Returns:
+        The record of the finished run.
+
+    Raises:
+        RepvitNasError: The folder holds another run, the images, the teacher or the weights cannot
+            be used, or the loss is no number any more.
+        FileError: Something cannot be read or written.
+    """
+    place = place or Place()
+    with _processes(place.device) as (device, world), _claimed(folder, world):
+        say = say if world.rank == 0 else lambda _: None
+        before = _check_folder(folder, asked, resume=resume) if world.rank == 0 else None
+        if before is not None and before.outcome is not None:
+            say(f"{folder}: was finished before")
+            return before
+        images = opened or open_data(asked.data, asked.architecture.resolution)
+        if images.skipped:
+            say(skipped_text(images.skipped))
+        record = TrainFile(
+            command=command,
+            asked=asked,
+            classes=images.classes,
+            versions=_versions(),
+            machine=machine(),
+        )
+        if world.rank == 0:
+            files.write_json(folder / TRAINING_FILE, record)
+        trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
+        loaded = trainer.checkpoints.load()
+        if loaded is not None:
+            trainer.restore(loaded)
+            say(f"going on after update {trainer.updates:,} of epoch {trainer.epoch + 1}")
+        logs = _Logs(folder, picture, place, world)
+        trainer.fit(logs.epoch_done, progress)
+        return _finish(folder, record, trainer, len(images.val), world)
+
+
+@contextlib.contextmanager
+def _processes(name: str) -> Iterator[tuple[torch.device, World]]:
+    """Join the other processes, where torchrun has started some."""
+    if world_size() == 1:
+        yield find_device(name), World()
+        return
+    from timm.utils.distributed import init_distributed_device_so
+
+    wanted = find_device(name).type if name == "auto" else name
+    joined = init_distributed_device_so(device=wanted)
+    try:
+        yield (
+            torch.device(joined["device"]),
+            World(joined["global_rank"], joined["world_size"]),
+        )
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path, world: World) -> Iterator[None]:
+    """Keep the folder for one run."""
+    if world.rank:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / LOCK_FILE, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise RepvitNasError(f"{folder}: another run is writing into it") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RepvitNasError(f"{folder}: is a file; choose another folder with --out") from error
+    except PermissionError as error:
+        raise RepvitNasError(f"{folder}: cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / LOCK_FILE).unlink()
+            folder.rmdir()  # only where nothing was written
+
+
+def _check_folder(folder: Path, asked: Asked, *, resume: bool) -> TrainFile | None:
+    """Return the run in the folder that this one goes on with, if there is one."""
+    if not is_training_run(folder):
+        others = [path.name for path in folder.iterdir() if path.name != LOCK_FILE]
+        if others:
+            raise RepvitNasError(
+                f"{folder}: holds other files ({others[0]}); choose another folder with --out"
+            )
+        if resume:
+            raise RepvitNasError(f"{folder}: there is no training run to go on with")
+        return None
+    before = read_training(folder)
+    if not resume:
+        raise RepvitNasError(
+            f"{folder}: holds a training run already; go on with it with --resume, or choose "
+            "another folder with --out"
+        )
+    apart = differences(before.asked, asked)
+    if apart:
+        more = f" and {len(apart) - 3} more" if len(apart) > 3 else ""
+        raise RepvitNasError(
+            f"{folder}: was started with other arguments: {'; '.join(apart[:3])}{more}; give the "
+            "same ones, or choose another folder with --out"
+        )
+    return before
+
+
+def _trainer(
+    asked: Asked,
+    folder: Path,
+    place: Place,
+    images: Opened,
+    *,
+    device: torch.device,
+    world: World,
+    say: Say,
+) -> Trainer:
+    resolution = asked.architecture.resolution
+    workers = _workers(place.workers, device, world)
+    batches = train_batches(
+        images.train,
+        asked.recipe,
+        resolution,
+        seed=asked.seed,
+        world=world,
+        device=device,
+        workers=workers,
+        flip=images.flip,
+    )
+    val = val_batches(
+        images.val, asked.recipe, resolution, world=world, device=device, workers=workers
+    )
+    model = new_network(asked.architecture, asked.recipe, asked.seed)
+    checkpoints = Checkpoints(folder)
+    if checkpoints.last() is None:  # else the weights come from there
+        start_from(asked.init, model, images.train, asked.recipe, asked.seed, say=say)
+    channels_last = device.type == "cuda" if place.channels_last is None else place.channels_last
+    how = How(
+        device, asked.precision, world, channels_last, place.compiled, max(0, place.save_every)
+    )
+    return Trainer(model, asked.recipe, batches, val, how=how, checkpoints=checkpoints)
+
+
+def _workers(wanted: int | None, device: torch.device, world: World) -> int:
+    if wanted is not None:
+        return wanted
+    # A processor that trains has no time to spare; an accelerator waits for its images.
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world.processes))
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) // local))
+
+
+def _versions() -> dict[str, str]:
+    import timm
+
+    return {
+        "repvit_nas": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "timm": timm.__version__,
+    }
+
+
+class _Logs:
+    """What a run writes after each epoch."""
+
+    def __init__(self, folder: Path, picture: Picture | None, place: Place, world: World) -> None:
+        self.folder = folder
+        self.picture = picture
+        self.world = world
+        self.board: Any = None
+        if place.tensorboard and not world.rank:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise RepvitNasError("--tensorboard needs: pip install tensorboard") from error
+            self.board = SummaryWriter(str(folder / "tensorboard"))
+
+    def epoch_done(self, trainer: Trainer, is_best: bool) -> None:
+        """Write the log, its picture, and the best weights."""
+        if self.world.rank:
+            return
+        if is_best and trainer.recipe.keep == "best":
+            write_tensors(self.folder / BEST_FILE, trainer.chosen().state_dict())
+        files.write_bytes(self.folder / LOG_FILE, log_csv(trainer.rows))
+        if self.picture is not None:
+            files.write_bytes(self.folder / CURVES_FILE, self.picture(trainer.rows))
+        if self.board is not None:
+            row = trainer.rows[-1]
+            for name in ("lr", "train_loss", "loss", "top1", "ema_top1"):
+                value = getattr(row, name)
+                if value is not None:
+                    self.board.add_scalar(name, value, row.updates)
+            self.board.flush()
+
+
+def log_csv(rows: Sequence[EpochRow]) -> bytes:
+    """Return the log as CSV: a line for each epoch."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, EpochRow.__struct_fields__, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(msgspec.structs.asdict(row))
+    return text.getvalue().encode()
+
+
+def _finish(
+    folder: Path, record: TrainFile, trainer: Trainer, val_images: int, world: World
+) -> TrainFile:
+    """Write the network and the record, and remove what is only needed to go on."""
+    scores = trainer.best
+    if scores is None:
+        raise RepvitNasError(f"{folder}: no epoch was trained")
+    outcome = TrainOutcome(
+        epoch=trainer.best_epoch,
+        updates=trainer.updates,
+        top1=scores.top1,
+        top5=scores.top5,
+        loss=scores.loss,
+        val_images=val_images,
+        seconds=round(trainer.seconds, 1),
+    )
+    record = msgspec.structs.replace(record, outcome=outcome)
+    if world.rank:
+        return record
+    asked = record.asked
+    final = new_network(asked.architecture, asked.recipe, asked.seed)
+    if asked.recipe.keep == "best":
+        load_strictly(final, read_tensors(folder / BEST_FILE), str(folder / BEST_FILE))
+    else:
+        final.load_state_dict(trainer.chosen().state_dict())
+    write_architecture(folder / ARCHITECTURE_FILE, asked.architecture)
+    write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
+    files.write_json(folder / TRAINING_FILE, record)
+    (folder / BEST_FILE).unlink(missing_ok=True)
+    shutil.rmtree(trainer.checkpoints.folder, ignore_errors=True)
+    return record

@@ -1,0 +1,403 @@
+"""The loop: timm's parts in the order of timm's own training script, to be entered anywhere."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+import torch
+from timm.data.mixup import Mixup
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+from timm.scheduler.scheduler_factory import create_scheduler_v2
+from timm.task.evaluator import evaluation_sample_limit
+from timm.utils.clip_grad import dispatch_clip_grad
+from timm.utils.cuda import NativeScaler
+from timm.utils.distributed import distribute_bn
+from torch import nn
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.checkpoint import Checkpoints, Loaded, State
+from repvit_nas.training.loading import STEP, Batches, World, seed_everything
+from repvit_nas.training.recipe import NONE, Recipe
+from repvit_nas.training.records import EpochRow, Precision
+from repvit_nas.training.tasks import new_task
+
+Progress = Callable[[str, int, int], None]
+_TYPES: Final[dict[str, torch.dtype]] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# On an accelerator, asking for the loss waits for it: not at every step.
+_CHECK_EVERY: Final = 50
+
+
+class Scores(NamedTuple):
+    """How a network does on the validation images: cross-entropy, and percent right."""
+
+    loss: float
+    top1: float
+    top5: float
+
+
+class How(NamedTuple):
+    """How a run is computed, none of which decides what is learned but for the precision.
+
+    Attributes:
+        device: Where.
+        precision: In which numbers.
+        world: Which of how many processes this is.
+        channels_last: Keep the channels of a pixel together in memory.
+        compiled: Let torch compile the network.
+        save_every: Updates between two checkpoints; 0 for one at the end of each epoch.
+    """
+
+    device: torch.device
+    precision: Precision = "fp32"
+    world: World = World()
+    channels_last: bool = False
+    compiled: bool = False
+    save_every: int = 0
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which the network is computed."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=_TYPES[self.precision])
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, loader: Any, task: Any, how: How) -> Scores:
+    """Return how `model` does on the images of `loader`; it is left in evaluation mode."""
+    model.eval()
+    scores = task.create_evaluator(max_samples=evaluation_sample_limit(loader))
+    for images, target in loader:
+        taken = _laid_out(images, how)
+        with how.autocast():
+            output = model(taken)
+        scores.update(output, target)
+    found = scores.compute(distributed=how.world.processes > 1)
+    return Scores(found["loss"], found["top1"], found["top5"])
+
+
+def _laid_out(images: torch.Tensor, how: How) -> torch.Tensor:
+    return images.contiguous(memory_format=torch.channels_last) if how.channels_last else images
+
+
+class Trainer:
+    """A network in training.
+
+    Args:
+        model: The network, in training form; it is trained in place.
+        recipe: How it learns.
+        batches: What it learns from.
+        val: What it is validated on.
+        how: How that is computed.
+        checkpoints: Where it can go on from.
+
+    Raises:
+        RepvitNasError: The teacher cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        batches: Batches,
+        val: Any,
+        *,
+        how: How,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self.recipe = recipe
+        self.batches = batches
+        self.val = val
+        self.how = how
+        self.checkpoints = checkpoints
+        layout = torch.channels_last if how.channels_last else torch.contiguous_format
+        self.model = model.to(device=how.device, memory_format=layout)  # type: ignore[call-overload]
+        self.task = new_task(self.model, recipe, how.device)
+        if how.channels_last:
+            self.task.to(memory_format=torch.channels_last)
+        self.optimizer = create_optimizer_v2(
+            self.model,
+            opt=recipe.optimizer,
+            lr=recipe.scaled_lr(how.world.processes),
+            weight_decay=recipe.weight_decay,
+            eps=recipe.eps,
+        )
+        self.updates_per_epoch = batches.order.batches // recipe.accumulate
+        scheduler, _ = create_scheduler_v2(
+            self.optimizer,
+            sched=recipe.scheduler,
+            num_epochs=recipe.epochs,
+            min_lr=recipe.min_lr,
+            warmup_lr=recipe.warmup_lr,
+            warmup_epochs=recipe.warmup_epochs,
+            step_on_epochs=recipe.step_on == "epoch",
+            updates_per_epoch=self.updates_per_epoch,
+        )
+        self.scheduler: Any = scheduler
+        self.mixup = _mixup(recipe, cast("Any", model).num_classes)
+        self.scaler = _scaler(how.device) if how.precision == "fp16" else None
+        if recipe.ema:
+            self.task.setup_ema(decay=recipe.ema, use_warmup=recipe.ema_warmup)
+        if how.compiled:
+            self.task.compile()
+        if how.world.processes > 1:
+            on_device = how.device.type != "cpu"
+            self.task.prepare_distributed(device_ids=[how.device] if on_device else None)
+        self.parameters = [each for each in self.model.parameters() if each.requires_grad]
+        self.epoch = 0
+        self.batch = 0
+        self.updates = 0
+        self.seconds = 0.0
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self._sum_device())
+        self.bad_step = torch.full((), -1, dtype=torch.int64, device=how.device)
+        self.rows: list[EpochRow] = []
+        self.best: Scores | None = None
+        self.best_epoch = 0
+
+    def _sum_device(self) -> torch.device:
+        # Apple's devices have no double precision.
+        return torch.device("cpu") if self.how.device.type == "mps" else self.how.device
+
+    @property
+    def ema_model(self) -> nn.Module | None:
+        """The network with the average of the weights, if there is one."""
+        holder = self.task.get_trainable_module(ema=True)
+        return None if holder is None else cast("nn.Module", holder.module)
+
+    def chosen(self) -> nn.Module:
+        """Return the network whose accuracy counts: with the weights, or with their average."""
+        averaged = self.ema_model if self.recipe.weights == "ema" else None
+        return self.model if averaged is None else averaged
+
+    def fit(self, epoch_done: Callable[["Trainer", bool], None], progress: Progress) -> None:
+        """Train to the last epoch, from wherever this trainer is.
+
+        Args:
+            epoch_done: Called after each epoch, with whether it is the best so far.
+            progress: Told what is being done, how far it is, and of how much.
+
+        Raises:
+            RepvitNasError: The loss is no number any more, or an image cannot be read.
+            FileError: A checkpoint cannot be written.
+        """
+        while self.epoch < self.recipe.epochs:
+            started, first = time.perf_counter(), self.batch
+            self._train_epoch(progress)
+            trained = time.perf_counter() - started
+            row, scores = self._end_epoch(trained if first == 0 else None)
+            self.rows.append(row)
+            better = self.best is None or scores.top1 > self.best.top1
+            if better or self.recipe.keep == "last":
+                self.best, self.best_epoch = scores, row.epoch
+            self.epoch, self.batch = self.epoch + 1, 0
+            self.loss_sum.zero_()
+            self.seconds += time.perf_counter() - started
+            epoch_done(self, better or self.recipe.keep == "last")
+            self.save()
+
+    def _train_epoch(self, progress: Progress) -> None:
+        order = self.batches.order
+        order.go_to(self.epoch, self.batch)
+        self.model.train()
+        self.task.train()
+        self.optimizer.zero_grad()
+        done = f"epoch {self.epoch + 1}/{self.recipe.epochs}"
+        try:
+            for images, target in self.batches.loader:
+                seed_everything(order.key(STEP, self.batch))
+                self._step(images, target)
+                progress(done, self.batch, order.batches)
+        except RepvitNasError as error:
+            # From a worker process comes the whole traceback; what counts is its last line.
+            message = str(error).strip().rpartition("\n")[2]
+            raise RepvitNasError(message.removeprefix(_ERROR_PREFIX)) from error
+
+    def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
+        """Learn from one batch; update the weights where enough batches are added up."""
+        images = _laid_out(images, self.how)
+        if self.mixup is not None:
+            images, target = self.mixup(images, target)
+        last = (self.batch + 1) % self.recipe.accumulate == 0
+        with contextlib.nullcontext() if last else self.task.no_sync():
+            with self.how.autocast():
+                loss = self.task(images, target)["loss"]
+            self._backward(loss / self.recipe.accumulate, last=last)
+        self._watch(loss.detach())
+        self.batch += 1
+        if not last:
+            return
+        self.optimizer.zero_grad()
+        self.updates += 1
+        self.task.update_ema(step=self.updates)
+        self.scheduler.step_update(num_updates=self.updates)
+        if self.how.device.type == "cpu" or self.updates % _CHECK_EVERY == 0:
+            self._refuse_bad_loss()
+        every = self.how.save_every
+        if every and self.updates % every == 0 and self.batch < self.batches.order.batches:
+            self.save()
+
+    def _backward(self, loss: torch.Tensor, *, last: bool) -> None:
+        recipe = self.recipe
+        clip = None if recipe.clip_mode == NONE else recipe.clip
+        if self.scaler is not None:
+            self.scaler(
+                loss,
+                self.optimizer,
+                clip_grad=clip,
+                clip_mode=recipe.clip_mode,
+                parameters=self.parameters,
+                need_update=last,
+            )
+            return
+        loss.backward()  # type: ignore[no-untyped-call]
+        if last:
+            if clip is not None:
+                dispatch_clip_grad(self.parameters, clip, mode=recipe.clip_mode)
+            self.optimizer.step()
+
+    def _watch(self, loss: torch.Tensor) -> None:
+        """Add up the loss, and remember the first step at which it was no number."""
+        self.loss_sum += loss.to(self.loss_sum)
+        first = (self.bad_step < 0) & ~torch.isfinite(loss)
+        step = self.epoch * self.batches.order.batches + self.batch + 1
+        self.bad_step = torch.where(first, step, self.bad_step)
+
+    def _refuse_bad_loss(self) -> None:
+        step = int(self.bad_step)
+        if step >= 0:
+            raise RepvitNasError(
+                f"the loss is no finite number any more at step {step:,} (epoch {self.epoch + 1}): "
+                f"{self.checkpoints.last_text()}; try a lower learning rate (--lr), or --amp off"
+            )
+
+    def _end_epoch(self, seconds: float | None) -> tuple[EpochRow, Scores]:
+        """Validate the network and its average; returns the epoch's row and what counts."""
+        self._refuse_bad_loss()
+        world = self.how.world
+        if world.processes > 1:
+            distribute_bn(self.model, world.processes, reduce=True)  # type: ignore[no-untyped-call]
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        if self.recipe.step_on == "epoch":
+            self.scheduler.step(self.epoch + 1)
+        scores = evaluate(self.model, self.val, self.task, self.how)
+        averaged = self.ema_model
+        ema = None if averaged is None else evaluate(averaged, self.val, self.task, self.how)
+        images = self.batches.order.batches * self.recipe.batch
+        row = EpochRow(
+            epoch=self.epoch + 1,
+            updates=self.updates,
+            lr=lr,
+            train_loss=self._mean_loss(),
+            loss=scores.loss,
+            top1=scores.top1,
+            top5=scores.top5,
+            ema_top1=None if ema is None else ema.top1,
+            images_per_s=None if seconds is None else images / seconds,
+        )
+        return row, ema if ema is not None and self.recipe.weights == "ema" else scores
+
+    def _mean_loss(self) -> float:
+        total = self.loss_sum.clone()
+        if self.how.world.processes > 1:
+            torch.distributed.all_reduce(total)
+        return float(total) / self.batches.order.batches / self.how.world.processes
+
+    def save(self) -> None:
+        """Write a checkpoint of everything that decides how the run goes on.
+
+        Raises:
+            RepvitNasError: The loss is no number any more: that is not worth a checkpoint.
+            FileError: The disk is full; the last checkpoint stays.
+        """
+        self._refuse_bad_loss()
+        if self.how.world.rank:
+            return
+        averaged = self.ema_model
+        trainer = {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "updates": self.updates,
+            "seconds": self.seconds,
+            "loss_sum": self.loss_sum.cpu(),
+            "rows": [msgspec.to_builtins(row) for row in self.rows],
+            "best": None if self.best is None else list(self.best),
+            "best_epoch": self.best_epoch,
+        }
+        self.checkpoints.save(
+            self.updates,
+            self.model.state_dict(),
+            None if averaged is None else averaged.state_dict(),
+            trainer,
+        )
+
+    def restore(self, loaded: Loaded) -> None:
+        """Go to where a checkpoint was written.
+
+        Raises:
+            RepvitNasError: It is of another network.
+        """
+        load_strictly(self.model, loaded.model, "the checkpoint")
+        if loaded.ema is not None and self.ema_model is not None:
+            load_strictly(self.ema_model, loaded.ema, "the checkpoint's average")
+        state = loaded.trainer
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.updates, self.seconds = state["updates"], state["seconds"]
+        self.loss_sum.copy_(state["loss_sum"])
+        self.rows = [msgspec.convert(row, EpochRow) for row in state["rows"]]
+        self.best = None if state["best"] is None else Scores(*state["best"])
+        self.best_epoch = state["best_epoch"]
+
+
+_ERROR_PREFIX: Final = "repvit_nas.errors.RepvitNasError: "
+
+
+def load_strictly(model: nn.Module, state: State, origin: str) -> None:
+    """Load weights into a network of exactly their keys and shapes.
+
+    Raises:
+        RepvitNasError: They are of another network; the message names keys and shapes.
+    """
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    apart = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and own[key].shape != state[key].shape
+    ]
+    found = [
+        f"{len(keys)} {what}: {', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''}"
+        for what, keys in (
+            ("keys missing", missing),
+            ("keys too many", extra),
+            ("shapes differ", apart),
+        )
+        if keys
+    ]
+    if found:
+        raise RepvitNasError(f"{origin} is of another architecture: {'; '.join(found)}")
+    model.load_state_dict(state)
+
+
+def _scaler(device: torch.device) -> Any:
+    return NativeScaler(device.type)  # type: ignore[no-untyped-call]
+
+
+def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
+    if not recipe.mixed:
+        return None
+    return Mixup(  # type: ignore[no-untyped-call]
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        prob=recipe.mixup_prob,
+        switch_prob=recipe.mixup_switch,
+        label_smoothing=recipe.smoothing,
+        num_classes=num_classes,
+    )

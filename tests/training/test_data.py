@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.data import DataSpec, Shapes, open_data, skipped_text
+
+
+def folder(root, classes=("cat", "dog"), images=3, splits=("train", "val")):
+    for split in splits:
+        for number, name in enumerate(classes):
+            place = root / split / name
+            place.mkdir(parents=True)
+            for index in range(images):
+                pixels = np.full((12, 10, 3), 40 * number + index, dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{index}.png")
+    return root
+
+
+def test_digits_are_the_1797_of_scikit_learn_each_once():
+    opened = open_data(DataSpec(name="digits"))
+
+    assert len(opened.train) + len(opened.val) == 1797
+    assert opened.classes == tuple("0123456789")
+    assert not opened.flip  # a mirrored 3 is no 3
+    image, label = opened.val[0]
+    assert image.mode == "RGB"
+    assert image.size == (8, 8)
+    assert 0 <= label <= 9
+    # The labels of the whole set, counted by scikit-learn's documentation: about 180 of each.
+    counts = np.bincount(np.concatenate([opened.train.labels, opened.val.labels]))
+    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_shapes_to_validate_on_are_other_images_of_the_same_classes():
+    opened = open_data(DataSpec(name="shapes", train_images=48, val_images=24), resolution=32)
+
+    assert (len(opened.train), len(opened.val)) == (48, 24)
+    assert opened.train[0][0].size == (32, 32)
+    assert [opened.val[index][1] for index in range(24)] == list(range(24))
+    assert not np.array_equal(np.asarray(opened.train[0][0]), np.asarray(opened.val[0][0]))
+    with pytest.raises(IndexError):
+        opened.train[48]
+
+
+def test_a_folder_of_images_is_read_by_timm(tmp_path):
+    opened = open_data(DataSpec(name=str(folder(tmp_path))))
+
+    assert opened.classes == ("cat", "dog")
+    assert len(opened.train) == len(opened.val) == 6
+    image, label = opened.train[5]
+    assert (np.asarray(image)[0, 0, 0], label) == (42, 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda root: root / "nowhere", "is no folder"),
+        (lambda root: folder(root, splits=("train",)), "must hold the folders train and val"),
+        (lambda root: folder(root, classes=("cat",)), r"holds one class only \('cat'\)"),
+        (lambda root: folder(root, classes=(".",)), "images but no classes"),
+        (lambda root: folder(root, images=0), "holds no images"),
+    ],
+)
+def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path, build, message):
+    with pytest.raises(RepvitNasError, match=message):
+        open_data(DataSpec(name=str(build(tmp_path))))
+
+
+def test_classes_that_differ_are_named(tmp_path):
+    folder(tmp_path, classes=("cat", "dog", "owl"), splits=("train",))
+    folder(tmp_path, splits=("val",))
+
+    with pytest.raises(
+        RepvitNasError, match="has 3 classes and .* has 2: .* 'owl' is only in train"
+    ):
+        open_data(DataSpec(name=str(tmp_path)))
+
+
+def test_images_that_cannot_be_read_are_named_or_left_out_where_asked(tmp_path):
+    folder(tmp_path)
+    (tmp_path / "train" / "cat" / "1.png").write_bytes(b"")
+    (tmp_path / "val" / "dog" / "2.png").write_bytes(b"no image at all")
+
+    with pytest.raises(RepvitNasError, match=r"2 images cannot be read: .*1\.png, .*2\.png; mend"):
+        open_data(DataSpec(name=str(tmp_path)))
+
+    opened = open_data(DataSpec(name=str(tmp_path), skip_bad_images=True))
+    assert (len(opened.train), len(opened.val)) == (5, 5)
+    assert [path.name for path in opened.skipped] == ["1.png", "2.png"]
+    assert skipped_text(opened.skipped).startswith("2 images cannot be read")
+
+
+def test_a_class_without_a_readable_image_is_refused(tmp_path):
+    folder(tmp_path, images=1)
+    (tmp_path / "train" / "cat" / "0.png").write_bytes(b"")
+
+    with pytest.raises(RepvitNasError, match="no readable image is left of class 'cat'"):
+        open_data(DataSpec(name=str(tmp_path), skip_bad_images=True))
+
+
+def test_timms_own_names_are_taken(tmp_path):
+    folder(tmp_path)
+    opened = open_data(DataSpec(name="torch/folder", root=str(tmp_path), val_split="val"))
+
+    assert opened.classes == ("cat", "dog")
+    assert len(opened.train) == 6
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (DataSpec(name="torch/nothing"), "timm cannot open it"),
+        (DataSpec(name="digits", train_images=5), "can be chosen for shapes only"),
+        (DataSpec(name="shapes", val_images=5), "at least as many images"),
+    ],
+)
+def test_what_cannot_be_opened_is_said(spec, message):
+    with pytest.raises(RepvitNasError, match=message):
+        open_data(spec)
+
+
+def test_shapes_are_drawn_at_any_size():
+    assert Shapes(24, 50)[3][0].size == (50, 50)
