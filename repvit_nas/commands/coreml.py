@@ -140,7 +140,7 @@ def measure_device(
     from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import device_plan
-    from repvit_nas.phone.measuring import RUNTIME, GatedSession, expected_minutes
+    from repvit_nas.phone.measuring import RUNTIME, GatedSession, claim_folder, expected_minutes
     from repvit_nas.phone.opening import apple_tools, open_phone
     from repvit_nas.predictors.campaign import measure
 
@@ -148,6 +148,7 @@ def measure_device(
     folder = Path("latency_lut") / device.device
     plan = device_plan(space, wishes, at_once=False)
     with hold(folder):
+        claim_folder(device, folder)
         phone = open_phone(device, folder, team=team, udid=udid, apple=tools, say=note)
         try:
             packages = folder / ".programs"

@@ -33,7 +33,7 @@ def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) ->
     from repvit_nas.latency_lut.importers import read_folder
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import read_manifest, read_plan
-    from repvit_nas.phone.measuring import import_series
+    from repvit_nas.phone.measuring import claim_folder, import_series
     from repvit_nas.phone.products import product, products
 
     wanted = product(device)
@@ -43,6 +43,7 @@ def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) ->
     reports = read_folder(folder)
     home = Path("latency_lut") / device
     with hold(home):
+        claim_folder(wanted, home)
         names = import_series(wanted, home, plan, manifest, reports)
         note(f"{len(reports)} reports of {folder} are in {home} as {', '.join(names)}")
         return publish_and_fit(wanted, home, everywhere=any_placement, as_json=as_json)

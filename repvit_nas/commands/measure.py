@@ -59,12 +59,13 @@ def command(arch: str, device: str, minutes: float, precision: float, *, as_json
     try:
         session = Session(folder, runner)
         session.same_machine(known)
-        plan = network_plan([architecture], seed=0)
+        then = read_table(known.path(TABLE_FILE))
+        plan = network_plan([architecture], seed=0, sentinel_resolution=then.resolution)
         with progress_bar() as progress:
-            table = time_networks(session, plan, Limits(minutes, precision), progress)
+            table = time_networks(session, plan, Limits(minutes, precision), progress, then.chosen)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    changed = slower_now(read_table(known.path(TABLE_FILE)), table)
+    changed = slower_now(then, table)
     if changed:
         note(f"advice: {changed}")
     row = table.networks("held_out")[0]

@@ -112,7 +112,6 @@ def command(
     from repvit_nas.latency_lut.runners import open_runner
     from repvit_nas.latency_lut.session import Limits, Session, device_folder
     from repvit_nas.latency_lut.store import hold
-    from repvit_nas.latency_lut.table import sentinel_variation
     from repvit_nas.predictors.campaign import Wishes, first_plan, measure
     from repvit_nas.search_space.space import load_space
 
@@ -164,7 +163,7 @@ def command(
         f"statistic: {_quantile(table.statistic)} of a visit's calls, "
         f"{_quantile(table.across_rounds)} of {len(table.drift)} rounds, the steadiest of those tried"
     )
-    warning = advice(table.noise_floor or 0.0, sentinel_variation(table))
+    warning = advice(table.noise_floor or 0.0, table.variation[str(table.statistic)])
     if warning:
         note(f"advice: {warning}")
     evaluation = fit_and_write(load_device(device))

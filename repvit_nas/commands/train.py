@@ -1,5 +1,6 @@
 """`repvit-nas train`: train a network."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -138,6 +139,8 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
             picture=curves_picture,
         )
     outcome = record.outcome
+    if int(os.environ.get("RANK", "0")):
+        return  # the first process speaks for all
     if outcome is None:
         raise RepvitNasError(f"{folder}: the training was not finished")
     if as_json:

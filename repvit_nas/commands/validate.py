@@ -76,9 +76,15 @@ def command(
         for role in ("calibration", "held_out")
         for row in table.networks(role)
     }
-    resolution = table.networks("calibration")[0].architecture.resolution
-    drawn = random_networks(searched, networks + len(seen), seed=seed, resolution=resolution)
+    drawn = random_networks(
+        searched, networks + len(seen), seed=seed, resolution=table.resolution, fewer=True
+    )
     fresh = [network for network in drawn if network.stages not in seen][:networks]
+    if len(fresh) < networks:
+        raise RepvitNasError(
+            f"space {searched.name!r} has only {len(fresh)} networks that measure-lut did not time; "
+            f"--networks asks for {networks}"
+        )
     runner = open_runner(spec)
     folder = temporary_folder()
     try:
@@ -86,7 +92,7 @@ def command(
         session.same_machine(known)
         plan = network_plan(fresh, seed=seed, isolated=isolated)
         with progress_bar() as progress:
-            timed = time_networks(session, plan, Limits(minutes, 0.003), progress)
+            timed = time_networks(session, plan, Limits(minutes, 0.003), progress, table.chosen)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     changed = slower_now(table, timed)

@@ -201,7 +201,11 @@ def package_digest(package: Path) -> str:
         FileError: A part is missing.
     """
     paths = ("Manifest.json", SPEC_PATH, WEIGHTS_PATH)
-    return files.digest(*(files.read_bytes(package / path) for path in paths))
+    try:
+        # Weights may be larger than any file that a person writes, which `files` refuses.
+        return files.digest(*((package / path).read_bytes() for path in paths))
+    except OSError as error:
+        raise FileError(f"{package}: cannot be read: {error.strerror or error}") from error
 
 
 def expected_operations(units: Sequence[Unit]) -> tuple[str, ...]:

@@ -133,7 +133,10 @@ class _Blobs:
             if not self._path.is_file():
                 raise FileError(f"{self._path}: cannot be read: no such file")
             self._reader = _BlobStorageReader(str(self._path))
-        bits = self._reader.read_fp16_data(value.blobFileValue.offset)
+        try:
+            bits = self._reader.read_fp16_data(value.blobFileValue.offset)
+        except RuntimeError as error:
+            raise FileError(f"{self._path}: holds no weights: {error}") from error
         return np.array(bits, dtype=np.uint16).view(np.float16).reshape(_shape(value.type))
 
 

@@ -39,7 +39,10 @@ ONNX_TOLERANCE: Final = 1e-4
 COREML_TOLERANCE: Final = 1e-2
 # What Core ML may be made of besides the operations of a fused network.
 _COREML_OPERATIONS: Final = frozenset(
-    "conv gelu add reduce_mean relu sigmoid mul linear cast batch_norm softmax classify".split()
+    (
+        *("conv", "gelu", "add", "reduce_mean", "relu", "sigmoid", "mul", "linear"),
+        *("cast", "batch_norm", "softmax", "classify"),
+    )
 )
 _INTERPRETED_IMAGES: Final = 16
 _BATCH: Final = 64
@@ -54,7 +57,8 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         name: `fused`, `onnx` or `coreml`.
         file: Where it is in the run's folder.
-        size_bytes: Of its files.
+        digest: Of its files.
+        size_bytes: Of them.
         error: How far its answers are from the training form's.
         allowed: How far they may be.
         agreement: Percent of the images on which both choose the same class.
@@ -64,6 +68,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     name: str
     file: str
+    digest: str
     size_bytes: int
     error: float
     allowed: float
@@ -96,6 +101,21 @@ class Answers(NamedTuple):
 
     images: torch.Tensor
     scores: Floats
+
+
+def form_digest(path: Path) -> str:
+    """Return the digest of a form's file, or of all files of its folder; empty if it is missing.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    if not path.exists():
+        return ""
+    inner = sorted(each for each in path.rglob("*") if each.is_file())
+    try:
+        return files.digest(*(each.read_bytes() for each in inner or [path]))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def weights_digest(folder: Path) -> str:
@@ -177,9 +197,13 @@ def _answers(model: nn.Module, record: TrainFile, limit: int | None, images: Any
     return Answers(torch.cat(kept), np.concatenate(scores))
 
 
+def _parts(images: torch.Tensor) -> list[torch.Tensor]:
+    return [images[begin : begin + _BATCH] for begin in range(0, len(images), _BATCH)]
+
+
 def _scores(model: nn.Module, images: torch.Tensor) -> Floats:
     with torch.inference_mode():
-        scores: Floats = np.concatenate([model(part).numpy() for part in images.split(_BATCH)])
+        scores: Floats = np.concatenate([model(part).numpy() for part in _parts(images)])
     return scores
 
 
@@ -216,6 +240,7 @@ def _fused(folder: Path, model: nn.Module, fused: nn.Module, answers: Answers) -
         Form(
             name="fused",
             file=FUSED_FILE,
+            digest=form_digest(folder / FUSED_FILE),
             size_bytes=(folder / FUSED_FILE).stat().st_size,
             error=_error(found, answers.scores),
             allowed=FUSED_TOLERANCE,
@@ -256,12 +281,13 @@ def _onnx(folder: Path, fused: nn.Module, record: TrainFile, answers: Answers, d
         str(folder / ONNX_FILE), options, providers=["CPUExecutionProvider"]
     )
     name = session.get_inputs()[0].name
-    parts = answers.images.split(_BATCH)
+    parts = _parts(answers.images)
     found = np.concatenate([session.run(None, {name: part.numpy()})[0] for part in parts])
     return _checked(
         Form(
             name="onnx",
             file=ONNX_FILE,
+            digest=form_digest(folder / ONNX_FILE),
             size_bytes=(folder / ONNX_FILE).stat().st_size,
             error=_error(found, answers.scores),
             allowed=ONNX_TOLERANCE,
@@ -309,6 +335,9 @@ class _Classifier(nn.Module):
         mean: What is taken from each channel, from 0 to 1.
         std: What each channel is divided by then.
     """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
 
     def __init__(self, network: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
         super().__init__()
@@ -378,6 +407,7 @@ def _coreml(
     form = Form(
         name="coreml",
         file=COREML_FILE,
+        digest=form_digest(package),
         size_bytes=sum(path.stat().st_size for path in package.rglob("*") if path.is_file()),
         error=difference,
         allowed=COREML_TOLERANCE,

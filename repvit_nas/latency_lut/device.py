@@ -13,6 +13,8 @@ from repvit_nas.latency_lut.machine import processor
 DEVICE_FILE: Final = "device.json"
 # What may differ between two runs on one device without making them different tables.
 VOLATILE: Final = ("date", "frequency")
+# The files whose figures a predictor is fitted to, as far as a device has them.
+_FIGURES: Final = ("table.json", "published.csv")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -76,6 +78,11 @@ class Device(msgspec.Struct, frozen=True):
     def path(self, name: str) -> Path:
         """Return the path of a file in the device's folder."""
         return self.folder.path / name
+
+    def digest(self) -> str:
+        """Return a digest of the figures that a predictor is fitted to."""
+        there = [self.path(name) for name in _FIGURES if self.path(name).is_file()]
+        return files.digest(*(files.read_bytes(path) for path in there))
 
     def refuse_foreign(self) -> None:
         """Raise if this is the processor of another machine.

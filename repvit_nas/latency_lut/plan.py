@@ -46,7 +46,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     units: tuple[Unit, ...]
 
     def __post_init__(self) -> None:
-        """Check that the chains determine a slope."""
+        """Check that the chains determine a slope, and that no unit is there twice."""
+        if len(set(self.units)) < len(self.units):
+            raise ValueError("units must list different units; got one of them twice")
         if len(set(self.lengths)) < 2 or min(self.lengths) < 1:
             raise ValueError(
                 f"lengths must hold two different numbers from 1 on; got {self.lengths}"

@@ -94,8 +94,9 @@ def visit(calls: Calls, target_ms: float) -> Visit:
 def warm_up(calls: Calls, target_ms: float) -> list[float]:
     """Call a program until its series is steady; return the series.
 
-    The series is steady when the latest call is not faster than the fastest before it. It ends
-    in any case after twelve calls, or when half of `target_ms` is used.
+    The series is steady when the latest call is not faster than the fastest before it. It ends in
+    any case after twelve calls, or when the calls after the first, which may compile, have used
+    half of `target_ms`.
     """
     least, most = _WARM_CALLS
     series: list[float] = []
@@ -104,7 +105,7 @@ def warm_up(calls: Calls, target_ms: float) -> list[float]:
         if len(series) < least:
             continue
         steady = series[-1] > (1 - _STEADY) * min(series[:-1])
-        if steady or sum(series) > target_ms / 2:
+        if steady or sum(series[1:]) > target_ms / 2:
             break
     return series
 
@@ -135,7 +136,8 @@ class Figures(NamedTuple):
         variation: How far rounds differ, relative standard deviation, by quantile.
         drift: What the rounds were divided by, `(rounds,)`.
         across: The quantile that is taken over rounds.
-        repeat: Relative standard deviation of a program's figure, from odd against even rounds.
+        repeat: Relative standard deviation of each program's figure, from odd against even rounds
+            of all programs of its group, `(programs,)`.
     """
 
     position: dict[str, int]
@@ -143,8 +145,8 @@ class Figures(NamedTuple):
     statistic: float
     variation: dict[float, float]
     drift: Floats
-    across: float = 0.5
-    repeat: float = 0.0
+    across: float
+    repeat: Floats
 
     def row(self, key: str) -> Floats:
         """Return the milliseconds of one program by round."""
@@ -156,15 +158,27 @@ class Figures(NamedTuple):
         return row[np.isfinite(row)]
 
 
+class Statistic(NamedTuple):
+    """Which quantile of a visit's series counts, and which of the rounds."""
+
+    within: float
+    across: float
+
+
 def figures(
     visits: Mapping[str, Mapping[int, Sequence[float]]],
     sentinel: Mapping[int, Sequence[Sequence[float]]],
+    *,
+    groups: Mapping[str, str] | None = None,
+    statistic: Statistic | None = None,
 ) -> Figures:
     """Turn visits into figures: choose the statistic, see and correct drift.
 
     Args:
         visits: The timed series by program and round.
         sentinel: The sentinel's series by round.
+        groups: What kind of program each is; programs of a kind repeat alike. One kind by default.
+        statistic: The statistic to take instead of choosing one.
     """
     rounds = 1 + max((number for by_round in visits.values() for number in by_round), default=-1)
     keys = list(visits)
@@ -176,19 +190,27 @@ def figures(
     }
     # With one round nothing is known of repeatability; the lowest quantile is the safe choice.
     best = min(STATISTICS, key=lambda quantile: (round(variation[quantile], 5), quantile))
+    if statistic is not None:
+        best = min(STATISTICS, key=lambda quantile: abs(quantile - statistic.within))
     position = {key: row for row, key in enumerate(keys)}
     corrected = tables[best] / drifts[best]
     repeats = {share: repeatability(corrected, share) for share in ACROSS_ROUNDS}
     across = min(ACROSS_ROUNDS, key=lambda share: (round(repeats[share], 5), share))
-    return Figures(position, corrected, best, variation, drifts[best], across, repeats[across])
+    if statistic is not None:
+        across = statistic.across
+    kinds = np.array([groups.get(key, "") if groups else "" for key in keys])
+    repeat = np.zeros(len(keys))
+    for kind in np.unique(kinds):
+        repeat[kinds == kind] = repeatability(corrected[kinds == kind], across)
+    return Figures(position, corrected, best, variation, drifts[best], across, repeat)
 
 
 def repeatability(table: Floats, across: float) -> float:
     """Return the relative standard deviation of programs' figures, 0 if nothing is known of it.
 
     Odd rounds are set against even ones. A half's figure deviates by their difference over the
-    square root of 2; a whole one, with twice the rounds, by the square root of 2 less, or by 2 if
-    it is the minimum (whose deviation falls with the number of rounds, not with its root).
+    square root of 2; a whole one, with twice the rounds, by the square root of 2 less. (A minimum
+    over rounds of which some are undisturbed gains more; that is not counted on.)
 
     Args:
         table: Milliseconds of programs by round, nan where missing.
@@ -202,8 +224,7 @@ def repeatability(table: Floats, across: float) -> float:
             ratios.append(math.log(one / other))
     if not ratios:
         return 0.0
-    half = math.sqrt(float(np.mean(np.square(ratios))) / 2)
-    return half / (2 if across == 0 else math.sqrt(2))
+    return math.sqrt(float(np.mean(np.square(ratios)))) / 2
 
 
 def _table(
@@ -277,15 +298,15 @@ def estimate(
     Rounds are resampled for the interval. Few rounds may agree by chance, so it is never narrower
     than what programs' figures usually repeat to.
     """
-    timed = [(coefficient, known.timed(key)) for key, coefficient in terms]
-    if any(not len(row) for _, row in timed):
+    timed = [(key, coefficient, known.timed(key)) for key, coefficient in terms]
+    if any(not len(row) for _, _, row in timed):
         return None
     rng = np.random.default_rng(seed)
     value, usual, resampled = 0.0, 0.0, np.zeros(_BOOTSTRAPS)
-    for coefficient, row in timed:
+    for key, coefficient, row in timed:
         figure = float(np.quantile(row, known.across))
         value += coefficient * figure
-        usual += (coefficient * figure * known.repeat) ** 2
+        usual += (coefficient * figure * known.repeat[known.position[key]]) ** 2
         drawn = row[rng.integers(0, len(row), (_BOOTSTRAPS, len(row)))]
         resampled += coefficient * np.quantile(drawn, known.across, axis=1)
     deviation = max(float(resampled.std()), math.sqrt(usual))
@@ -295,12 +316,12 @@ def estimate(
         deviation,
         min(low, value - 1.645 * deviation),
         max(high, value + 1.645 * deviation),
-        min(len(row) for _, row in timed),
+        min(len(row) for _, _, row in timed),
     )
 
 
 def noise_floor(known: Figures, keys: Sequence[str]) -> float:
-    """Return how far two measurements of the same network differ, as root mean square share.
+    """Return how far networks' figures are off by noise alone, as root mean square share.
 
     It is estimated from odd against even rounds, see :func:`repeatability`: the error that a perfect
     predictor would seem to have. Nan if there are fewer than two rounds.
@@ -308,15 +329,20 @@ def noise_floor(known: Figures, keys: Sequence[str]) -> float:
     rows = np.array([known.row(key) for key in keys])
     if not len(rows) or not (np.isfinite(rows).sum(axis=1) > 1).any():
         return math.nan
-    return math.sqrt(2) * repeatability(rows, known.across)
+    return repeatability(rows, known.across)
 
 
-def advice(noise: float, sentinel_variation: float) -> str:
-    """Say what to do about a machine that is too noisy; empty if it is not."""
-    if noise < 0.03 and sentinel_variation < 0.05:
+def advice(noise: float, variation: float) -> str:
+    """Say what to do about a machine that is too noisy; empty if it is not.
+
+    Args:
+        noise: How far networks' figures are off by noise alone, a share.
+        variation: How far visits of one program differ between rounds, a share.
+    """
+    if noise < 0.03 and variation < 0.05:
         return ""
     return (
-        f"this machine is noisy: repeating a network changes its latency by {noise:.1%}, and the "
-        f"sentinel moved by {sentinel_variation:.1%} between rounds. Close other programs, give it "
+        f"this machine is noisy: visits of one program differ by {variation:.1%} between rounds, "
+        f"and networks' figures are off by {noise:.1%}. Close other programs, give it "
         "more --minutes, keep the processor's frequency fixed, and leave a core free (taskset)."
     )

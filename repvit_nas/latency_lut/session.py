@@ -93,6 +93,11 @@ class Session:
         )
         path = self.folder / DEVICE_FILE
         if not path.is_file():
+            if self.visits:
+                raise RepvitNasError(
+                    f"{path}: is missing, but {self.log.path.name} beside it holds visits, and nobody "
+                    f"knows whose; remove {self.folder}, or choose another --device name"
+                )
             files.write_json(path, wanted)
             return wanted
         found = files.read_json(path, DeviceFile)
@@ -245,8 +250,7 @@ class Session:
         if needed > 1.2 * limits.minutes:
             raise RepvitNasError(
                 f"--minutes {limits.minutes:g} is too short for one full round: give it at least "
-                f"{math.ceil(needed + 0.5)}, or fewer --units and --networks; what was timed is "
-                "kept"
+                f"{math.ceil(needed + 0.5)}, or time less"
             )
 
     def _visit(self, program: Program, number: int, position: int) -> VisitRecord:

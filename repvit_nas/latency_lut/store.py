@@ -32,8 +32,8 @@ class VisitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seconds: What the visit took in all, loading included.
     """
 
-    round: int
-    position: int
+    round: Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+    position: Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
     key: str
     warm: tuple[Milliseconds, ...]
     series: Annotated[tuple[Milliseconds, ...], msgspec.Meta(min_length=1)]
@@ -55,7 +55,7 @@ class VisitLog:
         """
         if not self.path.is_file():
             return []
-        content = files.read_bytes(self.path)
+        content = self._content()
         complete, _, _ = content.rpartition(b"\n")
         decoder = msgspec.json.Decoder(VisitRecord)
         visits, seen = [], set()
@@ -76,6 +76,13 @@ class VisitLog:
             seen.add(place)
             visits.append(visit)
         return visits
+
+    def _content(self) -> bytes:
+        """Return the file's content; a long session makes it larger than other files of ours."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
     def append(self, visit: VisitRecord) -> None:
         """Add a visit and wait until it is on the disk.
@@ -104,7 +111,7 @@ class VisitLog:
         """Drop a torn last line, so that the next visit starts on a line of its own."""
         if not self.path.is_file():
             return
-        content = files.read_bytes(self.path)
+        content = self._content()
         complete = content.rfind(b"\n") + 1
         if complete < len(content):
             os.truncate(self.path, complete)

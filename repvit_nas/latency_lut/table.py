@@ -21,6 +21,7 @@ from repvit_nas.latency_lut.protocol import (
     PROTOCOL_VERSION,
     Estimate,
     Figures,
+    Statistic,
     estimate,
     figures,
     noise_floor,
@@ -112,12 +113,28 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def __post_init__(self) -> None:
         """Check that nothing is there twice."""
-        seen: Counter[tuple[str, Unit]] = Counter(
-            (type(row).__name__, row.unit) for row in self.rows if not isinstance(row, NetworkRow)
+        seen = Counter(
+            ("network", repr((row.architecture.stages, row.architecture.resolution)))
+            if isinstance(row, NetworkRow)
+            else (type(row).__name__, repr(row.unit))
+            for row in self.rows
         )
-        for (_, unit), times in seen.items():
+        for (_, what), times in seen.items():
             if times > 1:
-                raise ValueError(f"rows must hold a unit once; got {times} rows of {unit}")
+                raise ValueError(
+                    f"rows must hold a unit or network once; got {times} rows of {what}"
+                )
+
+    @property
+    def resolution(self) -> int | None:
+        """Input side in pixels of the networks; None if there are none."""
+        sides = [row.architecture.resolution for row in self.rows if isinstance(row, NetworkRow)]
+        return sides[0] if sides else None
+
+    @property
+    def chosen(self) -> Statistic:
+        """The statistic that was taken."""
+        return Statistic(self.statistic, self.across_rounds)
 
     @property
     def units(self) -> list[UnitRow]:
@@ -134,9 +151,15 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return [row for row in self.rows if isinstance(row, NetworkRow) and row.role == role]
 
 
-def build_table(device: str, plan: Plan, visits: Sequence[VisitRecord]) -> Table:
-    """Return the table that `visits` make."""
-    known = figures_of(plan, visits)
+def build_table(
+    device: str,
+    plan: Plan,
+    visits: Sequence[VisitRecord],
+    *,
+    statistic: Statistic | None = None,
+) -> Table:
+    """Return the table that `visits` make, by the steadiest statistic or the one given."""
+    known = figures_of(plan, visits, statistic)
     rows: list[UnitRow | NetworkRow | IsolatedRow] = []
     unresolved = []
     for unit in plan.units:
@@ -177,17 +200,29 @@ def build_table(device: str, plan: Plan, visits: Sequence[VisitRecord]) -> Table
     )
 
 
-def figures_of(plan: Plan, visits: Sequence[VisitRecord]) -> Figures:
-    """Return the figures of all programs that were visited."""
+def figures_of(
+    plan: Plan, visits: Sequence[VisitRecord], statistic: Statistic | None = None
+) -> Figures:
+    """Return the figures of all programs of a plan that were visited."""
     sentinel_key = network(plan.sentinel).key
+    groups = _groups(plan)
     by_program: dict[str, dict[int, Sequence[float]]] = {}
     sentinel: dict[int, list[Sequence[float]]] = {}
     for visit in visits:
         if visit.key == sentinel_key:
             sentinel.setdefault(visit.round, []).append(visit.series)
-        else:
-            by_program.setdefault(visit.key, {})[visit.round] = visit.series
-    return figures(by_program, sentinel)
+        if visit.key in groups:
+            # A network that is the sentinel too counts as others do: one visit a round.
+            by_program.setdefault(visit.key, {}).setdefault(visit.round, visit.series)
+    return figures(by_program, sentinel, groups=groups, statistic=statistic)
+
+
+def _groups(plan: Plan) -> dict[str, str]:
+    """Return what kind of program each of a plan's is, by key."""
+    parts = [item for unit in plan.units for item, _ in recipe(unit, plan.lengths).terms]
+    groups = {item.key: f"{sum(times for _, times in item.units)} units" for item in parts}
+    groups |= {isolated(unit).key: "isolated" for unit in plan.isolated_units()}
+    return groups | {network(item).key: "network" for item in plan.networks}
 
 
 def _sentinel_ms(plan: Plan, visits: Sequence[VisitRecord], known: Figures) -> float | None:
@@ -245,11 +280,6 @@ def interval_share(table: Table) -> float:
     rows = [row for row in table.rows if isinstance(row, NetworkRow)]
     shares = [(row.high_ms - row.low_ms) / 2 / row.latency_ms for row in rows]
     return float(np.median(shares)) if shares else math.inf
-
-
-def sentinel_variation(table: Table) -> float:
-    """Return how far rounds drifted, relative standard deviation."""
-    return float(np.std(table.drift)) if len(table.drift) > 1 else 0.0
 
 
 def slower_now(then: Table, now: Table) -> str:

@@ -5,6 +5,7 @@ package is) and `programs/`. Latencies of the packages come back by `import-meas
 """
 
 import concurrent.futures
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable
@@ -34,7 +35,7 @@ CALIBRATION: Final = 14
 # A process of its own takes as long to start as this many programs to convert.
 _WORTH_A_PROCESS: Final = 8
 # A worker that has converted so many programs is replaced: coremltools keeps memory.
-_TASKS: Final = 60
+_TASKS: Final = 40
 
 Progress = Callable[[str, int, int], None]
 Role = Literal["chain", "sandwich", "sentinel", "calibration", "held_out"]
@@ -248,6 +249,7 @@ def _write(task: Task) -> Packed:
     from repvit_nas.export.coreml import SUFFIX, check, program_weights, write_program
 
     timed, stem = task
+    gc.collect()  # coremltools leaves programs behind that refer to themselves
     package = stem.with_name(stem.name + SUFFIX)
     if package.is_dir():
         try:

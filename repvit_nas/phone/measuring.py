@@ -1,6 +1,5 @@
 """A session on a Core ML device, and what its series make of the device's folder."""
 
-import shutil
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -29,7 +28,7 @@ from repvit_nas.latency_lut.series import (
     read_series,
     series_folder,
 )
-from repvit_nas.latency_lut.session import Session
+from repvit_nas.latency_lut.session import RESOLUTION, Session
 from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.phone.exporting import Manifest, planned
@@ -112,19 +111,29 @@ def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Publ
         )
     first = next(one for one in series if one.name == sources.sources[0].series)
     file = msgspec.structs.replace(first.file, device=product.device, title=product.title)
-    _keep_published(product.device, folder)
+    _copy_shipped(product.device, folder, PUBLISHED_FILE)  # one fit takes both
     write_table(folder / TABLE_FILE, table)
     files.write_json(folder / DEVICE_FILE, file)
     return Published(Device(data.Found(folder, shipped=False), file), sources, len(table.units))
 
 
-def _keep_published(device: str, folder: Path) -> None:
-    """Copy the device's published latencies beside the table: one fit takes both."""
-    target = folder / PUBLISHED_FILE
-    shipped = data.shipped_root() / "latency_lut" / device / PUBLISHED_FILE
-    if not target.exists() and shipped.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(shipped, target)
+def claim_folder(product: Product, folder: Path) -> None:
+    """Copy what is shipped of a device into its new folder, which hides the shipped one from now on.
+
+    Until its series suffice for a fit, the device is modelled as before.
+
+    Args:
+        product: The device.
+        folder: Its folder in the working directory.
+    """
+    _copy_shipped(product.device, folder, DEVICE_FILE, PUBLISHED_FILE)
+
+
+def _copy_shipped(device: str, folder: Path, *names: str) -> None:
+    shipped = data.shipped_root() / "latency_lut" / device
+    for name in names:
+        if (shipped / name).is_file() and not (folder / name).exists():
+            files.write_bytes(folder / name, files.read_bytes(shipped / name))
 
 
 def import_series(
@@ -171,7 +180,7 @@ def import_series(
             home / OBSERVATIONS_FILE,
             b"".join(msgspec.json.encode(visit) + b"\n" for visit in visits),
         )
-        files.write_json(home / DEVICE_FILE, _imported_device(product, tool, system, units))
+        files.write_json(home / DEVICE_FILE, _imported_device(product, plan, tool, system, units))
         names.append(name)
     return names
 
@@ -211,7 +220,9 @@ def _visits(
     return visits, placements
 
 
-def _imported_device(product: Product, tool: str, system: str, units: str) -> DeviceFile:
+def _imported_device(
+    product: Product, plan: Plan, tool: str, system: str, units: str
+) -> DeviceFile:
     circumstances = {
         "processor": f"{product.chip} ({product.product_type})",
         "cores": "Neural Engine",
@@ -222,6 +233,7 @@ def _imported_device(product: Product, tool: str, system: str, units: str) -> De
         "loop": "warm",
         "precision": "fp16",
         "batch": "1",
+        RESOLUTION: f"{plan.resolution} px",
     }
     return DeviceFile(
         device=product.device,

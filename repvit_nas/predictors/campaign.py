@@ -8,8 +8,9 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.plan import Plan, exploring
 from repvit_nas.latency_lut.programs import CHAIN_LENGTHS
+from repvit_nas.latency_lut.protocol import Statistic
 from repvit_nas.latency_lut.session import Limits, Progress, Session
-from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
+from repvit_nas.latency_lut.table import TABLE_FILE, Table, build_table, write_table
 from repvit_nas.predictors.choose import choose_units, random_networks
 from repvit_nas.predictors.learning import (
     FEWEST_NETWORKS,
@@ -88,12 +89,21 @@ def first_plan(
     )
 
 
-def network_plan(networks: list[Architecture], *, seed: int, isolated: bool = False) -> Plan:
-    """Return a plan that times whole networks and no units."""
+def network_plan(
+    networks: list[Architecture],
+    *,
+    seed: int,
+    isolated: bool = False,
+    sentinel_resolution: int | None = None,
+) -> Plan:
+    """Return a plan that times whole networks and no units.
+
+    Where the sentinel is to be compared with that of a device's table, it is as large as there.
+    """
     return Plan(
         seed=seed,
         resolution=networks[0].resolution,
-        sentinel=sentinel(networks[0].resolution),
+        sentinel=sentinel(sentinel_resolution or networks[0].resolution),
         calibration=(),
         held_out=tuple(networks),
         isolated=isolated,
@@ -155,11 +165,24 @@ def _explored(session: Session, plan: Plan, space: Space, wishes: Wishes) -> Pla
 
 def _pool(space: Space, wishes: Wishes) -> list[Architecture]:
     """Return the networks whose units are candidates: others than those that are timed."""
-    return random_networks(space, _POOL, seed=wishes.seed + 1, resolution=wishes.resolution)
+    return random_networks(
+        space, _POOL, seed=wishes.seed + 1, resolution=wishes.resolution, fewer=True
+    )
 
 
-def time_networks(session: Session, plan: Plan, limits: Limits, progress: Progress) -> Table:
-    """Time whole networks only, and return the table; nothing but the visits is written."""
+def time_networks(
+    session: Session,
+    plan: Plan,
+    limits: Limits,
+    progress: Progress,
+    statistic: Statistic | None = None,
+) -> Table:
+    """Time whole networks only, and return the table; nothing but the visits is written.
+
+    What is to be compared with a device's table takes that table's statistic.
+    """
     session.explore(plan, limits, progress)
     session.rounds(plan, limits, progress)
-    return session.table(plan)
+    if statistic is None:
+        return session.table(plan)
+    return build_table(session.folder.name, plan, session.visits, statistic=statistic)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.features import unit_features
 from repvit_nas.predictors.residual import Kernel, covariance
 from repvit_nas.search_space.space import Space
@@ -27,22 +28,53 @@ _EXPECTED_NOISE: Final = 0.02
 # Of each kind of unit at least this share of the units is timed: a network is only interpolated if
 # all its kinds were measured, however little they matter.
 _LEAST_SHARE: Final = 0.06
+# After so many draws of many networks without a new one, a space is taken to have no more.
+_FRUITLESS: Final = 50
 
 
 def random_networks(
-    space: Space, number: int, *, seed: int, resolution: int | None = None, name: str = "random"
+    space: Space,
+    number: int,
+    *,
+    seed: int,
+    resolution: int | None = None,
+    name: str = "random",
+    fewer: bool = False,
 ) -> list[Architecture]:
-    """Draw different networks of a space uniformly; its constraints hold."""
+    """Draw different networks of a space uniformly; its constraints hold.
+
+    Args:
+        space: The space.
+        number: How many to draw.
+        seed: Of the draws.
+        resolution: Input side in pixels; None takes the space's.
+        name: What their names begin with.
+        fewer: Whether fewer will do, if the space has not so many.
+
+    Raises:
+        RepvitNasError: The space has fewer, and they will not do.
+    """
     rng = np.random.default_rng(seed)
-    found: dict[bytes, Architecture] = {}
+    found: dict[object, Architecture] = {}
+    fruitless = 0
     while len(found) < number:
+        before = len(found)
         choices = space.sample(rng, max(64, number))
         shapes = space.decode(choices, resolution=resolution)
         allowed = (space.violations(shapes) <= 0).all(axis=1)
         for row in np.flatnonzero(allowed):
-            key = choices[row].tobytes()
-            if key not in found and len(found) < number:
-                found[key] = shapes.architecture(int(row), f"{name}-{len(found)}")
+            drawn = shapes.architecture(int(row), f"{name}-{len(found)}")
+            # Different choices may be one network: at depth 1 two patterns of SE are.
+            if drawn.stages not in found and len(found) < number:
+                found[drawn.stages] = drawn
+        fruitless = 0 if len(found) > before else fruitless + 1
+        if fruitless == _FRUITLESS:
+            break
+    if len(found) < number and not fewer:
+        raise RepvitNasError(
+            f"space {space.name!r} has no {number} different networks: {len(found)} were found; ask "
+            "for fewer --networks and --calibration, or give a larger --space"
+        )
     return list(found.values())
 
 

@@ -68,8 +68,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         minutes: What the measuring took.
         noise_floor: What a repetition of the whole measurement would differ by, root mean square
             percent: the error that a perfect predictor would seem to have.
-        coverage: Share of held-out networks inside their 90 % interval, the error of their own
-            figures allowed for, percent.
+        coverage: Share of held-out networks inside their 90 % interval, percent.
+        coverage_with_noise: The same with the error of their own figures allowed for.
         scores: By predictor and baseline.
         curve: How the error falls with the number of units.
         checks: The held-out networks.
@@ -84,6 +84,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     minutes: float
     noise_floor: float | None
     coverage: float
+    coverage_with_noise: float
     scores: dict[str, Scores]
     curve: tuple[CurvePoint, ...]
     checks: tuple[NetworkCheck, ...]
@@ -112,7 +113,8 @@ def evaluate(
     """
     checks = tuple(_check(predictor, row) for row in networks)
     missing: Sequence[float] = () if left_out is None else list(left_out)
-    inside = [_holds(check) for check in checks]
+    inside = [check.low_ms <= check.measured_ms <= check.high_ms for check in checks]
+    allowed = [_holds(check) for check in checks]
     return Evaluation(
         device=table.device,
         title=title,
@@ -121,6 +123,7 @@ def evaluate(
         minutes=table.minutes,
         noise_floor=None if table.noise_floor is None else round(100 * table.noise_floor, 3),
         coverage=round(100 * float(np.mean(inside)), 1),
+        coverage_with_noise=round(100 * float(np.mean(allowed)), 1),
         scores=compared(predictor, table, networks),
         curve=tuple(curve),
         checks=checks,

@@ -1,5 +1,6 @@
 """From a device's folder to its fitted and validated predictor: what the command `fit` does."""
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ class Fitted(NamedTuple):
         predictor: The predictor's file.
         validation: How far off it is; of which kind depends on the device's kind.
         arrays: What a measured device keeps beside the predictor's file.
-        assumptions: Assumptions that were made because the device had none.
+        assumptions: Assumptions that the device has none of where it is written to.
     """
 
     predictor: PredictorFile
@@ -84,7 +85,7 @@ def fit_measured(device: Device, progress: Progress = _quiet) -> tuple[Fitted, E
     published = read_observations(beside) if beside.is_file() else []
     learning = learn(table, assumptions, published=published)
     digests = (
-        files.digest(*(files.read_bytes(one) for one in (path, beside) if one.is_file())),
+        device.digest(),
         files.digest(msgspec.json.encode(assumptions)),
     )
     file = msgspec.structs.replace(
@@ -111,7 +112,9 @@ def fit_measured(device: Device, progress: Progress = _quiet) -> tuple[Fitted, E
         curve=curve,
         left_out=learning.left_out,
     )
-    made = assumptions if given is None else None
+    # The folder that is written hides the shipped one: what was assumed goes with it.
+    folder = data.listed("predictors").get(device.name)
+    made = assumptions if given is None or (folder is not None and folder.shipped) else None
     return Fitted(file, evaluation, learning.arrays, made), evaluation
 
 
@@ -141,7 +144,9 @@ def _bases(device: Device) -> dict[str, Predictor]:
             continue
         wanted = name == _MODELLED_BASE or load_device(name).file.kind == "measured"
         if wanted and (fitted[name].path / PREDICTOR_FILE).is_file():
-            found[name], _ = load_predictor(name, foreign=True)
+            # Another device's broken files are no reason not to fit this one.
+            with contextlib.suppress(RepvitNasError):
+                found[name], _ = load_predictor(name, foreign=True)
     return found
 
 
@@ -195,7 +200,7 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
         quantile=round(quantile, 4),
         fitted_on=FittedOn(
             observations=len(observations),
-            digest=files.digest(files.read_bytes(published)),
+            digest=device.digest(),
             assumptions_digest=files.digest(files.read_bytes(path)),
             repvit_nas=__version__,
         ),
@@ -206,8 +211,10 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
 def find_assumptions(device: Device) -> Path | None:
     """Return the path of the assumptions that a device is fitted under, if there are any."""
     found = data.listed("predictors").get(device.name)
-    path = found.path / ASSUMPTIONS_FILE if found else None
-    return path if path is not None and path.is_file() else None
+    if found is None or (device.file.kind == "measured" and found.shipped != device.folder.shipped):
+        return None  # those of another machine's device of the same name
+    path = found.path / ASSUMPTIONS_FILE
+    return path if path.is_file() else None
 
 
 def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:

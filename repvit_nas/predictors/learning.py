@@ -205,7 +205,8 @@ def learn(
     part = MeasuredPart(
         kernel=kernel,
         scale=1.0,
-        ranges=ranges_of(named),
+        # A unit too small to be told from nothing was timed all the same.
+        ranges=ranges_of([*named, *table.unresolved]),
         arrays_digest=files.digest(arrays),
         units=tuple(TimedUnit(row.unit, row.latency_ms, row.sd_ms) for row in timed),
     )

@@ -291,4 +291,10 @@ def load_predictor(
         raise RepvitNasError(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
-    return read_predictor(found.path / PREDICTOR_FILE, outside), found
+    predictor = read_predictor(found.path / PREDICTOR_FILE, outside)
+    if loaded.file.kind == "measured" and loaded.digest() != predictor.file.fitted_on.digest:
+        raise RepvitNasError(
+            f"{found.path / PREDICTOR_FILE}: was not fitted to the figures in {loaded.folder}: "
+            f"finish measure-lut, or run repvit-nas fit --device {device}"
+        )
+    return predictor, found

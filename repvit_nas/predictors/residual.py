@@ -119,11 +119,11 @@ def fit_kernel(units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed:
     rows = np.sort(rng.permutation(len(units))[:_KERNEL_UNITS])
     features = unit_features([units[row] for row in rows])
     start = PRIOR_KERNEL
-    shape = ConstantKernel(start.deviation**2, (1e-3, 4.0)) * Matern(
+    shape = ConstantKernel(start.deviation**2, (1e-5, 4.0)) * Matern(
         np.array(start.lengths), (0.3, 30.0), nu=_DEGREES / 2
     )
     model = GaussianProcessRegressor(
-        shape + WhiteKernel(start.noise**2, (1e-6, 0.1)),
+        shape + WhiteKernel(start.noise**2, (1e-8, 0.1)),
         alpha=noise[rows] ** 2,
         optimizer="fmin_l_bfgs_b",
     )

@@ -64,8 +64,9 @@ def summary(evaluation: Evaluation) -> str:
     return (
         f"{networks} random networks that no fit saw; {evaluation.units} units and "
         f"{evaluation.calibration} other networks were fitted, {evaluation.minutes:.1f} minutes of "
-        f"timing. Noise floor (repeating the measurement): {floor} RMSPE. "
-        f"{evaluation.coverage:.0f} % of the networks lie inside their 90 % interval."
+        f"timing. Noise floor (what the networks' own figures are off by): {floor} RMSPE. "
+        f"{evaluation.coverage:.0f} % of the networks lie inside their 90 % interval, "
+        f"{evaluation.coverage_with_noise:.0f} % if that noise is allowed for."
     )
 
 

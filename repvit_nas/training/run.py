@@ -168,7 +168,7 @@ def train(
     place = place or Place()
     with _processes(place.device) as (device, world), _claimed(folder, world):
         say = say if world.rank == 0 else lambda _: None
-        before = _check_folder(folder, asked, resume=resume) if world.rank == 0 else None
+        before = _before(folder, asked, world, resume=resume)
         if before is not None and before.outcome is not None:
             say(f"{folder}: was finished before")
             return before
@@ -182,9 +182,9 @@ def train(
             versions=_versions(),
             machine=machine(),
         )
-        if world.rank == 0:
-            files.write_json(folder / TRAINING_FILE, record)
         trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
+        if world.rank == 0:  # what cannot be trained leaves nothing behind
+            files.write_json(folder / TRAINING_FILE, record)
         loaded = trainer.checkpoints.load()
         if loaded is not None:
             trainer.restore(loaded)
@@ -233,6 +233,14 @@ def _claimed(folder: Path, world: World) -> Iterator[None]:
         with contextlib.suppress(OSError):
             (folder / LOCK_FILE).unlink()
             folder.rmdir()  # only where nothing was written
+
+
+def _before(folder: Path, asked: Asked, world: World, *, resume: bool) -> TrainFile | None:
+    """Return the run in the folder, the same in every process; the first one checks it."""
+    if world.rank == 0:
+        return _check_folder(folder, asked, resume=resume)
+    # Nothing is written before all processes have trained together.
+    return read_training(folder) if resume and is_training_run(folder) else None
 
 
 def _check_folder(folder: Path, asked: Asked, *, resume: bool) -> TrainFile | None:

@@ -21,7 +21,7 @@ Radii = npt.NDArray[np.float64]
 _ANGLES: Final = 1024
 _TURN: Final = 2 * math.pi
 # The least distance of the colours of outline and background, each channel from 0 to 1.
-_CONTRAST: Final = 0.35
+_CONTRAST: Final = 0.5
 
 
 def _polygon(angles: Radii, sides: int) -> Radii:
@@ -124,7 +124,7 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
     colours = _colours(random)
     axis = _axis(size)
     canvas = _mixed(_wave(random, axis, axis), colours[0], colours[1])
-    for place in range(int(random.integers(0, 3))):
+    for place in range(int(random.integers(0, 2))):
         other = int(random.integers(len(CLASSES)))
         _paint(
             canvas,
@@ -135,15 +135,13 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
             radii=(0.08, 0.16),
             off_centre=0.45,
         )
-    _paint(
-        canvas, random, label(index), colours[2], colours[3], radii=(0.26, 0.42), off_centre=0.14
-    )
-    for place in range(int(random.integers(0, 3))):
+    _paint(canvas, random, label(index), colours[2], colours[3], radii=(0.3, 0.46), off_centre=0.1)
+    for place in range(int(random.integers(0, 2))):
         _bar(canvas, random, colours[6 + place])
     light = random.uniform(0.75, 1.2, 2).astype(np.float32)
     canvas *= np.linspace(light[0], light[1], size, dtype=np.float32)[:, None]
     noise = random.standard_normal((3, size, size), dtype=np.float32)
-    noise *= np.float32(random.uniform(0.02, 0.14))
+    noise *= np.float32(random.uniform(0.01, 0.07))
     canvas += noise
     np.clip(canvas, 0, 1, out=canvas)
     canvas *= 255
@@ -153,13 +151,13 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
 def _colours(random: np.random.Generator) -> Floats:
     """Return colours: two of the background, two of the outline, then those of other things."""
     colours = random.random((8, 3), dtype=np.float32)
-    for _ in range(8):  # an outline in the colour of what is behind it cannot be seen by anybody
+    for _ in range(16):  # an outline in the colour of what is behind it cannot be seen by anybody
         if np.abs(colours[2] - colours[0]).max() > _CONTRAST:
             break
         colours[2] = random.random(3, dtype=np.float32)
     # Textures are weaker than the difference between outline and background.
-    colours[1] = colours[0] + 0.4 * (colours[1] - colours[0])
-    colours[3] = colours[2] + 0.4 * (colours[3] - colours[2])
+    colours[1] = colours[0] + 0.3 * (colours[1] - colours[0])
+    colours[3] = colours[2] + 0.3 * (colours[3] - colours[2])
     return colours
 
 

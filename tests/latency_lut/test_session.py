@@ -17,7 +17,14 @@ from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.programs import network
 from repvit_nas.latency_lut.session import Limits, Session, device_folder
 from repvit_nas.latency_lut.table import build_table, read_table, slower_now
-from repvit_nas.predictors.campaign import Wishes, first_plan, measure
+from repvit_nas.predictors.campaign import (
+    Wishes,
+    first_plan,
+    measure,
+    network_plan,
+    sentinel,
+    time_networks,
+)
 from repvit_nas.search_space import load_space
 
 WISHES = Wishes(units=24, calibration=6, held_out=6, isolated=True, seed=0)
@@ -75,6 +82,26 @@ def test_networks_and_lone_units_are_what_they_took(finished):
     assert len(table.isolated) > 50
     for unit, alone in table.isolated.items():
         assert alone > true_cost_ms(unit)
+
+
+def test_the_sentinel_itself_can_be_measured(tmp_path):
+    """Its visits are many a round; as a network it has one row like any other."""
+    session = session_in(tmp_path)
+    same = msgspec.structs.replace(sentinel(224), name="repvit_m0_9")
+    plan = session.plan(network_plan([same], seed=0))
+
+    table = time_networks(session, plan, Limits(0.2, 0.001), quiet)
+
+    (row,) = table.networks("held_out")
+    assert row.latency_ms == pytest.approx(true_latency_ms(network(same).units), rel=0.02)
+
+
+def test_visits_without_a_device_are_nobodys(finished, tmp_path):
+    _, _, folder = finished
+    (tmp_path / "observations.jsonl").write_bytes((folder / "observations.jsonl").read_bytes())
+
+    with pytest.raises(RepvitNasError, match=r"device\.json: is missing, but observations\.jsonl"):
+        session_in(tmp_path)
 
 
 def test_a_machine_that_became_slower_is_noticed(finished):

@@ -61,6 +61,8 @@ def test_a_corrupt_line_in_the_middle_is_named(log):
         (b"[1.0,1.5]", b"[]"),
         (b'"series"', b'"times"'),
         (b'"key":"aa",', b""),
+        (b'"round":0', b'"round":-1'),
+        (b'"round":0', b'"round":1000000000'),
     ],
 )
 def test_what_is_no_latency_is_refused_with_its_line(log, old, new):

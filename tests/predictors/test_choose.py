@@ -1,6 +1,10 @@
+import re
+
 import numpy as np
 import pytest
+from support import ROOT
 
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.choose import choose_units, random_networks
 from repvit_nas.predictors.features import unit_features
 from repvit_nas.predictors.residual import PRIOR_KERNEL, covariance
@@ -83,3 +87,17 @@ def test_random_networks_are_different_and_keep_the_constraints():
     assert {network.resolution for network in networks} == {192}
     assert networks == random_networks(space, 200, seed=0, resolution=192)
     assert networks[0].stages != random_networks(space, 1, seed=1)[0].stages
+
+
+def test_a_small_space_says_so_instead_of_searching_for_ever(tmp_path):
+    text = (ROOT / "search_space" / "repvit.toml").read_text()
+    for field in ("width", "depth"):
+        text = re.sub(rf"^{field} = {{ min = (\d+), .*$", rf"{field} = [\1]", text, flags=re.MULTILINE)
+    text = re.sub(r"^expansion = .*$", "expansion = [2.0]", text, flags=re.MULTILINE)
+    text = text.replace('se = ["none", "alternate", "all"]', 'se = ["none"]')
+    (tmp_path / "small.toml").write_text(text)
+    space, _ = load_space(str(tmp_path / "small.toml"))
+
+    assert len(random_networks(space, 5, seed=0, fewer=True)) == 1
+    with pytest.raises(RepvitNasError, match="has no 5 different networks: 1 were found"):
+        random_networks(space, 5, seed=0)

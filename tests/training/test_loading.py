@@ -89,6 +89,39 @@ def test_seeds_depend_on_every_number_and_their_order():
     assert mixed(0) == 0xE220A8397B1DCDAF & 0xFFFFFFFF
 
 
+class Streamed(torch.utils.data.IterableDataset):
+    """Images that come in one order only."""
+
+    def __init__(self, images):
+        self.images = images
+        self.epoch = None
+        self.transform = None
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.images)
+
+    def __iter__(self):
+        self.images.transform = self.transform
+        return (self.images[index] for index in range(len(self.images)))
+
+
+def test_a_stream_is_read_again_up_to_the_place():
+    opened = open_data(DataSpec(name="shapes", train_images=56, val_images=24), 32)
+    recipe = load_recipe("quick", {"batch": 8, "accumulate": 2})
+    streamed = Streamed(opened.train)
+    found = train_batches(streamed, recipe, 32, seed=0, world=World(), device=CPU, workers=0)
+    found.order.go_to(3, 0)
+    whole = [(x.clone(), y) for x, y in found.loader]
+    found.order.go_to(3, 2)
+
+    assert len(whole) == 6  # of 7 batches, three updates of two
+    assert streamed.epoch == 3
+    assert same([(x.clone(), y) for x, y in found.loader], whole[2:])
+
+
 def test_fewer_images_than_a_batch_are_refused():
     recipe = load_recipe("quick", {"batch": 32, "accumulate": 2})
 

@@ -162,6 +162,16 @@ def test_a_checkpoint_has_all_that_a_run_goes_on_from(tmp_path, asking):
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_other_numbers_and_another_memory_layout_train_as_well(tmp_path, asking):
+    asked = asking(TINY, classes=24, precision="bf16", ema=0.9, weights="ema")
+    record = train(asked, tmp_path / "run", Place(channels_last=True, workers=1))
+
+    row = log(tmp_path / "run")[0]
+    assert record.outcome.top1 == pytest.approx(float(row["ema_top1"]))
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert weights["stem.conv1.c.weight"].dtype == torch.float32
+
+
 def test_a_loss_that_is_no_number_stops_with_step_and_checkpoint(tmp_path, asking):
     asked = asking(TINY, classes=24, epochs=6, lr=9999.0, lr_batch=1, clip_mode="none", batch=16)
 

@@ -46,6 +46,7 @@ class OnnxRunner:
             "providers": ",".join(self._providers),
             "exporter": f"torch {torch.__version__.partition('+')[0]}, onnx {onnx.__version__}",
             "threads": str(self._spec.threads),
+            "waiting": "blocked, not spinning",
             "precision": "fp32",
             "batch": str(self._spec.batch),
         }

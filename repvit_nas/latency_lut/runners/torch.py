@@ -17,6 +17,7 @@ from repvit_nas.network.pieces import fused_module, input_shape, random_weights
 from repvit_nas.units import Unit
 
 _NS_PER_MS: Final = 1e6
+_TYPES: Final = ("cpu", "cuda", "mps")
 
 
 class TorchRunner:
@@ -80,7 +81,8 @@ def make(spec: RuntimeSpec) -> TorchRunner:
     name = spec.target or _best()
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        # Other kinds of device, such as `meta`, compute nothing that could be timed.
+        torch.zeros(1, device=device if device.type in _TYPES else "none")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = ["cpu"] + [kind for kind in ("cuda", "mps") if _offered(kind)]
         raise RepvitNasError(

@@ -1,0 +1,1 @@
+"""Room: whether a trained network is what was promised."""

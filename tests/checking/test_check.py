@@ -1,0 +1,124 @@
+import shutil
+
+import msgspec
+import pytest
+from safetensors.torch import load_file, save_file
+from training_support import small
+
+from repvit_nas.checking.check import (
+    NetworkRow,
+    Where,
+    check_run,
+    relation,
+    table_rows,
+)
+from repvit_nas.commands import _run
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.files import read_json
+from repvit_nas.training.data import DataSpec
+from repvit_nas.training.recipe import load_recipe
+from repvit_nas.training.records import Asked, TrainFile, read_training
+from repvit_nas.training.run import train
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def broken(found):
+    return [promise.name for promise in found.promises if not promise.kept]
+
+
+def test_a_run_keeps_what_was_promised_but_for_a_network_outside_the_space(run):
+    found = check_run(run)
+
+    assert broken(found) == ["search space"]  # stages of 16 channels are too narrow for it
+    assert "stages[0].width is not in space" in found.promises[0].found
+    assert [row.name for row in found.family] == [
+        f"RepViT-{name}" for name in ("M0.9", "M1.0", "M1.1", "M1.5", "M2.3")
+    ]
+    # Published: 0.87 ms, and 78.74 % at best in the log of 300 distilled epochs.
+    assert (found.family[0].published_ms, found.family[0].published_top1) == (0.87, 78.74)
+    assert all(row.top1 is None and row.relation == "" for row in found.family)
+    assert found.variant.source == "modelled"
+    assert found.measured_ms is None  # no phone is here
+    assert len(table_rows(found)) == 6
+
+
+def test_every_promise_can_be_broken(run):
+    check_run(run)
+    weights = load_file(run / "model.safetensors")
+    weights["head.head.l.weight"] = -weights["head.head.l.weight"]
+    save_file(weights, run / "model.safetensors", metadata={"format": "pt"})
+    (run / "fused.safetensors").write_bytes(b"other")
+    record = read_training(run)
+    outcome = msgspec.structs.replace(record.outcome, top1=99.0)
+    (run / "training.json").write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(record, outcome=outcome))
+    )
+
+    found = check_run(run)
+
+    assert broken(found) == ["search space", "exported weights", "form fused", "accuracy"]
+
+
+def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = DataSpec(name="shapes", train_images=64, val_images=24)
+    recipe = load_recipe("quick", {"epochs": 1, "batch": 16, "warmup_epochs": 0})
+    architecture = msgspec.structs.replace(small(), num_classes=24)
+    train(Asked(architecture=architecture, recipe=recipe, data=data, seed=4), tmp_path / "run")
+
+    found = check_run(tmp_path / "run", train_family=("repvit_m0_9",))
+
+    member = read_json(tmp_path / "run/family/repvit_m0_9/training.json", TrainFile)
+    assert (member.asked.recipe, member.asked.data, member.asked.seed) == (recipe, data, 4)
+    assert member.asked.architecture.num_classes == 24
+    assert found.family[0].top1 == member.outcome.top1
+    assert found.family[0].relation != ""
+    assert found.family[1].relation == ""
+
+
+def row(latency, top1=None):
+    return NetworkRow(
+        name="x",
+        params=1,
+        macs=1,
+        latency_ms=latency,
+        low_ms=latency,
+        high_ms=latency,
+        source="modelled",
+        top1=top1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("latency", "top1", "expected"),
+    [
+        (1.1, 79.0, "dominated by the variant"),
+        (1.0, 79.0, "dominated by the variant"),
+        (0.9, 81.0, "dominates the variant"),
+        (0.9, 80.0, "dominates the variant"),
+        (0.9, 79.0, "neither"),
+        (1.0, 80.0, "neither"),
+        (1.0, None, ""),
+    ],
+)
+def test_one_network_dominates_another_by_being_no_slower_and_no_worse(latency, top1, expected):
+    assert relation(row(latency), top1, row(1.0, 80.0)) == expected
+
+
+def test_the_command_ends_with_1_when_a_promise_is_broken(run, capsys):
+    assert _run(["check", str(run), "--json"], debug=False) == 1
+    assert '"kept": false' in capsys.readouterr().out
+
+
+def test_what_cannot_be_checked_is_said(run, tmp_path):
+    with pytest.raises(RepvitNasError, match="holds no training run"):
+        check_run(tmp_path)
+    with pytest.raises(RepvitNasError, match="reference network 'm9' is not known"):
+        check_run(run, train_family=("m9",))
+    with pytest.raises(RepvitNasError, match="device 'phone' is not known"):
+        check_run(run, Where(device="phone"))

@@ -1,0 +1,128 @@
+"""The commands for phones, with and without a Mac."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_apple import BIN, FakeApple
+
+SYSTEM_PATH = "/usr/bin:/bin"
+
+
+def call(folder, *words, mac=False, **faults):
+    environment = os.environ | {"PATH": SYSTEM_PATH}
+    environment.pop("REPVIT_NAS_TEAM", None)
+    if mac:
+        FakeApple(folder / "apple", **faults)
+        # The stand-in is a script: its interpreter must be found too.
+        python = str(Path(sys.executable).parent)
+        environment["PATH"] = f"{BIN}:{python}:{SYSTEM_PATH}"
+        environment["FAKE_APPLE_HOME"] = str(folder / "apple")
+    return subprocess.run(
+        [sys.executable, "-m", "repvit_nas", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+def test_without_a_mac_the_two_other_ways_are_explained(tmp_path):
+    done = call(tmp_path, "measure-lut", "--device", "iphone12")
+
+    assert done.returncode == 1
+    assert "measure-lut --device iphone12 --export DIR" in done.stderr
+    assert "import-measurements DIR --device iphone12" in done.stderr
+    assert "docs/iphone.md" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "latency_lut").exists()
+
+
+def test_doctor_without_a_mac_says_the_same_and_fails(tmp_path):
+    done = call(tmp_path, "doctor")
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("missing Apple's tools: xcrun is not on the path")
+    assert "--export DIR" in done.stdout
+
+
+def findings(done):
+    return {item["name"]: item for item in json.loads(done.stdout)}
+
+
+def test_doctor_says_what_is_there_and_what_is_missing(tmp_path):
+    done = call(tmp_path, "doctor", "--json", mac=True, developer_mode="disabled")
+
+    found = findings(done)
+    assert done.returncode == 1
+    assert found["Apple's tools"]["fine"]
+    assert found["Xcode"]["said"].startswith("26.5")
+    assert found["devicectl"]["fine"]
+    assert found["device"]["said"].startswith("iPhone 12 (…0000)")
+    assert "Developer Mode is off" in found["settings"]["said"]
+    assert found["team"]["fine"] is False
+    # The app's source is in coremltools for macOS only.
+    if sys.platform != "darwin":
+        assert "coremltools for macOS only" in found["runner app"]["said"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "name", "said"),
+    [
+        ({"xcode": "15.4"}, "Xcode", "16 or newer"),
+        ({"phones": []}, "device", "no iPhone 12 is connected"),
+        ({"tunnel": "disconnected", "tunnel_wakes": False}, "connection", "does not open"),
+        ({"tunnel": "disconnected"}, "connection", "open"),
+    ],
+)
+def test_doctor_names_each_fault(tmp_path, faults, name, said):
+    done = call(tmp_path, "doctor", "--team", "TEAM1", "--json", mac=True, **faults)
+
+    assert said in findings(done)[name]["said"]
+    assert findings(done)["team"]["fine"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"simulators_only": True}, "only simulators are listed"),
+        ({"developer_mode": "disabled"}, "Developer Mode is off"),
+        ({"phones": ["iPhone14,5"]}, "--device iphone13"),
+    ],
+)
+def test_a_fault_is_one_line_and_leaves_nothing(tmp_path, faults, said):
+    start = time.monotonic()
+
+    done = call(tmp_path, "measure-lut", "--device", "iphone12", "--team", "T", mac=True, **faults)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - start < 60
+    assert not list(tmp_path.glob("latency_lut/*/.holder"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["doctor", "--device", "nokia"], "Core ML device 'nokia' is not known; known: iphone11"),
+        (["measure-lut", "--device", "cpu", "--export", "x"], "'cpu' is none; known: iphone11"),
+        (["import-measurements", "nowhere", "--device", "iphone12"], "manifest.json: cannot be"),
+        (["import-measurements", ".", "--device", "cpu"], "Core ML device 'cpu' is not known"),
+        (
+            ["measure-lut", "--device", "iphone12", "--export", "x", "--units", "3"],
+            "at least --units 8",
+        ),
+    ],
+)
+def test_nonsense_is_one_line(tmp_path, words, said):
+    done = call(tmp_path, *words)
+
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+import torch
+
+from repvit_nas.commands import _run
+
+SMALL = """{"schema":1,"name":"small","stages": [
+ {"width":16,"depth":1,"se":"1"},{"width":24,"depth":1,"se":"1"},
+ {"width":32,"depth":2,"se":"10"},{"width":48,"depth":1,"se":"1"}]}"""
+QUICK = ["--data", "shapes", "--train-images", "96", "--val-images", "24", "--resolution", "32"]
+QUICK += ["--epochs", "1", "--threads", "1", "--set", "warmup_epochs=0"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.json").write_text(SMALL)
+    threads = torch.get_num_threads()
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def test_train_export_and_check_in_a_row(here, capsys):
+    assert _run(["train", "small.json", *QUICK], debug=True) == 0
+    said = capsys.readouterr().out
+    run = "results/train-small-shapes"
+    assert "small on shapes: top-1" in said
+    assert run in said
+    assert (here / run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert _run(["export", run, "--format", "onnx", "--images", "10"], debug=True) == 0
+    assert "10" in capsys.readouterr().out
+    assert _run(["check", run], debug=True) == 1  # too narrow for the search space
+    shown = capsys.readouterr().out
+    assert "BROKEN" in shown
+    assert "form onnx" in shown
+    assert _run(["show", run, "--space", "repvit"], debug=False) == 1  # RUN is an ARCH as well
+    assert "is not in space" in capsys.readouterr().err
+
+
+def test_a_record_is_printed_as_json(here, capsys):
+    assert _run(["train", "small.json", *QUICK, "--out", "run", "--json"], debug=True) == 0
+
+    record = json.loads(capsys.readouterr().out)
+    assert record["asked"]["architecture"]["num_classes"] == 24
+    assert record["outcome"]["val_images"] == 24
+    assert record["versions"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "lr"], "--set must look like"),
+        (["--set", "speed=1"], "value of a recipe 'speed' is not known"),
+        (["--recipe", "slow"], "recipe 'slow' is not known"),
+        (["--teacher", "nobody"], "teacher 'nobody' is missing"),
+        (["--init", "nothing"], "is neither random"),
+        (["--device", "tpu9"], "--device tpu9: is not here"),
+        (["--amp", "int4"], "--amp must be"),
+        (["--batch", "500"], "fewer than the 500 of one update"),
+        (["--threads", "0"], "--threads must be"),
+        (["--resume"], "no training run to go on with"),
+        (["--data", "nowhere"], "for shapes only"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(here, capsys, arguments, message):
+    changes = ["--init", "random"] if "--init" not in arguments else ["--recipe", "quick"]
+    code = _run(["train", "small.json", *QUICK, *changes, *arguments], debug=False)
+
+    said = capsys.readouterr().err.strip().splitlines()
+    assert code == 1
+    assert said[-1].startswith("error: ")
+    assert message in said[-1]

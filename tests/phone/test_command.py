@@ -1,0 +1,81 @@
+"""`measure-lut --device iphone12` from the command line to a fitted device, on the simulated phone."""
+
+import json
+
+import pytest
+from fake_apple import FakeApple, app_source, simulated_package
+
+from repvit_nas.commands import _run
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.search_space.family import family
+
+WORDS = [
+    "measure-lut", "--device", "iphone12", "--team", "TEAM1", "--units", "10", "--networks", "3",
+    "--calibration", "3", "--precision", "0.9",
+]  # fmt: skip
+
+
+@pytest.fixture
+def mac(elsewhere, monkeypatch):
+    """A Mac with a phone, whose programs are as long as the simulated device's."""
+    apple = FakeApple(elsewhere / "apple", noise=0.003)
+    runner = "repvit_nas.latency_lut.runners.coreml"
+    monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: apple)
+    monkeypatch.setattr("repvit_nas.phone.app.sources", lambda: app_source(elsewhere / "app"))
+    monkeypatch.setattr("repvit_nas.phone.app._SETTLE", 0.0)
+    monkeypatch.setattr(f"{runner}._convert", simulated_package)
+    monkeypatch.setattr(f"{runner}._input_shape", lambda _: (3, 4, 4))
+    return apple
+
+
+@pytest.mark.slow
+def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys, monkeypatch):
+    network = family()["repvit_m0_9"].architecture
+    assert load_predictor("iphone12")[0].estimate(network).source == "modelled"
+
+    assert _run([*WORDS], debug=True) == 0
+
+    said = capsys.readouterr()
+    assert all(process.stopped for process in mac.started)
+    assert not (mac.home / "container").exists()
+    assert "so a round about" in said.err
+    assert "series iphone13-2_23f84_warm" in said.err
+    assert "RMSPE" in said.out
+    folder = elsewhere / "latency_lut" / "iphone12"
+    assert json.loads((folder / "device.json").read_text())["kind"] == "measured"
+    assert {"table.json", "sources.json", "published.csv"} <= {p.name for p in folder.iterdir()}
+    predictor, _ = load_predictor("iphone12")
+    assert predictor.file.measured is not None
+    assert predictor.estimate(network).source != "measured"  # ten units are not all of a network's
+    # A network is timed beside its prediction.
+    monkeypatch.setenv("REPVIT_NAS_TEAM", "TEAM1")
+    words = ["measure", "repvit_m0_9", "--device", "iphone12", "--minutes", "1", "--json"]
+    capsys.readouterr()
+    assert _run(words, debug=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["source"] == "measured"
+    assert found["predicted_ms"] == pytest.approx(found["latency_ms"], rel=0.2)
+    log = folder / "series" / "iphone13-2_23f84_warm" / "observations.jsonl"
+    before = log.read_bytes()
+
+    # The same again goes on; another system build begins a series of its own.
+    assert _run([*WORDS, "--json"], debug=True) == 0
+    assert json.loads(capsys.readouterr().out)["units"] >= 8
+    assert log.read_bytes().startswith(before)
+    mac.set(build="24A1", noise=0.003)
+    assert _run([*WORDS], debug=True) == 0
+    assert "from" in capsys.readouterr().err
+    assert log.read_bytes().startswith(before)
+    assert (folder / "series" / "iphone13-2_24a1_warm").is_dir()
+
+
+def test_a_failure_leaves_the_device_modelled(mac, elsewhere, capsys):
+    mac.set(locked=True)
+
+    assert _run([*WORDS], debug=False) == 1
+
+    assert "is locked" in capsys.readouterr().err
+    architecture = family()["repvit_m0_9"].architecture
+    estimate = load_predictor("iphone12")[0].estimate(architecture)
+    assert estimate.source == "modelled"
+    assert _run(["devices"], debug=True) == 0

@@ -1,0 +1,263 @@
+"""The export for a device that is not here, and the way back, by a hand that times everything."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from simulated import true_cost_ms, true_latency_ms
+
+from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.export.coreml import package_digest
+from repvit_nas.latency_lut.importers import read_folder
+from repvit_nas.latency_lut.programs import chain, isolated, program
+from repvit_nas.latency_lut.series import combined, read_series
+from repvit_nas.phone.exporting import (
+    CHAIN_LENGTHS,
+    UNITS,
+    Manifest,
+    ProgramEntry,
+    device_plan,
+    export,
+    planned,
+    read_manifest,
+    read_plan,
+    roles,
+)
+from repvit_nas.phone.measuring import import_series, publish
+from repvit_nas.phone.naming import program_name
+from repvit_nas.phone.products import product, product_of_type, products
+from repvit_nas.predictors.campaign import Wishes
+from repvit_nas.search_space.space import load_space
+from repvit_nas.units import Block, Downsample, Ffn, Head, Stem
+
+IPHONE = product("iphone12")
+WISHES = Wishes(units=10, calibration=4, held_out=4, isolated=False, seed=0)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return device_plan(load_space("repvit")[0], WISHES, at_once=True)
+
+
+def entries(plan):
+    """The manifest that an export of the plan has, without converting anything."""
+    purpose = roles(plan)
+    made = [
+        ProgramEntry(
+            name=program_name(item), key=key, role=purpose[key], digest="0", size_bytes=1,
+            macs=item.macs, operations={}, rms=0.001,
+        )
+        for key, item in planned(plan).items()
+    ]  # fmt: skip
+    return Manifest(
+        device="iphone12", product_type="iPhone13,2", target="iOS16", coremltools="9", torch="2",
+        programs=tuple(made),
+    )  # fmt: skip
+
+
+def test_names_say_what_is_in_a_program(plan):
+    unit = Block(48, 96, 16, 3, 56)
+    assert program_name(chain(unit, 8)).startswith("block-48-96-se16-k3-56px-x8--")
+    assert program_name(isolated(Block(48, 96, 0, 7, 56))).startswith("block-48-96-k7-56px--")
+    sandwich = program([Ffn(16, 32, 14), Downsample(16, 24, 5, 14), Ffn(24, 48, 7)])
+    assert program_name(sandwich).startswith("ffn-16-32-14px+down-16-24-k5-14px+ffn-24-48-7px--")
+    assert program_name(isolated(Stem(48, 224))).startswith("stem-48-224px--")
+    assert program_name(isolated(Head(48, 1000, 7))).startswith("head-48-1000-7px--")
+    names = [program_name(item) for item in planned(plan).values()]
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 120 for name in names)
+
+
+def test_a_plan_for_a_phone_has_long_chains_and_all_units_at_once(plan):
+    assert plan.explored
+    assert len(plan.units) == 10
+    assert plan.lengths == CHAIN_LENGTHS == (2, 6, 16)
+    found = roles(plan)
+    assert list(found.values()).count("held_out") == 4
+    assert list(found.values()).count("calibration") == 4
+    assert next(iter(found.values())) == "sentinel"
+
+
+def test_the_default_plan_is_about_200_chains_and_40_networks():
+    wishes = Wishes(UNITS, 14, 26, isolated=False, seed=0)
+    found = list(roles(device_plan(load_space("repvit")[0], wishes, at_once=True)).values())
+
+    assert 180 <= found.count("chain") <= 230
+    assert found.count("held_out") + found.count("calibration") == 40
+
+
+def test_an_export_is_checked_resumed_and_the_same_by_processes(plan, tmp_path):
+    small = msgspec.structs.replace(
+        plan, units=(Ffn(8, 16, 7),), wanted=1, calibration=(), held_out=(), lengths=(1, 2),
+        sentinel=Architecture(
+            name="sentinel", resolution=32, num_classes=3, stages=(Stage(width=8, depth=1, se="0"),) * 4
+        ),
+    )  # fmt: skip
+    told = []
+
+    one = export(
+        tmp_path / "a", small, IPHONE, processes=1, progress=lambda *words: told.append(words)
+    )
+    two = export(tmp_path / "b", small, IPHONE, processes=2)
+
+    assert one == two
+    assert (tmp_path / "a/manifest.json").read_bytes() == (
+        tmp_path / "b/manifest.json"
+    ).read_bytes()
+    assert told[-1] == ("converting", 3, 3)
+    assert read_manifest(tmp_path / "a") == one
+    assert read_plan(tmp_path / "a") == small
+    for entry in one.programs:
+        package = tmp_path / "a/programs" / f"{entry.name}.mlpackage"
+        assert package_digest(package) == entry.digest
+    # A package that was damaged is written again, the others are kept.
+    weights = next((tmp_path / "a/programs").glob("ffn*/Data/*/weights/weight.bin"))
+    weights.write_bytes(bytes(weights.stat().st_size))
+    assert export(tmp_path / "a", small, IPHONE, processes=1) == one
+    with pytest.raises(RepvitNasError, match="holds the export of another plan"):
+        export(tmp_path / "a", plan, IPHONE, processes=1)
+    with pytest.raises(RepvitNasError, match="processes must be 1 or more"):
+        export(tmp_path / "a", small, IPHONE, processes=0)
+
+
+def xcode_report(name, latency_ms, *, model="iPhone 12", cpu=False):
+    preferred = {"deviceType": {"cpu" if cpu else "neuralEngine": {}}}
+    operation = {"outputs": [{"name": "conv"}], "cost": {"weight": 1.0}, "deviceUsage": {"preferred": preferred}}  # fmt: skip
+    block = {"block": {"operations": [operation]}}
+    return {
+        "modelMetadata": {"fileName": f"{name}.mlpackage"},
+        "deviceInfo": {"modelName": model, "serialNumber": "SECRET"},
+        "computeUnit": 3,
+        "deviceResults": {
+            "predict": {"samples": [latency_ms / 1e3] * 5},
+            "modelStructure": {"program": {"functions": {"main": block}}},
+        },
+    }
+
+
+def timed_by_hand(folder, plan, factor=1.0, **options):
+    """Write a report of every program, as long as the simulated device takes."""
+    for item in planned(plan).values():
+        name = program_name(item)
+        path = folder / f"{name}.mlperf"
+        path.mkdir(parents=True)
+        document = xcode_report(name, factor * true_latency_ms(item.units), **options)
+        (path / "report.json").write_text(json.dumps(document))
+
+
+def test_xcode_reports_come_back_as_the_true_costs(plan, tmp_path, elsewhere):
+    timed_by_hand(tmp_path / "reports", plan)
+
+    names = import_series(IPHONE, tmp_path, plan, entries(plan), read_folder(tmp_path / "reports"))
+    found = publish(IPHONE, tmp_path)
+
+    assert found.device.file.kind == "measured"
+    (series,) = read_series(tmp_path, "iphone12")
+    assert [series.name] == names
+    for row in series.table.units:
+        if isinstance(row.unit, Block | Ffn):
+            assert row.latency_ms == pytest.approx(true_cost_ms(row.unit), rel=1e-3)
+            assert row.sd_ms > 0.005 * row.latency_ms  # one report says nothing of repetition
+    kept = "".join(p.read_text() for p in (tmp_path / "series").rglob("*") if p.is_file())
+    assert "SECRET" not in kept
+
+
+def test_reports_of_programs_on_the_cpu_are_kept_and_left_out(plan, tmp_path, elsewhere):
+    timed_by_hand(tmp_path / "reports", plan, cpu=True)
+    import_series(IPHONE, tmp_path, plan, entries(plan), read_folder(tmp_path / "reports"))
+
+    with pytest.raises(RepvitNasError, match="0 units, 0 calibration.*what is there is kept"):
+        publish(IPHONE, tmp_path)
+
+    asked = publish(IPHONE, tmp_path, everywhere=True)
+    assert asked.units >= 8
+
+
+def test_a_part_of_the_reports_waits_for_the_others(plan, tmp_path, elsewhere):
+    timed_by_hand(tmp_path / "reports", plan)
+    reports = read_folder(tmp_path / "reports")
+    import_series(IPHONE, tmp_path, plan, entries(plan), reports[:6])
+    with pytest.raises(RepvitNasError, match="a fit needs 8, 3 and 2"):
+        publish(IPHONE, tmp_path)
+    assert not (tmp_path / "device.json").exists()
+
+    import_series(IPHONE, tmp_path, plan, entries(plan), reports)
+
+    assert publish(IPHONE, tmp_path).units >= 8
+
+
+def test_two_tools_are_two_series_with_a_factor_between_them(plan, tmp_path, elsewhere):
+    timed_by_hand(tmp_path / "reports", plan)
+    with (tmp_path / "reports" / "lab.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["program", "latency_ms", "tool"])
+        for item in planned(plan).values():
+            rows.writerow([program_name(item), 1.2 * true_latency_ms(item.units), "lab"])
+
+    names = import_series(IPHONE, tmp_path, plan, entries(plan), read_folder(tmp_path / "reports"))
+    table, sources = combined(read_series(tmp_path, "iphone12"))
+
+    assert len(names) == 2
+    assert sources.sources[1].factor in (
+        pytest.approx(1.2, rel=0.01), pytest.approx(1 / 1.2, rel=0.01),
+    )  # fmt: skip
+    assert sources.sources[1].factor_sd < 0.02
+    assert len(table.units) == len({row.unit for row in table.units}) >= 8
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"modelMetadata": {"fileName": "other.mlpackage"}}, "'other' is not in the manifest"),
+        ({"deviceInfo": {"modelName": "iPhone 13"}}, "was made on iPhone 13, not on iPhone 12"),
+    ],
+)
+def test_reports_of_something_else_are_refused(plan, tmp_path, changed, said):
+    item = next(iter(planned(plan).values()))
+    path = tmp_path / "reports" / "x.mlperf"
+    path.mkdir(parents=True)
+    document = xcode_report(program_name(item), 1.0) | changed
+    (path / "report.json").write_text(json.dumps(document))
+
+    with pytest.raises(FileError, match=said):
+        import_series(IPHONE, tmp_path, plan, entries(plan), read_folder(tmp_path / "reports"))
+
+
+def test_products_resolve_by_name_and_type():
+    assert product("iphone12").product_type == "iPhone13,2"
+    assert product_of_type("iPhone14,5").device == "iphone13"
+    assert product("ipad10").family == "iPad"
+    assert product("cpu") is None
+    assert len(products()) > 25
+
+
+def test_commands_go_the_whole_way_round(plan, tmp_path):
+    """import-measurements on an export that was timed by hand; then predict says so."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    timed_by_hand(folder, plan, factor=0.2)
+    (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(entries(plan)))
+
+    def call(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "repvit_nas", *words], cwd=tmp_path, capture_output=True,
+            text=True,
+        )  # fmt: skip
+
+    before = call("predict", "repvit_m0_9", "--json")
+    done = call("import-measurements", "programs", "--device", "iphone12")
+    after = call("predict", "repvit_m0_9", "--json")
+    listed = call("devices", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert "series xcode-report_any-system_cpu-and-ne_" in done.stderr
+    assert json.loads(before.stdout)["source"] == "modelled"
+    assert json.loads(after.stdout)["latency_ms"] != json.loads(before.stdout)["latency_ms"]
+    kinds = {item["device"]: item["kind"] for item in json.loads(listed.stdout)}
+    assert kinds["iphone12"] == "measured"
+    assert "Traceback" not in done.stderr + after.stderr
