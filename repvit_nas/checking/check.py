@@ -1,5 +1,6 @@
 """`check`: what was promised of a trained network against what is found, and the family beside it."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -104,6 +105,7 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         run: The run's folder.
         device: Whose latencies are predicted.
+        val_images: On how many images accuracies are taken.
         promises: What was promised, and whether it holds.
         variant: The run's network.
         family: The reference networks beside it.
@@ -114,6 +116,7 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     schema: Literal[1] = 1
     run: str
     device: str
+    val_images: int
     promises: tuple[Promise, ...]
     variant: NetworkRow
     family: tuple[NetworkRow, ...]
@@ -124,6 +127,12 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def kept(self) -> bool:
         """Whether every promise is kept."""
         return all(promise.kept for promise in self.promises)
+
+
+def standard_error(found: CheckRecord) -> float:
+    """Return the standard error of the variant's accuracy in percent: what chance alone makes."""
+    right = (found.variant.top1 or 0.0) / 100
+    return 100 * math.sqrt(right * (1 - right) / max(found.val_images, 1))
 
 
 class Where(NamedTuple):
@@ -183,6 +192,7 @@ def check_run(
     found = CheckRecord(
         run=str(folder),
         device=where.device,
+        val_images=len(opened.val),
         promises=promises,
         variant=variant,
         family=tuple(

@@ -58,7 +58,14 @@ def command(
     import torch
     from rich.table import Table
 
-    from repvit_nas.checking.check import BESIDE, TABLE_HEADER, Where, check_run, table_rows
+    from repvit_nas.checking.check import (
+        BESIDE,
+        TABLE_HEADER,
+        Where,
+        check_run,
+        standard_error,
+        table_rows,
+    )
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -86,6 +93,10 @@ def command(
     for cells in table_rows(found):
         table.add_row(*cells)
     screen.print(table)
+    screen.print(
+        f"The standard error of an accuracy on {found.val_images:,} images is "
+        f"{standard_error(found):.2f} points: smaller differences say nothing."
+    )
     if found.measured_ms is not None:
         screen.print(f"Measured on {device}: {found.measured_ms:.2f} ms")
     screen.print(

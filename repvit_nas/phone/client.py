@@ -8,7 +8,6 @@ part of coremltools (BSD-3-Clause); what it answers is read here as it is, and n
 import functools
 import json
 import math
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.phone.xcrun import COPY, Apple, Process, XcrunError, devicectl
+from repvit_nas.phone.xcrun import COPY, Apple, Process, XcrunError, devicectl, temporary_file
 
 ROOT: Final = "Documents/modelrunnerd"
 COMPUTE_UNITS: Final = "CPU_AND_NE"
@@ -144,8 +143,7 @@ class ModelRunner:
             "iterations": calls,
             "warmup": warm_up,
         }
-        with tempfile.TemporaryDirectory(prefix="repvit-nas-") as folder:
-            path = Path(folder) / "input.bin"
+        with temporary_file(".bin") as path:
             path.write_bytes(_image(tuple(shape)))
             answer = self.call("Prediction", parameters, path)
         durations = answer.get("durations")
@@ -181,16 +179,15 @@ class ModelRunner:
             "method": f"MLModelService.{method}",
             "params": parameters,
         }
-        with tempfile.TemporaryDirectory(prefix="repvit-nas-") as folder:
-            if resource is not None:
-                message["resource"] = resource.name
-                self._copy(
-                    "to", str(resource), f"{ROOT}/requests/resources/{identifier}/{resource.name}"
-                )
-            path = Path(folder) / "message.json"
+        if resource is not None:
+            message["resource"] = resource.name
+            self._copy(
+                "to", str(resource), f"{ROOT}/requests/resources/{identifier}/{resource.name}"
+            )
+        with temporary_file() as path:
             path.write_text(json.dumps(message))
             self._copy("to", str(path), f"{ROOT}/requests/messages/{identifier}/message.json")
-            answer = self._answer(method, identifier, Path(folder), within or self._waits.answer)
+        answer = self._answer(method, identifier, within or self._waits.answer)
         error = answer.get("error")
         if error:
             text = error.get("message") if isinstance(error, dict) else error
@@ -200,17 +197,16 @@ class ModelRunner:
             raise RepvitNasError(f"the app's answer to {method} has no result: {str(answer)[:200]}")
         return result
 
-    def _answer(self, method: str, identifier: str, folder: Path, within: float) -> dict[str, Any]:
+    def _answer(self, method: str, identifier: str, within: float) -> dict[str, Any]:
         """Look for an answer until it is whole."""
         end = self._clock() + within
-        path = folder / "answer.json"
         torn = False
+        source = f"{ROOT}/responses/{identifier}/message.json"
         while True:
             try:
-                self._copy(
-                    "from", f"{ROOT}/responses/{identifier}/message.json", str(path), tries=1
-                )
-                answer = json.loads(path.read_bytes())
+                with temporary_file() as path:
+                    self._copy("from", source, str(path), tries=1)
+                    answer = json.loads(path.read_bytes())
             except XcrunError:
                 self._check_alive(method)
             except (OSError, ValueError):

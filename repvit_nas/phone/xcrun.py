@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Protocol
 
@@ -146,6 +148,19 @@ def _end(process: "subprocess.Popen[Any]") -> None:
             stream.close()
 
 
+@contextlib.contextmanager
+def temporary_file(suffix: str = ".json") -> Iterator[Path]:
+    """Give the path of a file that is not there yet, since not every tool overwrites one.
+
+    It is removed in the end. Cheaper than a folder for each.
+    """
+    path = Path(tempfile.gettempdir()) / f"repvit-nas-{uuid.uuid4().hex}{suffix}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def find_xcrun() -> Xcrun | None:
     """Return `xcrun` if it is on the path."""
     found = shutil.which("xcrun")
@@ -171,8 +186,7 @@ def devicectl(apple: Apple, words: list[str], timeout_s: float = QUICK) -> dict[
     Raises:
         XcrunError: It failed, did not end in time, or wrote no JSON.
     """
-    with tempfile.TemporaryDirectory(prefix="repvit-nas-") as folder:
-        path = Path(folder) / "answer.json"
+    with temporary_file() as path:
         command = ["devicectl", *words, "--json-output", str(path)]
         tool(apple, command, timeout_s)
         try:

@@ -87,9 +87,7 @@ def load_inputs(settings: Settings, *, foreign: bool = False) -> Inputs:
     """
     space, found = load_space(settings.space)
     space.check_resolution(settings.resolution)
-    predictors = tuple(
-        load_predictor(device, foreign=foreign) for device in settings.budgets_ms
-    )
+    predictors = tuple(load_predictor(device, foreign=foreign) for device in settings.budgets_ms)
     return Inputs((space, found), predictors, load_family_estimator())
 
 

@@ -133,12 +133,17 @@ def finished(folder: Path) -> TrainFile:
     """Read the record of a finished training run.
 
     Raises:
-        RepvitNasError: The folder holds none, or it is not finished.
+        RepvitNasError: The folder holds none, it is not finished, or its weights are gone.
     """
     record = read_training(folder)
     if record.outcome is None:
         raise RepvitNasError(
             f"{folder}: the training is not finished; go on with: {record.command} --resume"
+        )
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise RepvitNasError(
+            f"{folder}: its weights ({WEIGHTS_FILE}) are not here; train it again in another folder"
+            f" with: {record.command}"
         )
     return record
 

@@ -10,6 +10,7 @@ from repvit_nas.checking.check import (
     Where,
     check_run,
     relation,
+    standard_error,
     table_rows,
 )
 from repvit_nas.commands import _run
@@ -113,6 +114,15 @@ def test_one_network_dominates_another_by_being_no_slower_and_no_worse(latency, 
 def test_the_command_ends_with_1_when_a_promise_is_broken(run, capsys):
     assert _run(["check", str(run), "--json"], debug=False) == 1
     assert '"kept": false' in capsys.readouterr().out
+
+
+def test_the_standard_error_is_that_of_a_share(run):
+    """97 % of 360: the square root of 0.97 x 0.03 / 360 is 0.0090."""
+    found = check_run(run)
+    assert found.val_images == 48
+    found = msgspec.structs.replace(found, variant=row(1.0, 97.0), val_images=360)
+
+    assert standard_error(found) == pytest.approx(0.90, abs=0.005)
 
 
 def test_what_cannot_be_checked_is_said(run, tmp_path):

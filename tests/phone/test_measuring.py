@@ -248,3 +248,21 @@ def test_the_series_make_a_measured_device_with_its_published_rows(measured, els
     assert "SECRET" not in "".join(
         path.read_text() for path in folder.rglob("*.json*") if "apple" not in path.parts
     )
+
+
+def test_a_torn_placement_is_dropped_and_read_again(space, tmp_path):
+    apple = FakeApple(tmp_path / "apple")
+    phone = open_phone(
+        IPHONE, tmp_path, team="T", apple=apple, source=app_source(tmp_path / "app"),
+        sleep=lambda _: None,
+    )  # fmt: skip
+    path = tmp_path / PLACEMENTS_FILE
+    path.write_bytes(b'{"key":"a","preferred":{"neuralEngine":4}}\n{"key":"b","pref')
+
+    runner = CoreMlRunner(
+        IPHONE, phone, tmp_path, placements=path, writer=simulated_package, shape=shape
+    )
+    with runner.load(chain(Ffn(32, 64, 14), 2)) as calls:
+        calls(1)
+
+    assert set(read_placements(path)) == {"a", chain(Ffn(32, 64, 14), 2).key}

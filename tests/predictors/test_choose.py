@@ -92,7 +92,9 @@ def test_random_networks_are_different_and_keep_the_constraints():
 def test_a_small_space_says_so_instead_of_searching_for_ever(tmp_path):
     text = (ROOT / "search_space" / "repvit.toml").read_text()
     for field in ("width", "depth"):
-        text = re.sub(rf"^{field} = {{ min = (\d+), .*$", rf"{field} = [\1]", text, flags=re.MULTILINE)
+        text = re.sub(
+            rf"^{field} = {{ min = (\d+), .*$", rf"{field} = [\1]", text, flags=re.MULTILINE
+        )
     text = re.sub(r"^expansion = .*$", "expansion = [2.0]", text, flags=re.MULTILINE)
     text = text.replace('se = ["none", "alternate", "all"]', 'se = ["none"]')
     (tmp_path / "small.toml").write_text(text)

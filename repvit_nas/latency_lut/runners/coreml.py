@@ -14,7 +14,12 @@ import msgspec
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec
-from repvit_nas.latency_lut.placement import Placement, placement, read_placements
+from repvit_nas.latency_lut.placement import (
+    Placement,
+    placement,
+    read_placements,
+    write_placements,
+)
 from repvit_nas.latency_lut.programs import Program, chain
 from repvit_nas.latency_lut.protocol import Calls
 from repvit_nas.phone.app import Phone
@@ -74,8 +79,10 @@ class CoreMlRunner:
         self._product = product
         self._phone = phone
         self._packages = packages
-        self._placements = placements
-        self._known: dict[str, Placement] = read_placements(placements) if placements else {}
+        self._placements: Path | None = None
+        self._known: dict[str, Placement] = {}
+        if placements is not None:
+            self.keep_placements(placements)
         self._write = writer or _convert
         self._shape = shape or _input_shape
         self.probe = self._probed()
@@ -106,6 +113,8 @@ class CoreMlRunner:
         """Write from now on where programs ran to `path`, and go on with what it holds."""
         self._placements = path
         self._known = read_placements(path)
+        if path.is_file():
+            write_placements(path, self._known)  # without a line that was torn
 
     def prepare(self, unit: Unit) -> None:
         """Nothing: packages are written and checked program by program."""
