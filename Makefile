@@ -1,18 +1,22 @@
 # make search   install and run the main job
-# make test     install and run the tests
+# make test     install and run the tests, but for those marked slow
+# make test-all install and run all tests
 # make lint     formatter, linter and type checker
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= --budget-ms 1.0
 
-.PHONY: install search test lint bench clean
+.PHONY: install search test test-all lint bench clean
 
 install: $(VENV)/.installed
 search: $(VENV)/.installed
 	$(BIN)/repvit-nas search $(ARGS)
 
 test: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.lint

@@ -20,6 +20,7 @@ from repvit_nas.commands.runtime import (
     runtime_options,
     runtime_spec,
     show_evaluation,
+    stoppable,
 )
 
 INTERRUPTED = 130
@@ -144,7 +145,7 @@ def command(
         note(f"device: {device}, {claimed.title}, into {folder}")
         plan = session.plan(first)
         try:
-            with progress_bar() as progress:
+            with progress_bar() as bar, stoppable(bar) as progress:
                 table = measure(
                     session,
                     plan,

@@ -1,6 +1,8 @@
 """What the commands that time something share: which runtime, how long, and what they print."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from repvit_nas.predictors.evaluation import Evaluation
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
+Progress = Callable[[str, int, int], None]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _OPTIONS: Final = (
@@ -115,6 +118,32 @@ def show_evaluation(evaluation: "Evaluation", device: str) -> None:
             curve.add_row(*cells)
         screen.print(curve)
     screen.print(summary(evaluation))
+
+
+@contextmanager
+def stoppable(progress: Progress) -> Iterator[Progress]:
+    """Make sure that Ctrl-C stops a session.
+
+    An interruption that arrives inside a library's callback is printed and forgotten there; so it is
+    remembered, and the next report of progress stops.
+    """
+    asked = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def checked(doing: str, done: int, total: int) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        progress(doing, done, total)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield checked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fit_and_write(device: "Device") -> "Evaluation":

@@ -1,5 +1,6 @@
 """measure-lut, measure, validate, fit and search on this very machine, in a space of small networks."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ import time
 import pytest
 
 from repvit_nas.architecture import Architecture, Stage, write_architecture
+from repvit_nas.commands.runtime import stoppable
+from repvit_nas.predictors.measured import SOURCES
 
 SPACE = """
 schema = 1
@@ -118,7 +121,8 @@ def test_a_network_is_measured_beside_its_prediction(home, network):
     assert found["low_ms"] <= found["latency_ms"] <= found["high_ms"]
     assert found["predicted_ms"] == pytest.approx(found["latency_ms"], rel=0.5)
     told = call(folder, "predict", network, "--device", "cpu", "--space", "small.toml")
-    assert "interpolated" in told.stdout or "measured" in told.stdout
+    # Ten units may leave a network's own outside what was timed; what it is, is said.
+    assert any(source in told.stdout for source in SOURCES)
 
 
 @pytest.mark.slow
@@ -148,8 +152,8 @@ def test_a_measured_device_is_searched(home, network):
     )  # fmt: skip
 
     assert found["best"]["latency_ms"] <= 1.5 * budget
-    assert {entry["source"] for entry in found["front"]} <= {"measured", "interpolated", "modelled"}
-    assert "interpolated" in (folder / "run" / "README.md").read_text()
+    assert {entry["source"] for entry in found["front"]} <= set(SOURCES)
+    assert found["best"]["source"] in (folder / "run" / "README.md").read_text()
 
 
 @pytest.mark.slow
@@ -164,7 +168,7 @@ def test_it_is_fitted_again_and_listed(home):
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path):
+def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path, request):
     (tmp_path / "small.toml").write_text(SPACE)
     words = [
         sys.executable, "-m", "repvit_nas", "measure-lut", "--device", "cpu", *SMALL,
@@ -174,6 +178,7 @@ def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path):
 
     def started():
         child = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        request.addfinalizer(lambda: (child.kill(), child.wait()))
         lines = log.read_bytes().count(b"\n") if log.is_file() else 0
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -239,3 +244,17 @@ def test_nonsense_is_one_line(tmp_path, words, said):
     assert not (tmp_path / "latency_lut").exists() or not any(
         (tmp_path / "latency_lut").rglob("*.json")
     )
+
+
+def test_an_interruption_that_a_library_swallowed_still_stops():
+    """As one that arrives inside a callback does: it is printed there and forgotten."""
+    seen = []
+    with stoppable(lambda *report: seen.append(report)) as progress:
+        progress("timing", 0, 9)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            progress("timing", 1, 9)
+
+    assert seen == [("timing", 0, 9)]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -21,6 +21,7 @@ def here(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_train_export_and_check_in_a_row(here, capsys):
     assert _run(["train", "small.json", *QUICK], debug=True) == 0
     said = capsys.readouterr().out
