@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from repvit_nas.errors import UnknownNameError
 
-FOLDERS = ("search_space", "latency_lut", "predictors", "results")
-
 
 class Found(NamedTuple):
     """A file or folder of data, and whether it is the copy that came with the package."""

@@ -1,6 +1,13 @@
-"""A network that trains in seconds."""
+"""A network that trains in seconds, and a run of it."""
+
+import msgspec
+import torch
 
 from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.training.data import DataSpec
+from repvit_nas.training.recipe import load_recipe
+from repvit_nas.training.records import Asked
+from repvit_nas.training.run import train
 
 
 def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution=32):
@@ -13,3 +20,15 @@ def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution
             for width, depth in zip(widths, depths, strict=True)
         ),
     )
+
+
+def train_small(folder):
+    """Leave a finished run on few images in `folder`."""
+    torch.set_num_threads(1)
+    asked = Asked(
+        architecture=msgspec.structs.replace(small(), num_classes=24),
+        recipe=load_recipe("quick", {"epochs": 1, "lr": 0.02, "warmup_epochs": 0}),
+        data=DataSpec(name="shapes", train_images=96, val_images=48),
+    )
+    train(asked, folder)
+    return folder

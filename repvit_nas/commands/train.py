@@ -148,5 +148,5 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
         return
     click.echo(
         f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
-        f"{outcome.val_images:,} images after {recipe.epochs} epochs, in {folder}"
+        f"{outcome.val_images:,} images after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}, in {folder}"
     )

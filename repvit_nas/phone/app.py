@@ -16,7 +16,6 @@ from repvit_nas.phone.xcrun import BUILD, QUICK, Apple, Process, XcrunError, dev
 WORKSPACE: Final = "ModelRunner.xcworkspace"
 SERVICE: Final = Path("ModelRunner") / "ModelService.swift"
 SCHEME: Final = "modelrunner"
-PATCH_VERSION: Final = 1
 # Seconds in which an app that cannot start has ended.
 _SETTLE: Final = 1.5
 _LOOKS: Final = 3

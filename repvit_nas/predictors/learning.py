@@ -278,14 +278,3 @@ def _calibrated(predictor: Predictor, networks: Sequence[NetworkRow]) -> Predict
     misfit = np.sqrt(max(_LEAST_MISFIT**2, float(np.mean(missed**2)) - explained))
     scores = np.abs(missed) / np.sqrt(spread**2 + misfit**2 + error**2)
     return predictor.calibrated(float(scale), float(misfit), multiplier(scores))
-
-
-def finished(learning: Learning, digest: str, assumptions_digest: str) -> PredictorFile:
-    """Return the file of a fitted predictor, its numbers rounded to what they are worth."""
-    file = learning.predictor.file
-    return msgspec.structs.replace(
-        file,
-        fitted_on=msgspec.structs.replace(
-            file.fitted_on, digest=digest, assumptions_digest=assumptions_digest
-        ),
-    )

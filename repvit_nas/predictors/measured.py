@@ -32,7 +32,6 @@ Source = Literal["measured", "interpolated", "modelled"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 # What to do with a unit outside the measured range.
 Outside = Literal["flag", "clip", "raise"]
-OUTSIDE: Final[tuple[Outside, ...]] = get_args(Outside)
 
 Timeable = Stem | Block | Downsample | Ffn | Head
 

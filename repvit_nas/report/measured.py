@@ -7,7 +7,6 @@ import numpy as np
 
 from repvit_nas.predictors.evaluation import Evaluation, UnitCheck
 from repvit_nas.predictors.predictor import Predictor
-from repvit_nas.report.text import milliseconds
 from repvit_nas.units import Block, block
 
 SCORE_HEADER: Final = (
@@ -68,13 +67,6 @@ def summary(evaluation: Evaluation) -> str:
         f"{evaluation.coverage:.0f} % of the networks lie inside their 90 % interval, "
         f"{evaluation.coverage_with_noise:.0f} % if that noise is allowed for."
     )
-
-
-def check_line(check: Any) -> str:
-    """Return one network, measured against predicted."""
-    measured = milliseconds(check.measured_ms, check.measured_low_ms, check.measured_high_ms)
-    predicted = milliseconds(check.predicted_ms, check.low_ms, check.high_ms)
-    return f"{check.shape}: measured {measured}, predicted {predicted} ({check.source})"
 
 
 def measured_picture(evaluation: Evaluation, predictor: Predictor) -> bytes:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Choices = npt.NDArray[np.intp]
 Value: TypeAlias = int | float | str
 
-SE_NAMES: Final = tuple(SE_PATTERNS)
 FIELDS: Final = ("width", "depth", "se", "expansion", "kernel")
 # More combinations than this are not enumerated.
 ENUMERABLE: Final = 20_000_000

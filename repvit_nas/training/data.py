@@ -344,7 +344,7 @@ def _open_named(spec: DataSpec) -> Opened:
         except RepvitNasError:
             raise
         except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise RepvitNasError(
                 f"--data {spec.name}, split {split!r}: timm cannot open it: {said}"
             ) from error

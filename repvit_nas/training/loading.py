@@ -81,8 +81,8 @@ def seed_everything(seed: int) -> None:
         torch.mps.manual_seed(seed)
 
 
-class Keyed:
-    """Images asked for by the seed of their sample and their index.
+class Plain:
+    """Images asked for by their index, that name what cannot be read.
 
     Args:
         base: The images.
@@ -104,34 +104,18 @@ class Keyed:
         """Count the images."""
         return len(self.base)
 
+    def __getitem__(self, key: Any) -> tuple[Any, int]:
+        """Return image and class."""
+        return read_sample(self.base, key)
+
+
+class Keyed(Plain):
+    """Images asked for by the seed of their sample and their index."""
+
     def __getitem__(self, key: tuple[int, int]) -> tuple[Any, int]:
         """Return image and class of `(seed of the sample, index)`."""
         seed, index = key
         seed_everything(seed)
-        return read_sample(self.base, index)
-
-
-class Plain:
-    """Images asked for by their index alone, that name what cannot be read."""
-
-    def __init__(self, base: "Images") -> None:
-        self.base = base
-
-    @property
-    def transform(self) -> Any:
-        """What turns an image into what the network takes."""
-        return self.base.transform
-
-    @transform.setter
-    def transform(self, value: Any) -> None:
-        self.base.transform = value
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.base)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        """Return image and class."""
         return read_sample(self.base, index)
 
 
@@ -209,15 +193,20 @@ class Order(Sampler[list[tuple[int, int]]]):
             places = range(batch * size, (batch + 1) * size)
             yield [(self.key(SAMPLE, place), int(indices[place])) for place in places]
 
+    @property
+    def reads_from(self) -> int:
+        """The first batch of this epoch that is read."""
+        return self.start
+
     def key(self, kind: int, place: int) -> int:
         """Return the seed of a sample, of a batch, or of a step at a place of this epoch."""
         return mixed(self.seed, kind, self.epoch, self.world.rank, place)
 
 
 class _Seeded:
-    """A loader that seeds each batch, for what is random about a batch as a whole."""
+    """A loader that seeds each batch: what is read in this process, and what is done to it whole."""
 
-    def __init__(self, loader: "DataLoader[Any]", order: Order) -> None:
+    def __init__(self, loader: Any, order: "Order | Stream") -> None:
         self.loader = loader
         self.order = order
 
@@ -228,9 +217,18 @@ class _Seeded:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch, loaded in enumerate(self.loader, self.order.start):
-            seed_everything(self.order.key(BATCH, batch))
-            yield loaded
+        first = self.order.reads_from
+        seed_everything(self.order.key(BATCH, first))  # from which workers take theirs
+        batches = iter(self.loader)
+        for place in itertools.count(first):
+            seed = self.order.key(BATCH, place)
+            seed_everything(seed)
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            seed_everything(seed)  # the same, however much was read in worker processes
+            yield batch
 
 
 class Stream:
@@ -253,13 +251,17 @@ class Stream:
         self.epoch, self.start = epoch, start
         self.images.set_epoch(epoch)
 
+    @property
+    def reads_from(self) -> int:
+        """The first batch of an epoch that is read, though not the first that comes."""
+        return 0
+
     def key(self, kind: int, place: int) -> int:
-        """Return the seed of a step at a place of this epoch."""
+        """Return the seed of a batch or of a step at a place of this epoch."""
         return mixed(self.seed, kind, self.epoch, place)
 
     def __iter__(self) -> Iterator[Any]:
         """Return the batches that come."""
-        seed_everything(self.key(BATCH, 0))
         return itertools.islice(iter(self.loader), self.start, self.batches)
 
 
@@ -309,6 +311,7 @@ def train_batches(
     mend(dataset.transform)
     if streamed:
         stream = Stream(loader, images, recipe, mixed(seed, world.rank))
+        loader.loader = _Seeded(loader.loader, stream)
         return Batches(stream, stream)
     order = Order(images, recipe, seed, world)
     inner = loader.loader

@@ -337,7 +337,9 @@ class _Logs:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
-                raise RepvitNasError("--tensorboard needs: pip install tensorboard") from error
+                raise RepvitNasError(
+                    "--tensorboard needs: pip install 'repvit-nas[tensorboard]'"
+                ) from error
             self.board = SummaryWriter(str(folder / "tensorboard"))
 
     def epoch_done(self, trainer: Trainer, is_best: bool) -> None:

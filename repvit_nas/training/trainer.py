@@ -212,6 +212,12 @@ class Trainer:
             # From a worker process comes the whole traceback; what counts is its last line.
             message = str(error).strip().rpartition("\n")[2]
             raise RepvitNasError(message.removeprefix(_ERROR_PREFIX)) from error
+        # A stream that is split over workers may end before the batches that were counted.
+        if self.batch < self.recipe.accumulate:
+            raise RepvitNasError(
+                f"epoch {self.epoch + 1}: the data set gave no batch of {self.recipe.batch} images; "
+                "give a smaller --batch, or fewer --workers than it has files"
+            )
 
     def _step(self, images: torch.Tensor, target: torch.Tensor) -> None:
         """Learn from one batch; update the weights where enough batches are added up."""
@@ -283,7 +289,7 @@ class Trainer:
         scores = evaluate(self.model, self.val, self.task, self.how)
         averaged = self.ema_model
         ema = None if averaged is None else evaluate(averaged, self.val, self.task, self.how)
-        images = self.batches.order.batches * self.recipe.batch
+        images = self.batch * self.recipe.batch
         row = EpochRow(
             epoch=self.epoch + 1,
             updates=self.updates,
@@ -301,7 +307,7 @@ class Trainer:
         total = self.loss_sum.clone()
         if self.how.world.processes > 1:
             torch.distributed.all_reduce(total)
-        return float(total) / self.batches.order.batches / self.how.world.processes
+        return float(total) / self.batch / self.how.world.processes
 
     def save(self) -> None:
         """Write a checkpoint of everything that decides how the run goes on.

@@ -1,13 +1,12 @@
 import json
 import shutil
 
-import msgspec
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from training_support import small
+from training_support import train_small
 
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
@@ -15,10 +14,6 @@ from repvit_nas.export import trained as exporting
 from repvit_nas.export.coreml import coremltools
 from repvit_nas.export.mil import read_package
 from repvit_nas.export.trained import export_run, read_export
-from repvit_nas.training.data import DataSpec
-from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import Asked
-from repvit_nas.training.run import train
 from repvit_nas.units import rows
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
@@ -27,14 +22,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    asked = Asked(
-        architecture=msgspec.structs.replace(small(), num_classes=24),
-        recipe=load_recipe("quick", {"epochs": 1, "lr": 0.02, "warmup_epochs": 0}),
-        data=DataSpec(name="shapes", train_images=96, val_images=48),
-    )
-    train(asked, folder)
+    folder = train_small(tmp_path_factory.mktemp("trained") / "run")
     export_run(folder, ("onnx", "coreml"))
     return folder
 

@@ -1,9 +1,18 @@
+import gc
+import io
+import itertools
+import json
+import tarfile
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.data import DataSpec, Shapes, open_data, skipped_text
+from repvit_nas.training.run import Place, train
 
 
 def folder(root, classes=("cat", "dog"), images=3, splits=("train", "val")):
@@ -105,6 +114,81 @@ def test_timms_own_names_are_taken(tmp_path):
 
     assert opened.classes == ("cat", "dog")
     assert len(opened.train) == 6
+
+
+# webdataset and datasets leave their files to the garbage collector.
+LEFT_OPEN = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+
+def shards(root, images=24):
+    """Write images as webdataset's shards, two of them a split, as timm's readers expect them."""
+    splits = {}
+    for split in ("train", "validation"):
+        names = [f"{split}-{part}.tar" for part in range(2)]
+        for part, name in enumerate(names):
+            with tarfile.open(root / name, "w") as archive:
+                for number in range(part, images, 2):
+                    file = io.BytesIO()
+                    Shapes(24, 32)[number][0].save(file, "png")
+                    for end, data in (("png", file.getvalue()), ("cls", b"%d" % (number % 3))):
+                        entry = tarfile.TarInfo(f"{number:04d}.{end}")
+                        entry.size = len(data)
+                        archive.addfile(entry, io.BytesIO(data))
+        lengths = [images // 2] * 2
+        splits[split] = {"name": split, "filenames": names, "shard_lengths": lengths}
+        splits[split]["num_samples"] = images
+    (root / "_info.json").write_text(json.dumps({"splits": splits}))
+    return root
+
+
+@LEFT_OPEN
+def test_a_stream_of_shards_is_trained_on_and_gone_on_with(tmp_path, asking):
+    pytest.importorskip("webdataset")
+    data = DataSpec(name="wds/", root=str(shards(tmp_path)), num_classes=3)
+    asked = asking(data, classes=3, epochs=2, batch=4)
+
+    whole = train(asked, tmp_path / "whole", Place(workers=0))
+    steps = itertools.count(1)
+
+    def stop(*_):
+        if next(steps) == 4:  # in the first epoch: later, webdataset shuffles on where it was
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, tmp_path / "part", Place(workers=0, save_every=1), progress=stop)
+    again = train(asked, tmp_path / "part", Place(workers=0), resume=True)
+
+    assert whole.classes == ("0", "1", "2")
+    assert whole.outcome.updates == again.outcome.updates == 12
+    assert whole.outcome.val_images == 24
+    assert 0 < whole.outcome.loss < 5
+    weights = [load_file(tmp_path / run / "model.safetensors") for run in ("whole", "part")]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    gc.collect()
+
+
+@LEFT_OPEN
+def test_a_stream_with_fewer_files_than_workers_says_so(tmp_path, asking):
+    pytest.importorskip("webdataset")
+    data = DataSpec(name="wds/", root=str(shards(tmp_path, images=8)), num_classes=3)
+
+    with pytest.raises(RepvitNasError, match="gave no batch of 8 images"):
+        train(asking(data, classes=3, batch=8), tmp_path / "run", Place(workers=2))
+    gc.collect()
+
+
+@LEFT_OPEN
+def test_a_data_set_of_hugging_face_is_trained_on(tmp_path, asking):
+    pytest.importorskip("datasets")
+    folder(tmp_path / "images", images=8)
+    data = DataSpec(name=f"hfds/{tmp_path / 'images'}", root=str(tmp_path / "cache"))
+
+    record = train(asking(data, classes=2, batch=4), tmp_path / "run", Place(workers=0))
+
+    gc.collect()
+    assert record.outcome.val_images == 16
+    assert record.outcome.updates == 4
+    assert record.classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,26 @@ def test_other_numbers_and_another_memory_layout_train_as_well(tmp_path, asking)
     assert weights["stem.conv1.c.weight"].dtype == torch.float32
 
 
+def test_a_log_for_tensorboard_holds_what_the_other_one_holds(tmp_path, asking):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = tmp_path / "run"
+    train(asking(TINY, classes=24, epochs=2), run, Place(tensorboard=True))
+
+    events = accumulator.EventAccumulator(str(run / "tensorboard")).Reload()
+    values = [event.value for event in events.Scalars("top1")]
+    assert values == pytest.approx([float(row["top1"]) for row in log(run)])
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_to_about_the_same_weights(tmp_path, asking):
+    for name, compiled in (("eager", False), ("compiled", True)):
+        train(asking(TINY, classes=24, lr=1e-3), tmp_path / name, Place(compiled=compiled))
+    eager, compiled = (load_file(tmp_path / n / "model.safetensors") for n in ("eager", "compiled"))
+
+    assert eager.keys() == compiled.keys()
+    assert torch.allclose(eager["stem.conv1.c.weight"], compiled["stem.conv1.c.weight"], atol=1e-4)
+
+
 def test_a_loss_that_is_no_number_stops_with_step_and_checkpoint(tmp_path, asking):
     asked = asking(TINY, classes=24, epochs=6, lr=9999.0, lr_batch=1, clip_mode="none", batch=16)
 
