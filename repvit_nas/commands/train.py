@@ -31,7 +31,13 @@ _RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
     help="The images: in the box, a folder with train/ and val/, or timm's hfds/, wds/, torch/.",
 )
 @click.option("--recipe", metavar="NAME|FILE", help="How to train. [quick; finetune with --init]")
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change the recipe.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change the recipe: lr=0.002, scale=0.8,1.0.",
+)
 @click.option("--epochs", type=int, help="Passes over the images.")
 @click.option("--batch", type=int, help="Images in one step of one process.")
 @click.option("--accumulate", type=int, help="Steps added up to one update.")

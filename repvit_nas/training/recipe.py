@@ -188,7 +188,7 @@ def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     except msgspec.ValidationError as error:
         match = re.match(r"(?P<rule>.*?)(?: - at `\$\.?(?P<at>.*)`)?$", str(error), re.DOTALL)
         rule, at = (match["rule"], match["at"]) if match else (str(error), None)
-        arrived = f"; got {document.get(at)!r}" if at else ""
+        arrived = f"; got {document.get(at.partition('[')[0])!r}" if at else ""
         raise RepvitNasError(f"recipe: {f'{at}: ' if at else ''}{rule}{arrived}") from error
 
 
@@ -203,5 +203,7 @@ def parse_changes(texts: tuple[str, ...]) -> dict[str, object]:
         field, equals, value = text.partition("=")
         if not equals:
             raise RepvitNasError(f"--set must look like lr=0.002; got {text!r}")
-        changes[field.strip()] = value.split(",") if "," in value else value.strip()
+        value = value.strip().removeprefix("[").removesuffix("]")  # as TOML writes lists
+        parts = [part.strip() for part in value.split(",")]
+        changes[field.strip()] = parts if len(parts) > 1 else value
     return changes

@@ -299,7 +299,7 @@ def _trainer(
     checkpoints = Checkpoints(folder)
     if checkpoints.last() is None:  # else the weights come from there
         start_from(asked.init, model, images.train, asked.recipe, asked.seed, say=say)
-    channels_last = device.type == "cuda" if place.channels_last is None else place.channels_last
+    channels_last = device.type != "mps" if place.channels_last is None else place.channels_last
     how = How(
         device, asked.precision, world, channels_last, place.compiled, max(0, place.save_every)
     )

@@ -42,8 +42,9 @@ def test_one_device_trains_as_eight_do():
     assert load_recipe("imagenet-300e").scaled_lr(1) == pytest.approx(5e-4)
 
 
-def test_values_are_changed_from_text():
-    changes = parse_changes(("lr=2e-3", "epochs=7", "scale=0.5,0.9", "ema_warmup=true"))
+@pytest.mark.parametrize("written", ["0.5,0.9", "[0.5, 0.9]"])
+def test_values_are_changed_from_text(written):
+    changes = parse_changes(("lr=2e-3", "epochs=7", f"scale={written}", "ema_warmup=true"))
     recipe = load_recipe("quick", changes)
 
     assert (recipe.lr, recipe.epochs, recipe.scale) == (2e-3, 7, (0.5, 0.9))
