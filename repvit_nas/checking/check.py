@@ -1,9 +1,8 @@
 """`check`: what was promised of a trained network against what is found, and the family beside it."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import torch
@@ -12,18 +11,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
-from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.export.trained import (
+from repvit_nas.checking.forms import export_run, form_digest, weights_digest
+from repvit_nas.checking.records import (
+    CHECK_FILE,
+    CheckRecord,
     ExportRecord,
-    export_run,
-    form_digest,
+    NetworkRow,
+    Promise,
     read_export,
-    weights_digest,
+    relation,
 )
+from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, read_published
 from repvit_nas.network import load, reparameterize
-from repvit_nas.predictors.measured import Source
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.report.family_rows import published_latency
 from repvit_nas.search_space.family import family, published_top1
@@ -41,7 +42,6 @@ from repvit_nas.training.records import (
 from repvit_nas.training.run import Place, train
 from repvit_nas.units import rows
 
-CHECK_FILE: Final = "check.json"
 FAMILY_FOLDER: Final = "family"
 BESIDE: Final = ("repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3")
 # Other processors round in another order; a few images at the edge of two classes may turn over.
@@ -50,89 +50,6 @@ _IMAGENET: Final = (1000, 224)
 
 Progress = Callable[[str, int, int], None]
 Say = Callable[[str], None]
-Relation = Literal["", "dominated by the variant", "dominates the variant", "neither"]
-
-
-class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One thing that was promised.
-
-    Attributes:
-        name: What it is about.
-        kept: Whether it holds.
-        promised: What was promised.
-        found: What was found.
-    """
-
-    name: str
-    kept: bool
-    promised: str
-    found: str
-
-
-class NetworkRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network beside others.
-
-    Attributes:
-        name: What it is called.
-        params: Parameters of the fused network.
-        macs: Multiply-accumulates, at the resolution of the run.
-        latency_ms: Predicted on the device, at that resolution.
-        low_ms: Lower end of the 90 % interval.
-        high_ms: Upper end of the 90 % interval.
-        source: Where the prediction comes from.
-        top1: Percent right on the run's validation images; None where it was not trained on them.
-        published_ms: Published for 224 px and 1000 classes.
-        published_top1: Published on ImageNet-1k.
-        relation: How its latency and accuracy on these images stand to the variant's.
-    """
-
-    name: str
-    params: int
-    macs: int
-    latency_ms: float
-    low_ms: float
-    high_ms: float
-    source: Source
-    top1: float | None = None
-    published_ms: float | None = None
-    published_top1: float | None = None
-    relation: Relation = ""
-
-
-class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of `check.json` (schema 1).
-
-    Attributes:
-        run: The run's folder.
-        device: Whose latencies are predicted.
-        val_images: On how many images accuracies are taken.
-        promises: What was promised, and whether it holds.
-        variant: The run's network.
-        family: The reference networks beside it.
-        measured_ms: The variant's latency, measured on the device, where that is here.
-        export: The forms of the network and the latency of unfused and fused on this machine.
-    """
-
-    schema: Literal[1] = 1
-    run: str
-    device: str
-    val_images: int
-    promises: tuple[Promise, ...]
-    variant: NetworkRow
-    family: tuple[NetworkRow, ...]
-    measured_ms: float | None = None
-    export: ExportRecord
-
-    @property
-    def kept(self) -> bool:
-        """Whether every promise is kept."""
-        return all(promise.kept for promise in self.promises)
-
-
-def standard_error(found: CheckRecord) -> float:
-    """Return the standard error of the variant's accuracy in percent: what chance alone makes."""
-    right = (found.variant.top1 or 0.0) / 100
-    return 100 * math.sqrt(right * (1 - right) / max(found.val_images, 1))
 
 
 class Where(NamedTuple):
@@ -381,20 +298,6 @@ def _beside(
     return msgspec.structs.replace(row, relation=relation(row, top1, variant))
 
 
-def relation(row: NetworkRow, top1: float | None, variant: NetworkRow) -> Relation:
-    """Say whether one of two networks is at least as fast and as accurate as the other."""
-    if top1 is None or variant.top1 is None:
-        return ""
-    theirs, ours = (row.latency_ms, -top1), (variant.latency_ms, -variant.top1)
-    if theirs == ours:
-        return "neither"
-    if all(a <= b for a, b in zip(theirs, ours, strict=True)):
-        return "dominates the variant"
-    if all(a >= b for a, b in zip(theirs, ours, strict=True)):
-        return "dominated by the variant"
-    return "neither"
-
-
 def _measured(where: Where, architecture: Architecture, progress: Progress) -> float | None:
     """Time the network on the device, where that is a processor of this machine."""
     import shutil
@@ -420,33 +323,3 @@ def _measured(where: Where, architecture: Architecture, progress: Progress) -> f
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return table.networks("held_out")[0].latency_ms
-
-
-def table_rows(found: CheckRecord) -> list[Sequence[str]]:
-    """Return the cells of the networks beside each other."""
-
-    def cells(row: NetworkRow) -> Sequence[str]:
-        return (
-            row.name,
-            f"{row.params / 1e6:.2f}",
-            f"{row.macs / 1e6:,.1f}",
-            f"{row.latency_ms:.2f} ({row.low_ms:.2f}-{row.high_ms:.2f})",
-            "" if row.top1 is None else f"{row.top1:.2f}",
-            "" if row.published_ms is None else f"{row.published_ms:g}",
-            "" if row.published_top1 is None else f"{row.published_top1:.1f}",
-            row.relation,
-        )
-
-    return [cells(found.variant), *(cells(row) for row in found.family)]
-
-
-TABLE_HEADER: Final = (
-    "network",
-    "M params",
-    "M MACs",
-    "ms predicted",
-    "top-1 % here",
-    "ms published",
-    "top-1 % published",
-    "relation",
-)

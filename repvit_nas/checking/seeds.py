@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from repvit_nas.checking.check import CheckRecord, NetworkRow, Relation, relation
+from repvit_nas.checking.records import CheckRecord, NetworkRow, Relation, relation
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.records import differences, read_training
 

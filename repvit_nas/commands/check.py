@@ -20,7 +20,7 @@ from repvit_nas.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from repvit_nas.checking.check import CheckRecord, NetworkRow
+    from repvit_nas.checking.records import CheckRecord, NetworkRow
     from repvit_nas.checking.seeds import SeedsRecord
 
 BROKEN: Final = 1
@@ -100,7 +100,7 @@ def command(
 def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
     from rich.table import Table
 
-    from repvit_nas.checking.check import TABLE_HEADER, standard_error, table_rows
+    from repvit_nas.checking.records import TABLE_HEADER, standard_error, table_rows
 
     screen = console()
     promises = Table("promise", "kept", "promised", "found", title=str(run))

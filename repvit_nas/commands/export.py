@@ -31,7 +31,7 @@ def command(run: Path, formats: str, images: int | None, *, as_json: bool) -> No
     """
     from rich.table import Table
 
-    from repvit_nas.export.trained import export_run
+    from repvit_nas.checking.forms import export_run
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     record = export_run(run, wanted, limit=images)

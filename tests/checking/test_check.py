@@ -5,14 +5,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 from training_support import small
 
-from repvit_nas.checking.check import (
-    NetworkRow,
-    Where,
-    check_run,
-    relation,
-    standard_error,
-    table_rows,
-)
+from repvit_nas.checking.check import Where, check_run
+from repvit_nas.checking.records import NetworkRow, relation, standard_error, table_rows
 from repvit_nas.commands import _run
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.files import read_json

@@ -9,11 +9,12 @@ from safetensors.torch import load_file, save_file
 from training_support import train_small
 
 import repvit_nas
+from repvit_nas.checking import classifier
+from repvit_nas.checking.forms import export_run
+from repvit_nas.checking.records import read_export
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export import trained as exporting
 from repvit_nas.export.coreml import coremltools
 from repvit_nas.export.mil import read_package
-from repvit_nas.export.trained import export_run, read_export
 from repvit_nas.units import rows
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
@@ -89,7 +90,7 @@ def test_the_interpreted_program_prepares_its_pictures_itself(run):
     with torch.no_grad():
         scores = repvit_nas.load(run)(torch.from_numpy(prepared.astype(np.float32)))
 
-    found = exporting.interpreted(program, pixels.float())
+    found = classifier.interpreted(program, pixels.float())
 
     assert np.abs(found - scores.softmax(1).numpy()).max() < 2e-3
 
@@ -98,14 +99,14 @@ def test_a_weight_that_is_not_the_networks_is_noticed(run):
     program = read_package(run / "model.mlpackage")
     fused = repvit_nas.reparameterize(repvit_nas.load(run))
     operations = read_export(run).operations
-    exporting._check_program(program, fused, operations)
+    classifier._check_program(program, fused, operations)
     with torch.no_grad():
         fused.stem.conv1.weight[0, 0, 0, 0] += 0.01
 
     with pytest.raises(RepvitNasError, match="the weights of 1 of .* layers are not those"):
-        exporting._check_program(program, fused, operations)
+        classifier._check_program(program, fused, operations)
     with pytest.raises(RepvitNasError, match="operation 'tanh', which is not ours"):
-        exporting._check_program(program, fused, operations | {"tanh": 1})
+        classifier._check_program(program, fused, operations | {"tanh": 1})
 
 
 @pytest.mark.parametrize("formats", [("onnx", "pytorch"), ("tflite",)])
