@@ -21,7 +21,7 @@ from repvit_nas.training.records import TrainFile
 # Half precision, as a relative root mean square of the probabilities.
 COREML_TOLERANCE: Final = 1e-2
 # On how many images a program is compared; interpreted, each takes a while.
-INTERPRETED: Final = 16
+INTERPRETED: Final = 64
 # What Core ML may be made of besides the operations of a fused network.
 _OPERATIONS: Final = frozenset(
     (
