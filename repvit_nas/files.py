@@ -23,12 +23,27 @@ Record = TypeVar("Record")
 
 # The largest file of ours is a few megabytes; anything far larger is not one of ours.
 MAX_BYTES = 64_000_000
+_PIECE = 1 << 20
 _FIELD = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<at>.*)`)?$", re.DOTALL)
 
 
-def digest(*contents: bytes) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of `contents`, in order."""
-    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+def digest(*contents: bytes | Path) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of `contents`, in order.
+
+    A path stands for its file's content, which is read piece by piece: it may be larger than any
+    file that a person writes.
+    """
+    found = hashlib.sha256()
+    for place, content in enumerate(contents):
+        if place:
+            found.update(b"\0")
+        if isinstance(content, bytes):
+            found.update(content)
+            continue
+        with content.open("rb") as file:
+            while piece := file.read(_PIECE):
+                found.update(piece)
+    return found.hexdigest()[:16]
 
 
 def read_bytes(path: Path) -> bytes:

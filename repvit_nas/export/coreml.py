@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import msgspec
 import numpy as np
@@ -28,14 +28,19 @@ from torch import nn
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.export.mil import SPEC_PATH, WEIGHTS_PATH, MilProgram, read_package, run, run_parts
+from repvit_nas.export.mil import MilProgram, read_package, run, run_parts
+from repvit_nas.export.package import (
+    INPUT,
+    MANIFEST_PATH,
+    SPEC_PATH,
+    WEIGHTS_PATH,
+    package_digest,
+)
 from repvit_nas.latency_lut.programs import Program
 from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
-INPUT: Final = "image"
 OUTPUT: Final = "output"
-SUFFIX: Final = ".mlpackage"
 TARGET: Final = "iOS16"
 # Relative root mean square that half precision may differ from torch by: 5e-4 to 8e-4 is usual.
 TOLERANCE: Final = 2e-3
@@ -72,10 +77,35 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rms: float
 
 
-def program_weights(program: Program) -> list[Weights]:
-    """Return the weights of a program's units: random, and different in every copy."""
-    seeds = itertools.count(1)
-    return [random_weights(unit, next(seeds)) for unit in program.sequence]
+class _RandomWeights(Sequence[Weights]):
+    """Weights of a program's units, drawn when they are asked for and not kept."""
+
+    def __init__(self, program: Program) -> None:
+        self._units = program.sequence
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    @overload
+    def __getitem__(self, place: int) -> Weights: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Weights]: ...
+
+    def __getitem__(self, place: int | slice) -> Weights | list[Weights]:
+        """Draw: the copies of one unit have different seeds."""
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        return random_weights(self._units[place], place + 1)
+
+
+def program_weights(program: Program) -> Sequence[Weights]:
+    """Return the weights of a program's units: random, and different in every copy.
+
+    They are drawn anew every time they are asked for, which is cheaper than keeping them while a
+    program is converted.
+    """
+    return _RandomWeights(program)
 
 
 def write_program(program: Program, package: Path) -> Package:
@@ -86,8 +116,7 @@ def write_program(program: Program, package: Path) -> Package:
         FileError: It cannot be written.
     """
     weights = program_weights(program)
-    module = _module(program, weights)
-    write_module(module, (1, *input_shape(program.sequence[0])), package)
+    write_module(_module(program, weights), (1, *input_shape(program.sequence[0])), package)
     return check(program, weights, package)
 
 
@@ -103,6 +132,7 @@ def write_module(module: nn.Module, shape: Sequence[int], package: Path) -> None
         FileError: It cannot be written.
     """
     model = _converted(module, shape)
+    del module  # its weights are in the model now, and the caller's, where nobody else keeps it
     try:
         package.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=package.parent, prefix=f".{package.name}.") as beside:
@@ -165,7 +195,7 @@ def _write(model: Any, package: Path) -> None:
     specification = model.get_spec()
     specification.description.metadata.Clear()
     content = specification.SerializeToString(deterministic=True)
-    weights = (Path(model.weights_dir) / "weight.bin").read_bytes()
+    weights = Path(model.weights_dir) / "weight.bin"
     stem = files.digest(content, weights)
     model_id, weights_id = (str(uuid.uuid5(_IDENTIFIERS, f"{stem}{part}")) for part in "mw")
     entries = {
@@ -187,25 +217,12 @@ def _write(model: Any, package: Path) -> None:
     }
     for path, written in (
         (SPEC_PATH, content),
-        (WEIGHTS_PATH, weights),
-        ("Manifest.json", json.dumps(manifest, indent=4).encode() + b"\n"),
+        (MANIFEST_PATH, json.dumps(manifest, indent=4).encode() + b"\n"),
     ):
         (package / path).parent.mkdir(parents=True, exist_ok=True)
         (package / path).write_bytes(written)
-
-
-def package_digest(package: Path) -> str:
-    """Return the digest of a package's bytes.
-
-    Raises:
-        FileError: A part is missing.
-    """
-    paths = ("Manifest.json", SPEC_PATH, WEIGHTS_PATH)
-    try:
-        # Weights may be larger than any file that a person writes, which `files` refuses.
-        return files.digest(*((package / path).read_bytes() for path in paths))
-    except OSError as error:
-        raise FileError(f"{package}: cannot be read: {error.strerror or error}") from error
+    (package / WEIGHTS_PATH).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights, package / WEIGHTS_PATH)
 
 
 def expected_operations(units: Sequence[Unit]) -> tuple[str, ...]:
@@ -277,14 +294,20 @@ def _check_operations(program: Program, found: MilProgram, package: Path) -> Non
 
 def _check_weights(weights: Sequence[Weights], found: MilProgram, package: Path) -> None:
     """Compare the weights bit by bit with torch's, rounded to half precision."""
-    rounded = [value.astype(np.float16) for own in weights for value in own.values()]
-    mine = Counter((value.shape, value.tobytes()) for value in rounded)
-    theirs = Counter((value.shape, value.tobytes()) for value in found.weights.values())
+    mine = Counter(
+        _fingerprint(value.astype(np.float16)) for own in weights for value in own.values()
+    )
+    theirs = Counter(_fingerprint(value) for value in found.weights.values())
     if mine != theirs:
         raise RepvitNasError(
             f"{package}: {sum((mine - theirs).values())} of {sum(mine.values())} weights are not "
             "torch's, rounded to half precision"
         )
+
+
+def _fingerprint(value: npt.NDArray[np.float16]) -> tuple[tuple[int, ...], str]:
+    """Return what two arrays share only if they are equal; their bytes would be as large again."""
+    return value.shape, files.digest(value.tobytes())
 
 
 def example(program: MilProgram) -> npt.NDArray[np.float32]:
@@ -333,7 +356,8 @@ def unit_distances(
     """
     taken, expected = [example(found)], []
     with torch.inference_mode():
-        for part in _module(program, weights):
+        for unit, own in zip(program.sequence, weights, strict=True):
+            part = fused_module(unit, own)
             expected.append(part(torch.from_numpy(taken[-1])).numpy())
             taken.append(expected[-1].astype(np.float16).astype(np.float32))
     lengths = [len(_operations(unit)) for unit in program.sequence]

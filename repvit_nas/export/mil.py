@@ -16,9 +16,8 @@ from torch.nn import functional as F
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
+from repvit_nas.export.package import SPEC_PATH, WEIGHTS_PATH
 
-SPEC_PATH: Final = "Data/com.apple.CoreML/model.mlmodel"
-WEIGHTS_PATH: Final = "Data/com.apple.CoreML/weights/weight.bin"
 FUNCTION: Final = "main"
 # The version of Core ML programs that iOS 16 introduced.
 OPSET: Final = "CoreML6"
@@ -150,7 +149,7 @@ def _immediate(value: Any) -> Any:
     tensor = value.immediateValue.tensor
     kind = tensor.WhichOneof("value")
     if kind == "bytes":  # half precision
-        halves = np.frombuffer(tensor.bytes.values, np.float16)
+        halves = np.frombuffer(tensor.bytes.values, np.float16).copy()  # writable, as torch asks
         return halves.reshape(shape) if shape else float(halves[0])
     values = list(getattr(tensor, kind).values)
     return values if shape else values[0]
@@ -257,8 +256,8 @@ def _start(
     (name,) = program.inputs
     values: dict[str, Any] = dict(program.constants)
     for weight, content in program.weights.items():
-        sign = -1.0 if weight in negated else 1.0
-        values[weight] = sign * torch.from_numpy(content.astype(np.float32))
+        # In half precision until they are used: in single they would be twice the package.
+        values[weight] = torch.from_numpy(-content if weight in negated else content)
     values[name] = _rounded(torch.from_numpy(taken))
     return values
 
@@ -271,7 +270,7 @@ def _advance(operations: Sequence[Operation], values: dict[str, Any]) -> None:
                     f"operation {operation.type!r} of {operation.output} is not known; known: "
                     f"{', '.join(_RUN)}"
                 )
-            given = {name: values[source] for name, source in operation.arguments.items()}
+            given = {name: _single(values[at]) for name, at in operation.arguments.items()}
             made = _RUN[operation.type](given)
             if tuple(made.shape) != operation.shape or not operation.half:
                 raise FileError(
@@ -279,6 +278,10 @@ def _advance(operations: Sequence[Operation], values: dict[str, Any]) -> None:
                     f"{operation.shape}; got {tuple(made.shape)}, half precision: {operation.half}"
                 )
             values[operation.output] = _rounded(made)
+
+
+def _single(value: Any) -> Any:
+    return value.float() if isinstance(value, torch.Tensor) else value
 
 
 def _rounded(value: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ import concurrent.futures
 import gc
 import multiprocessing
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal
@@ -16,6 +18,7 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.export.package import COMPILED_SUFFIX, SUFFIX, package_digest
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
 from repvit_nas.latency_lut.programs import Program, network
 from repvit_nas.phone.naming import program_name
@@ -25,6 +28,8 @@ from repvit_nas.search_space.space import Space
 
 MANIFEST_FILE: Final = "manifest.json"
 PROGRAMS_FOLDER: Final = "programs"
+# What was converted, one package a line, appended as it goes: an interrupted run goes on.
+CONVERTED_FILE: Final = "converted.jsonl"
 # Copies in a chain on a Core ML device. The fixed part of a prediction is worth many units, so the
 # lever is long; three lengths still give a slope where Core ML leaves the shortest on the CPU.
 CHAIN_LENGTHS: Final = (2, 6, 16)
@@ -34,8 +39,8 @@ HELD_OUT: Final = 26
 CALIBRATION: Final = 14
 # A process of its own takes as long to start as this many programs to convert.
 _WORTH_A_PROCESS: Final = 8
-# A worker that has converted so many programs is replaced: coremltools keeps memory.
-_TASKS: Final = 40
+# What a server imports once for all workers: torch and coremltools are 0.6 GiB before any work.
+_SHARED: Final = ["repvit_nas.export.preload"]
 
 Progress = Callable[[str, int, int], None]
 Role = Literal["chain", "sandwich", "sentinel", "calibration", "held_out"]
@@ -130,15 +135,13 @@ def export(
 ) -> Manifest:
     """Write every program of a plan, checked, with plan and manifest.
 
-    Packages that an interrupted export left are kept if their bytes are as they should be: they
-    are checked again, not converted again.
+    Packages that an interrupted export left are kept; see :func:`convert`.
 
     Args:
         folder: Where to; made if it is not there.
         plan: What to time.
         product: The device that the programs are for.
-        processes: How many convert at once; by default one, and one more for every core where
-            that is faster than starting it.
+        processes: See :func:`convert`.
         progress: Told what is being done.
 
     Raises:
@@ -149,11 +152,9 @@ def export(
     _claim(folder, plan)
     wanted = planned(plan)
     purpose = roles(plan)
-    tasks = [(item, folder / PROGRAMS_FOLDER / f"{program_name(item)}") for item in wanted.values()]
-    written = []
-    for done, packed in enumerate(_written(tasks, processes)):
-        progress("converting", done + 1, len(tasks))
-        written.append(packed)
+    written = convert(
+        folder / PROGRAMS_FOLDER, wanted.values(), processes=processes, progress=progress
+    )
     from importlib.metadata import version
 
     manifest = Manifest(
@@ -190,10 +191,115 @@ def _claim(folder: Path, plan: Plan) -> None:
     files.write_bytes(path, files.encode_lines(plan, "units"))
 
 
-Task = tuple[Program, Path]
+class Converted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of `converted.jsonl`.
+
+    Attributes:
+        name: Of the package, without suffix.
+        tools: Versions that converted it; another version's package is converted again.
+        digest: Of its bytes.
+        size_bytes: Of its weights.
+        operations: How often each operation occurs.
+        rms: How far half precision is from torch, relative root mean square, in the worst unit.
+    """
+
+    name: str
+    tools: str
+    digest: str
+    size_bytes: int
+    operations: dict[str, int]
+    rms: float
 
 
-def _written(tasks: list[Task], processes: int | None) -> Iterable["Packed"]:
+def convert(
+    folder: Path,
+    wanted: Iterable[Program],
+    *,
+    processes: int | None = None,
+    progress: Progress = lambda *_: None,
+) -> list[Converted]:
+    """Write the packages of programs into a folder, each checked, and return what they are.
+
+    A package that was converted before, by the same versions, and whose bytes have the digest that
+    was noted then, is taken as it is.
+
+    Args:
+        folder: Where to; made if it is not there.
+        wanted: The programs.
+        processes: How many convert at once; by default one, and one more for every core where
+            that is faster than starting it.
+        progress: Told what is being done.
+
+    Raises:
+        RepvitNasError: A package does not compute what torch computes.
+        FileError: The folder cannot be written.
+    """
+    tools = _tools()
+    tasks = {program_name(item): item for item in wanted}
+    noted = _noted(folder)
+    found: dict[str, Converted] = {}
+    for place, (name, item) in enumerate((name, noted[name]) for name in tasks if name in noted):
+        progress("looking at what was converted", place + 1, len(noted))
+        if item.tools == tools and _digest(folder, name) == item.digest:
+            found[name] = item
+        elif item.tools != tools:
+            shutil.rmtree(folder / f"{name}{SUFFIX}", ignore_errors=True)
+    missing = [(item, folder / name, tools) for name, item in tasks.items() if name not in found]
+    for done in _written(missing, processes):
+        found[done.name] = done
+        _note(folder, done)
+        progress("converting", len(found), len(tasks))
+    return [found[name] for name in tasks]
+
+
+def _tools() -> str:
+    from importlib.metadata import version
+
+    return f"coremltools {version('coremltools')}, torch {version('torch').partition('+')[0]}"
+
+
+def _noted(folder: Path) -> dict[str, Converted]:
+    """Return what was converted before by name; a torn last line is dropped."""
+    path = folder / CONVERTED_FILE
+    if not path.is_file():
+        return {}
+    content = files.read_bytes(path)
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    try:
+        lines = content[:whole].splitlines()
+        items = [msgspec.json.decode(line, type=Converted) for line in lines]
+    except msgspec.MsgspecError as error:
+        raise FileError(
+            f"{path}: must note a package in every line; got one that does not ({error}): remove the "
+            "file, and the packages beside it are looked at anew"
+        ) from error
+    return {item.name: item for item in items}
+
+
+def _digest(folder: Path, name: str) -> str:
+    """Return the digest of a package; nothing if it is not whole."""
+    try:
+        return package_digest(folder / f"{name}{SUFFIX}")
+    except FileError:
+        return ""
+
+
+def _note(folder: Path, done: Converted) -> None:
+    path = folder / CONVERTED_FILE
+    try:
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(done) + b"\n")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+# A program, where its package goes without suffix, and the versions that convert it.
+Task = tuple[Program, Path, str]
+
+
+def _written(tasks: list[Task], processes: int | None) -> Iterable[Converted]:
     if processes is None:
         processes = min(os.cpu_count() or 1, 1 + len(tasks) // _WORTH_A_PROCESS)
     if processes < 1:
@@ -201,16 +307,29 @@ def _written(tasks: list[Task], processes: int | None) -> Iterable["Packed"]:
     if processes == 1:
         yield from map(_write, tasks)
         return
-    # Forked processes would inherit torch's and coremltools' threads and locks in any state.
-    context = multiprocessing.get_context("spawn")
+    # Workers are not replaced after so many tasks: in Python 3.11 and 3.12 a pool that does so
+    # waits for ever when tasks are queued.
     with concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_one_thread, max_tasks_per_child=_TASKS
+        processes, mp_context=_context(), initializer=_one_thread
     ) as pool:
         try:
             yield from pool.map(_write, tasks)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Return how workers are started: without this process' threads and locks in any state.
+
+    Where that is safe, they are forked from a server that has imported what all need and done nothing
+    else, so that they share its memory. Apple's frameworks do not survive a fork.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_SHARED)
+    return context
 
 
 def _one_thread() -> None:
@@ -236,29 +355,22 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-class Packed(msgspec.Struct, frozen=True):
-    """What a manifest says of a package, as a worker hands it back."""
+def _write(task: Task) -> Converted:
+    from repvit_nas.export.coreml import check, program_weights, write_program
 
-    digest: str
-    size_bytes: int
-    operations: dict[str, int]
-    rms: float
-
-
-def _write(task: Task) -> Packed:
-    from repvit_nas.export.coreml import SUFFIX, check, program_weights, write_program
-
-    timed, stem = task
+    timed, stem, tools = task
     gc.collect()  # coremltools leaves programs behind that refer to themselves
     package = stem.with_name(stem.name + SUFFIX)
-    if package.is_dir():
-        try:
-            found = check(timed, program_weights(timed), package)
-        except RepvitNasError:
-            found = write_program(timed, package)
-    else:
+    compiled = stem.with_name(stem.name + COMPILED_SUFFIX)
+    try:
+        # A package that nobody noted is what a run left that was stopped right then.
+        found = check(timed, program_weights(timed), package) if package.is_dir() else None
+    except RepvitNasError:
+        found = None
+    if found is None:
+        shutil.rmtree(compiled, ignore_errors=True)  # it was compiled from what is replaced
         found = write_program(timed, package)
-    return Packed(found.digest, found.size_bytes, found.operations, found.rms)
+    return Converted(stem.name, tools, found.digest, found.size_bytes, found.operations, found.rms)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -92,14 +92,14 @@ def test_the_comparison_has_teeth(small):
 
     assert distance(module, read, example(read)) < TOLERANCE
     assert min(errors) > 2 * TOLERANCE
-    weights = program_weights(timed)
+    weights = list(program_weights(timed))
     assert max(unit_distances(timed, weights, read)) < TOLERANCE
     assert all(max(unit_distances(timed, weights, read, [n])) > 2 * TOLERANCE for n in read.weights)
 
 
 def test_other_weights_and_other_operations_are_refused(small):
     timed, package, _ = small
-    weights = program_weights(timed)
+    weights = list(program_weights(timed))
     key = next(iter(weights[1]))
     weights[1] = {**weights[1], key: np.nextafter(weights[1][key], 9, dtype=np.float32) * 1.01}
 

@@ -11,15 +11,17 @@ from simulated import true_cost_ms, true_latency_ms
 
 from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.export.coreml import package_digest
+from repvit_nas.export.package import WEIGHTS_PATH, package_digest
 from repvit_nas.latency_lut.importers import read_folder
 from repvit_nas.latency_lut.programs import chain, isolated, program
 from repvit_nas.latency_lut.series import combined, read_series
 from repvit_nas.phone.exporting import (
     CHAIN_LENGTHS,
+    CONVERTED_FILE,
     UNITS,
     Manifest,
     ProgramEntry,
+    convert,
     device_plan,
     export,
     planned,
@@ -122,6 +124,57 @@ def test_an_export_is_checked_resumed_and_the_same_by_processes(plan, tmp_path):
         export(tmp_path / "a", plan, IPHONE, processes=1)
     with pytest.raises(RepvitNasError, match="processes must be 1 or more"):
         export(tmp_path / "a", small, IPHONE, processes=0)
+
+
+def test_what_was_converted_is_not_converted_again(tmp_path, monkeypatch):
+    """Neither on resuming, nor where an export is what a measuring session finds."""
+    timed = [chain(Ffn(8, 16, 7), 1), chain(Ffn(8, 16, 7), 2)]
+    first = convert(tmp_path, timed, processes=1)
+    log = tmp_path / CONVERTED_FILE
+    with log.open("ab") as file:
+        file.write(b'{"name":"torn')
+    compiled = tmp_path / f"{program_name(timed[0])}.mlmodelc"
+    compiled.mkdir()
+    wrote = []
+    monkeypatch.setattr(
+        "repvit_nas.phone.exporting._written", lambda tasks, _: wrote.extend(tasks) or []
+    )
+
+    assert convert(tmp_path, timed, processes=1) == first
+
+    assert wrote == []
+    assert len(log.read_bytes().splitlines()) == 2
+    assert compiled.is_dir()
+
+
+def test_a_changed_package_is_converted_again_and_what_was_compiled_of_it_is_gone(tmp_path):
+    timed = [chain(Ffn(8, 16, 7), 1)]
+    (first,) = convert(tmp_path, timed, processes=1)
+    package = tmp_path / f"{first.name}.mlpackage"
+    (tmp_path / f"{first.name}.mlmodelc").mkdir()
+    weights = package / WEIGHTS_PATH
+    weights.write_bytes(bytes(weights.stat().st_size))
+
+    assert convert(tmp_path, timed, processes=1) == [first]
+
+    assert package_digest(package) == first.digest
+    assert not (tmp_path / f"{first.name}.mlmodelc").exists()
+
+
+def test_another_version_s_package_is_converted_again(tmp_path, monkeypatch):
+    timed = [chain(Ffn(8, 16, 7), 1)]
+    (first,) = convert(tmp_path, timed, processes=1)
+    monkeypatch.setattr("repvit_nas.phone.exporting._tools", lambda: "coremltools 99, torch 9")
+    told = []
+
+    (other,) = convert(tmp_path, timed, processes=1, progress=lambda *words: told.append(words[0]))
+
+    assert other.tools == "coremltools 99, torch 9"
+    assert other.digest == first.digest
+    assert told == ["looking at what was converted", "converting"]
+    (tmp_path / CONVERTED_FILE).write_bytes(b"nonsense\n")
+    with pytest.raises(FileError, match="must note a package in every line"):
+        convert(tmp_path, timed, processes=1)
 
 
 def xcode_report(name, latency_ms, *, model="iPhone 12", cpu=False):
