@@ -9,6 +9,7 @@ visit: messages, answers, the input tensor, the compiled program's look-up.
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from repvit_nas.latency_lut.programs import Program, chain
 from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
 from repvit_nas.phone.app import Built, Phone
 from repvit_nas.phone.discovery import Connected
-from repvit_nas.phone.products import products
+from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.xcrun import Done, Process
 from repvit_nas.units import Block
 
@@ -67,9 +68,10 @@ class Instant:
         return Console()
 
 
-def write(_: Program, package: Path) -> None:
-    """Make an empty package."""
-    package.mkdir()
+def write(folder: Path, timed: Sequence[Program], _: object) -> None:
+    """Make empty packages."""
+    for program in timed:
+        (folder / f"{program_name(program)}.mlpackage").mkdir()
 
 
 def main() -> None:
@@ -81,7 +83,6 @@ def main() -> None:
         phone = Phone(apple, DEVICE, built, sleep=lambda _: None)
         phone.start()
         runner = CoreMlRunner(
-            products()["iphone12"],
             phone,
             Path(folder),
             writer=write,

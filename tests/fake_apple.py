@@ -10,6 +10,7 @@ import msgspec
 from simulated import true_latency_ms
 
 from repvit_nas.phone.discovery import Connected
+from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.xcrun import Done
 
 BIN = Path(__file__).parent / "bin"
@@ -86,8 +87,15 @@ def app_source(folder, text=SWIFT):
     return folder
 
 
+def simulated_packages(folder, programs, progress):
+    """Write packages for which the stand-in takes as long as the simulated device does."""
+    for program in programs:
+        package = folder / f"{program_name(program)}.mlpackage"
+        if not package.is_dir():
+            simulated_package(program, package)
+
+
 def simulated_package(program, package):
-    """Write a package that the stand-in takes as long for as the simulated device does."""
     package.mkdir(parents=True)
     (package / "program.json").write_bytes(msgspec.json.encode(program))
     sim = {"latency_ms": true_latency_ms(program.units)}

@@ -1,5 +1,7 @@
 """What the commands that time Core ML devices share: plans, exports, and what they print."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +15,8 @@ from repvit_nas.errors import RepvitNasError
 PHONE_MINUTES: Final = 480.0
 
 if TYPE_CHECKING:
+    from repvit_nas.latency_lut.device import Device
+    from repvit_nas.latency_lut.session import Session
     from repvit_nas.phone.products import Product
     from repvit_nas.predictors.campaign import Wishes
     from repvit_nas.search_space.space import Space
@@ -128,46 +132,58 @@ def measure_device(
     everywhere: bool,
     as_json: bool,
 ) -> int:
-    """Measure a phone: start the app on it, run the session, combine and fit.
+    """Measure a Core ML device: convert, make it ready, run the session, combine and fit.
 
     Raises:
         RepvitNasError: Something is missing; what was timed until then is kept.
     """
     from repvit_nas.latency_lut.device import RuntimeSpec
     from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
-    from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
+    from repvit_nas.latency_lut.plan import programs
+    from repvit_nas.latency_lut.programs import network
+    from repvit_nas.latency_lut.runners.coreml import CoreMlRunner, write_packages
     from repvit_nas.latency_lut.series import series_folder
     from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import device_plan
-    from repvit_nas.phone.measuring import RUNTIME, GatedSession, claim_folder, expected_minutes
-    from repvit_nas.phone.opening import apple_tools, open_phone
+    from repvit_nas.phone.measuring import (
+        RUNTIME,
+        GatedSession,
+        check_same_model,
+        claim_folder,
+        expected_minutes,
+    )
+    from repvit_nas.phone.opening import PACKAGES_FOLDER, check_here, open_place
     from repvit_nas.predictors.campaign import measure
 
-    tools = apple_tools(device)
+    check_here(device)
     folder = Path("latency_lut") / device.device
     plan = device_plan(space, wishes, at_once=False)
+    packages = folder / PACKAGES_FOLDER
+    spec = RuntimeSpec(RUNTIME, target=device.device)
+    place = None
     with hold(folder):
         claim_folder(device, folder)
-        phone = open_phone(device, folder, team=team, udid=udid, apple=tools, say=note)
         try:
-            packages = folder / ".programs"
-            packages.mkdir(parents=True, exist_ok=True)
-            runner = CoreMlRunner(device, phone, packages)
-            home = series_folder(folder, runner.series())
-            home.mkdir(parents=True, exist_ok=True)
-            runner.keep_placements(home / PLACEMENTS_FILE)
-            session = GatedSession(home, runner)
-            spec = RuntimeSpec(RUNTIME, target=device.device)
-            session.claim(device.device, device.title, spec, plan.resolution)
-            plan = session.plan(plan)
-            one, usual = expected_minutes(plan, runner.probe.seconds)
-            note(
-                f"series {home.name}: a visit takes {runner.probe.seconds:.1f} s, so a round about "
-                f"{one:.0f} minutes and the whole about {usual:.0f} minutes on the phone; "
-                f"{session.minutes:.0f} are done, at most {minutes:g}"
-            )
             with progress_bar() as progress:
+                first = [network(plan.sentinel), *programs(plan, 0).values()]
+                note(f"{len(first)} programs of the first round are converted, or were before")
+                write_packages(packages, first, progress)
+                place = open_place(device, folder, team=team, udid=udid, say=note)
+                runner = CoreMlRunner(place, packages)
+                check_same_model(folder, runner.circumstances()["processor"])
+                home = series_folder(folder, runner.series())
+                home.mkdir(parents=True, exist_ok=True)
+                runner.keep_placements(home / PLACEMENTS_FILE)
+                session = GatedSession(home, runner)
+                session.claim(device.device, device.title, spec, plan.resolution)
+                plan = session.plan(plan)
+                one, usual = expected_minutes(plan, runner.probe.seconds)
+                note(
+                    f"series {home.name}: a visit takes {runner.probe.seconds:.1f} s, so a round about "
+                    f"{one:.0f} minutes and the whole about {usual:.0f} minutes on {device.title}; "
+                    f"{session.minutes:.0f} are done, at most {minutes:g}"
+                )
                 measure(
                     session,
                     plan,
@@ -182,5 +198,64 @@ def measure_device(
             )
             return INTERRUPTED
         finally:
-            phone.stop()
+            if place is not None:
+                place.stop()
         return publish_and_fit(device, folder, everywhere=everywhere, as_json=as_json)
+
+
+_OPTIONS: Final = (
+    click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs a phone's app."),
+    click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several phones."),
+)
+
+
+def phone_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a phone is reached."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Iterator["Session"]:
+    """Give a session on a measured device, whatever runtime times it, that is kept nowhere.
+
+    Args:
+        device: The device.
+        folder: Where visits go.
+        team: Identifier of the team that signs a phone's app.
+        udid: Which of several phones.
+
+    Raises:
+        RepvitNasError: The device cannot be timed here, or is not as it was measured.
+    """
+    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
+    from repvit_nas.latency_lut.runners import open_runner
+    from repvit_nas.latency_lut.session import Session
+
+    spec = device.file.runtime
+    if spec is None:
+        raise RepvitNasError(f"{device.folder}: states no runtime; measure the device again")
+    if spec.name != "coreml":
+        session = Session(folder, open_runner(spec))
+        session.same_machine(device)
+        yield session
+        return
+    from repvit_nas.latency_lut.runners.coreml import open_device
+    from repvit_nas.phone.measuring import GatedSession
+
+    runner = open_device(spec, team=team, udid=udid)
+    try:
+        runner.keep_placements(folder / PLACEMENTS_FILE)
+        session = GatedSession(folder, runner)
+        session.same_machine(device)
+        yield session
+    finally:
+        runner.close()
+
+
+def elsewhere(folder: Path) -> frozenset[str]:
+    """Return the keys of programs that a session found not on the Neural Engine alone."""
+    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, read_placements, refused
+
+    return refused(read_placements(folder / PLACEMENTS_FILE))

@@ -2,6 +2,7 @@
 
 import click
 
+from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.options import debug_option, echo_json, json_option
 from repvit_nas.errors import UnknownNameError
 
@@ -10,17 +11,17 @@ _MARKS = {True: "ok", False: "missing", None: "note"}
 
 @click.command("doctor")
 @click.option("--device", default="iphone12", show_default=True, help="A Core ML device.")
-@click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs the runner app.")
-@click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several devices.")
+@phone_options
 @json_option
 @debug_option
 def command(device: str, team: str, udid: str, *, as_json: bool) -> int:
-    r"""Say what is missing to measure a phone, one line each, with the remedy.
+    r"""Say what is missing to measure a Core ML device, one line each, with the remedy.
 
     Ends with 0 if nothing is missing, and with 1 otherwise.
 
     \b
     Example: repvit-nas doctor --device iphone12
+             repvit-nas doctor --device mac
     """
     from repvit_nas.phone.doctor import examine
     from repvit_nas.phone.products import product, products

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from repvit_nas.commands.coreml import elsewhere, known_device, phone_options
 from repvit_nas.commands.options import (
     architecture_argument,
     debug_option,
@@ -30,9 +31,19 @@ from repvit_nas.errors import RepvitNasError
     show_default=True,
     help="Stop when half the 90 % interval is below this share.",
 )
+@phone_options
 @json_option
 @debug_option
-def command(arch: str, device: str, minutes: float, precision: float, *, as_json: bool) -> None:
+def command(
+    arch: str,
+    device: str,
+    minutes: float,
+    precision: float,
+    *,
+    team: str,
+    udid: str,
+    as_json: bool,
+) -> None:
     r"""Time ARCH on a device of this machine, beside what its predictor says.
 
     The network is timed fused, by the same protocol and runtime as the device's table.
@@ -40,8 +51,8 @@ def command(arch: str, device: str, minutes: float, precision: float, *, as_json
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.latency_lut.runners import open_runner
-    from repvit_nas.latency_lut.session import Limits, Session
+    from repvit_nas.latency_lut.programs import network
+    from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
     from repvit_nas.named import load_architecture
     from repvit_nas.predictors.campaign import network_plan, time_networks
@@ -51,20 +62,19 @@ def command(arch: str, device: str, minutes: float, precision: float, *, as_json
     if not architecture.num_classes:
         raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
     known = measured_device(device)
-    spec = known.file.runtime
-    if spec is None:
-        raise RepvitNasError(f"{known.folder}: states no runtime; measure the device again")
-    runner = open_runner(spec)
     folder = temporary_folder()
     try:
-        session = Session(folder, runner)
-        session.same_machine(known)
-        then = read_table(known.path(TABLE_FILE))
-        plan = network_plan([architecture], seed=0, sentinel_resolution=then.resolution)
-        with progress_bar() as progress:
-            table = time_networks(session, plan, Limits(minutes, precision), progress, then.chosen)
+        with known_device(known, folder, team=team, udid=udid) as session:
+            then = read_table(known.path(TABLE_FILE))
+            plan = network_plan([architecture], seed=0, sentinel_resolution=then.resolution)
+            limits = Limits(minutes, precision)
+            with progress_bar() as progress:
+                table = time_networks(session, plan, limits, progress, then.chosen)
+        off = elsewhere(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if network(architecture).key in off:
+        note("advice: not all of it runs on the Neural Engine, which its prediction is for")
     changed = slower_now(then, table)
     if changed:
         note(f"advice: {changed}")

@@ -12,6 +12,7 @@ from repvit_nas.commands.coreml import (
     export_programs,
     given_or,
     measure_device,
+    phone_options,
 )
 from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
@@ -67,12 +68,11 @@ INTERRUPTED = 130
     metavar="DIR",
     help="For a Core ML device: only write every program to time, with a manifest, to DIR.",
 )
-@click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs the phone's app.")
-@click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several phones.")
+@phone_options
 @click.option(
     "--any-placement",
     is_flag=True,
-    help="Count programs too that did not run on the phone's Neural Engine alone.",
+    help="Count programs too that did not run on the Neural Engine alone.",
 )
 @json_option
 @debug_option
@@ -107,6 +107,7 @@ def command(
              repvit-nas measure-lut --device cpu4 --threads 4
              repvit-nas measure-lut --device gpu --runtime torch
              repvit-nas measure-lut --device iphone12 --export programs
+             repvit-nas measure-lut --device mac
     """
     from repvit_nas.latency_lut.device import load_device
     from repvit_nas.latency_lut.protocol import advice

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from repvit_nas.commands.coreml import elsewhere, known_device, phone_options
 from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
@@ -31,6 +32,7 @@ from repvit_nas.errors import RepvitNasError
     show_default=True,
     help="Also time their units alone, as a baseline.",
 )
+@phone_options
 @json_option
 @debug_option
 def command(
@@ -41,6 +43,8 @@ def command(
     seed: int,
     space: str,
     isolated: bool,
+    team: str,
+    udid: str,
     as_json: bool,
 ) -> None:
     r"""Time new random networks and compare them with their predictions.
@@ -51,8 +55,8 @@ def command(
     \b
     Example: repvit-nas validate --device cpu
     """
-    from repvit_nas.latency_lut.runners import open_runner
-    from repvit_nas.latency_lut.session import Limits, Session
+    from repvit_nas.latency_lut.placement import without_networks
+    from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
     from repvit_nas.predictors.campaign import network_plan, time_networks
     from repvit_nas.predictors.choose import random_networks
@@ -64,9 +68,6 @@ def command(
     if networks < 2:
         raise RepvitNasError(f"--networks must be 2 or more; got {networks}")
     known = measured_device(device)
-    spec = known.file.runtime
-    if spec is None:
-        raise RepvitNasError(f"{known.folder}: states no runtime; measure the device again")
     predictor, found = load_predictor(device)
     note(f"predictor: {device}, from {found}")
     table = read_table(known.path(TABLE_FILE))
@@ -85,16 +86,18 @@ def command(
             f"space {searched.name!r} has only {len(fresh)} networks that measure-lut did not time; "
             f"--networks asks for {networks}"
         )
-    runner = open_runner(spec)
     folder = temporary_folder()
     try:
-        session = Session(folder, runner)
-        session.same_machine(known)
-        plan = network_plan(fresh, seed=seed, isolated=isolated)
-        with progress_bar() as progress:
-            timed = time_networks(session, plan, Limits(minutes, 0.003), progress, table.chosen)
+        with known_device(known, folder, team=team, udid=udid) as session:
+            plan = network_plan(fresh, seed=seed, isolated=isolated)
+            with progress_bar() as progress:
+                timed = time_networks(session, plan, Limits(minutes, 0.003), progress, table.chosen)
+        off = elsewhere(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if off:
+        note(f"{len(off)} programs left out: they did not run on the Neural Engine alone")
+        timed = without_networks(timed, off)
     changed = slower_now(table, timed)
     if changed:
         note(f"advice: {changed}")

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas import files
-from repvit_nas.errors import FileError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.programs import chain, network, recipe
 from repvit_nas.latency_lut.protocol import Figures
@@ -25,6 +25,7 @@ NEURAL_ENGINE: Final = "neuralEngine"
 # One round says nothing of repeatability; two visits of one program usually differ by this share.
 _USUAL_REPEAT: Final = 0.02
 _LEAST_LENGTHS: Final = 2
+_LEAST_NETWORKS: Final = 2
 
 
 class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +94,26 @@ def write_placements(path: Path, placements: Mapping[str, Placement]) -> None:
 def refused(placements: Mapping[str, Placement]) -> frozenset[str]:
     """Return the keys of programs that did not run on the Neural Engine alone."""
     return frozenset(key for key, item in placements.items() if not item.on_neural_engine)
+
+
+def without_networks(table: Table, off: frozenset[str]) -> Table:
+    """Return a table without the networks whose programs do not count.
+
+    Raises:
+        RepvitNasError: Fewer than two networks are left, which say nothing.
+    """
+    rows = tuple(
+        row
+        for row in table.rows
+        if not (isinstance(row, NetworkRow) and network(row.architecture).key in off)
+    )
+    left = sum(isinstance(row, NetworkRow) for row in rows)
+    if left < _LEAST_NETWORKS:
+        raise RepvitNasError(
+            f"at least {_LEAST_NETWORKS} networks must run on the Neural Engine alone to be compared "
+            f"with predictions for it; {left} of {left + len(table.rows) - len(rows)} do"
+        )
+    return msgspec.structs.replace(table, rows=rows)
 
 
 def gated_table(

@@ -2,16 +2,20 @@
 
 import contextlib
 import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from repvit_nas import files
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.export.package import COMPILED_SUFFIX, INPUT
 from repvit_nas.phone.client import ModelRunner, Waits
 from repvit_nas.phone.discovery import Connected
-from repvit_nas.phone.xcrun import BUILD, QUICK, Apple, Process, XcrunError, devicectl, tool
+from repvit_nas.phone.place import Loaded
+from repvit_nas.phone.products import product_of_type
+from repvit_nas.phone.xcrun import BUILD, COPY, QUICK, Apple, Process, XcrunError, devicectl, tool
 
 WORKSPACE: Final = "ModelRunner.xcworkspace"
 SERVICE: Final = Path("ModelRunner") / "ModelService.swift"
@@ -341,12 +345,59 @@ class Phone:
             sleep=self._sleep,
         )
 
-    def for_next_load(self) -> ModelRunner:
-        """Return the client, after a fresh start if enough was left on the device."""
+    @property
+    def model(self) -> str:
+        """Apple's identifier of the model."""
+        return self.device.product_type
+
+    @property
+    def chip(self) -> str:
+        """Its processor."""
+        known = product_of_type(self.device.product_type)
+        return known.chip if known else "not known"
+
+    @property
+    def build(self) -> str:
+        """The build of its system."""
+        return self.device.build
+
+    @property
+    def system(self) -> str:
+        """Its system with version and build."""
+        return f"{self.device.family} OS {self.device.system} ({self.device.build})"
+
+    @property
+    def runtime(self) -> str:
+        """What runs the programs."""
+        from importlib.metadata import version
+
+        return f"coreml ModelRunner, coremltools {version('coremltools')}"
+
+    def compiled(self, package: Path) -> Path:
+        """Return the compiled program beside a package, compiled now if it is new.
+
+        Raises:
+            RepvitNasError: Apple's compiler does not take it.
+        """
+        made = package.with_suffix(COMPILED_SUFFIX)
+        if made.is_dir():
+            return made
+        with tempfile.TemporaryDirectory(dir=package.parent, prefix=".compiling.") as beside:
+            tool(self.apple, ["coremlcompiler", "compile", str(package), beside], COPY)
+            if not (Path(beside) / made.name).is_dir():
+                raise RepvitNasError(f"xcrun coremlcompiler made no {made.name} of {package}")
+            shutil.move(Path(beside) / made.name, made)
+        return made
+
+    def load(self, compiled: Path) -> Loaded:
+        """Load a program, after a fresh start of the app if enough was left on the device."""
         self._loads += 1
         if self._loads > FRESH_AFTER:
             self.start()
-        return self.client()
+            self._loads = 1
+        client = self.client()
+        model, _ = client.load(compiled)
+        return _LoadedThere(client, model)
 
     def stop(self) -> None:
         """End the app and remove it with all it was sent; a device that is gone is no error."""
@@ -369,6 +420,25 @@ class Phone:
                 ],
                 QUICK,
             )  # fmt: skip
+
+
+class _LoadedThere:
+    """A program, loaded by the app."""
+
+    def __init__(self, client: ModelRunner, model: str) -> None:
+        self._client = client
+        self._model = model
+
+    def plan(self) -> list[tuple[str, str, float | None]]:
+        return self._client.plan(self._model)
+
+    def predict(
+        self, shape: Sequence[int], *, warm_up: int, calls: int
+    ) -> tuple[list[float], bool]:
+        return self._client.predict(self._model, INPUT, shape, warm_up=warm_up, calls=calls)
+
+    def unload(self) -> None:
+        self._client.unload(self._model)
 
 
 def _why_not_started(said: str, title: str) -> str:

@@ -3,30 +3,18 @@
 import importlib.util
 import re
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.phone.app import SERVICE, sources, with_loop, xcode_version
 from repvit_nas.phone.discovery import check_ready, choose, connected, open_tunnel
+from repvit_nas.phone.findings import Finding
+from repvit_nas.phone.mac import examine_mac, find_mac
 from repvit_nas.phone.opening import two_other_ways
 from repvit_nas.phone.products import Product
 from repvit_nas.phone.xcrun import Apple, XcrunError, find_xcrun, tool
 
 OLDEST_XCODE: Final = 16
-
-
-class Finding(NamedTuple):
-    """One thing that is needed.
-
-    Attributes:
-        name: What it is.
-        fine: Whether it is there; None where it can do without.
-        said: What was found, or what to do.
-    """
-
-    name: str
-    fine: bool | None
-    said: str
 
 
 def examine(
@@ -46,6 +34,11 @@ def examine(
         apple: Apple's tools; by default those on the path.
         source: The app's source; by default the installed coremltools'.
     """
+    if wanted.is_mac:
+        mac = find_mac()
+        if mac is None:
+            return [Finding("Mac", fine=False, said=two_other_ways(wanted))]
+        return examine_mac(wanted, mac)
     tools = apple or find_xcrun()
     if tools is None:
         return [Finding("Apple's tools", fine=False, said=two_other_ways(wanted))]

@@ -1,5 +1,6 @@
 """A session on a Core ML device, and what its series make of the device's folder."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,20 +20,24 @@ from repvit_nas.latency_lut.placement import (
     write_placements,
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
+from repvit_nas.latency_lut.programs import Program
 from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION, SENTINELS
 from repvit_nas.latency_lut.published import PUBLISHED_FILE
+from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
 from repvit_nas.latency_lut.series import (
+    SERIES_FOLDER,
     SOURCES_FILE,
     Sources,
     combined,
     read_series,
     series_folder,
 )
-from repvit_nas.latency_lut.session import RESOLUTION, Session
+from repvit_nas.latency_lut.session import RESOLUTION, Progress, Session
 from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.phone.exporting import Manifest, planned
-from repvit_nas.phone.products import Product
+from repvit_nas.phone.mac import RUN_HERE
+from repvit_nas.phone.products import PRODUCTS_FILE, Product
 from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
 
 RUNTIME: Final = "coreml"
@@ -42,12 +47,47 @@ _FEWEST_HELD_OUT: Final = 2
 
 
 class GatedSession(Session):
-    """A session in which only programs on the Neural Engine count."""
+    """A session in which only programs on the Neural Engine count.
+
+    Programs are converted before the round that times them, not between its visits.
+    """
+
+    def __init__(self, folder: Path, runner: CoreMlRunner) -> None:
+        super().__init__(folder, runner)
+        self._device = runner
+        self._converted: set[str] = set()
 
     def table(self, plan: Plan) -> Table:
         """Return the table that the visits make so far, programs elsewhere left out."""
         off = refused(read_placements(self.folder / PLACEMENTS_FILE))
         return gated_table(self.folder.name, plan, self.visits, off)
+
+    def _prepare(self, timed: Iterable[Program], progress: Progress) -> None:
+        new = [item for item in timed if item.key not in self._converted]
+        if new:
+            self._device.prepare_programs(new, progress)
+        self._converted.update(item.key for item in new)
+
+
+def check_same_model(folder: Path, processor: str) -> None:
+    """Raise if a device's folder holds the figures of another model: one name may stand for many.
+
+    Args:
+        folder: The device's folder.
+        processor: The chip and model that is to be measured, as circumstances state it.
+
+    Raises:
+        RepvitNasError: It does.
+    """
+    for path in sorted(folder.glob(f"{SERIES_FOLDER}/*/{DEVICE_FILE}")):
+        found = files.read_json(path, DeviceFile)
+        there = found.circumstances.get("processor", "")
+        if found.circumstances.get("runtime", "").startswith(RUN_HERE) and there != processor:
+            raise RepvitNasError(
+                f"{path.parent}: was measured on {there}, and this is {processor}: figures of two "
+                f"models are never combined; give this one a name of its own in latency_lut/"
+                f"{PRODUCTS_FILE}, or remove {folder}"
+            )
 
 
 def expected_minutes(plan: Plan, seconds: float) -> tuple[float, float]:
@@ -161,7 +201,7 @@ def import_series(
                 f"{report.origin}: program {report.name!r} is not in the manifest; a report's file "
                 f"name must be the package's, such as {next(iter(named), 'none')}"
             )
-        if report.model and report.model not in (product.title, product.product_type):
+        if report.model and not product.is_called(report.model):
             raise FileError(
                 f"{report.origin}: was made on {report.model}, not on {product.title}; import it for "
                 "that device"

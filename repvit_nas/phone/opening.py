@@ -1,4 +1,4 @@
-"""From a device's name to the runner app, started on it."""
+"""From a device's name to a place that runs programs: the runner app, started, or this Mac."""
 
 import time
 from collections.abc import Callable
@@ -9,22 +9,30 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.phone.app import Phone, build
 from repvit_nas.phone.client import Waits
 from repvit_nas.phone.discovery import find_device
+from repvit_nas.phone.mac import Mac, OnMac, core_ml, examine_mac, find_mac
+from repvit_nas.phone.place import Place
 from repvit_nas.phone.products import Product
 from repvit_nas.phone.xcrun import Apple, XcrunError, find_xcrun
 
 BUILDS_FOLDER: Final = ".modelrunner"
+PACKAGES_FOLDER: Final = ".programs"
 
 
 def two_other_ways(wanted: Product) -> str:
     """Say how a device is measured without a Mac at hand."""
     name = wanted.device
+    why = (
+        f"this is no Mac, and {wanted.title} can only time itself: run the command there, with a "
+        "coremltools that was installed there"
+        if wanted.is_mac
+        else f"xcrun is not on the path, and only a Mac with Xcode can drive an {wanted.title}; until "
+        "it is measured, its latencies are modelled from published latencies or from other devices"
+    )
     return (
-        f"xcrun is not on the path, and only a Mac with Xcode can drive an {wanted.title}; until it is "
-        "measured, its latencies are modelled from published latencies or from other devices. There "
-        f"are two other ways: (1) repvit-nas measure-lut --device {name} --export DIR writes every "
-        "program to time, on any machine; time them in Xcode (performance reports) or in a device "
-        f"lab, put the reports into DIR; (2) repvit-nas import-measurements DIR --device {name} takes "
-        "Xcode's *.mlperf, CSV or JSON back into the table; docs/iphone.md shows both"
+        f"{why}. There are two other ways: (1) repvit-nas measure-lut --device {name} --export DIR "
+        "writes every program to time, on any machine; time them in Xcode (performance reports) or "
+        f"in a device lab, put the reports into DIR; (2) repvit-nas import-measurements DIR --device "
+        f"{name} takes Xcode's *.mlperf, CSV or JSON back into the table; docs/iphone.md shows both"
     )
 
 
@@ -38,6 +46,60 @@ def apple_tools(wanted: Product) -> Apple:
     if found is None:
         raise RepvitNasError(two_other_ways(wanted))
     return found
+
+
+def check_here(wanted: Product) -> None:
+    """Raise at once where a device cannot be measured from this machine.
+
+    Raises:
+        RepvitNasError: It cannot; the message says what can be done instead.
+    """
+    if wanted.is_mac:
+        ready_mac(wanted)
+    else:
+        apple_tools(wanted)
+
+
+def ready_mac(wanted: Product) -> Mac:
+    """Return the Mac that this runs on.
+
+    Raises:
+        RepvitNasError: This is no Mac, another one than is wanted, or something is missing.
+    """
+    mac = find_mac()
+    if mac is None:
+        raise RepvitNasError(two_other_ways(wanted))
+    for finding in examine_mac(wanted, mac):
+        if finding.fine is False:
+            raise RepvitNasError(f"{finding.name}: {finding.said}")
+    return mac
+
+
+def open_place(
+    wanted: Product,
+    folder: Path,
+    *,
+    team: str,
+    udid: str = "",
+    say: Callable[[str], None] = lambda _: None,
+) -> Place:
+    """Return a device, ready to run programs; the caller stops it.
+
+    Args:
+        wanted: The model.
+        folder: The device's folder; a phone's app is kept in it, hidden.
+        team: Identifier of the team that signs a phone's app.
+        udid: Which of several phones.
+        say: Told what is being done.
+
+    Raises:
+        RepvitNasError: Something is missing; the message says what to do.
+    """
+    if not wanted.is_mac:
+        return open_phone(wanted, folder, team=team, udid=udid, say=say)
+    mac = ready_mac(wanted)
+    say(f"device: {mac.model}, {mac.chip}, macOS {mac.version} ({mac.build})")
+    return OnMac(mac, core_ml())
 
 
 def open_phone(

@@ -9,6 +9,8 @@ from repvit_nas import data, files
 from repvit_nas.errors import FileError
 
 PRODUCTS_FILE: Final = "products.csv"
+# The product type of the row that stands for whichever Mac is at hand.
+ANY_MAC: Final = "Mac"
 
 
 class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,8 +30,19 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def family(self) -> str:
-        """What kind of device Apple's tools call it: iPhone or iPad."""
+        """What kind of device Apple's tools call it: iPhone, iPad, or a kind of Mac."""
         return self.product_type.rstrip("0123456789,")
+
+    @property
+    def is_mac(self) -> bool:
+        """Whether it is a Mac, which times programs itself."""
+        return "Mac" in self.family
+
+    def is_called(self, model: str) -> bool:
+        """Return whether a report's name of a model may mean this device."""
+        if self.product_type == ANY_MAC:
+            return "mac" in model.lower()
+        return model in (self.title, self.product_type)
 
 
 @functools.lru_cache(maxsize=1)

@@ -85,7 +85,7 @@ def test_a_chain_is_timed_on_the_phone(tmp_path):
     assert all(item.fine is not False for item in examine(known, team=team))
     phone = open_phone(known, tmp_path, team=team)
     try:
-        runner = CoreMlRunner(known, phone, tmp_path, placements=tmp_path / "placements.jsonl")
+        runner = CoreMlRunner(phone, tmp_path, placements=tmp_path / "placements.jsonl")
         with runner.load(chain(Block(48, 96, 16, 3, 56), 6)) as calls:
             series = calls(20)
     finally:

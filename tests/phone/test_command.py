@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake_apple import FakeApple, app_source, simulated_package
+from fake_apple import FakeApple, app_source, simulated_packages
 
 from repvit_nas.commands import _run
 from repvit_nas.predictors.predictor import load_predictor
@@ -23,7 +23,7 @@ def mac(elsewhere, monkeypatch):
     monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: apple)
     monkeypatch.setattr("repvit_nas.phone.app.sources", lambda: app_source(elsewhere / "app"))
     monkeypatch.setattr("repvit_nas.phone.app._SETTLE", 0.0)
-    monkeypatch.setattr(f"{runner}._convert", simulated_package)
+    monkeypatch.setattr(f"{runner}.write_packages", simulated_packages)
     monkeypatch.setattr(f"{runner}._input_shape", lambda _: (3, 4, 4))
     return apple
 

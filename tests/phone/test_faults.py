@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from fake_apple import BIN, PHONE, FakeApple, app_source, simulated_package
+from fake_apple import BIN, PHONE, FakeApple, app_source, simulated_packages
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.programs import chain
@@ -39,8 +39,8 @@ def runner(phone, tmp_path):
     packages = tmp_path / "packages"
     packages.mkdir(exist_ok=True)
     return CoreMlRunner(
-        IPHONE, phone, packages, placements=tmp_path / "placements.jsonl",
-        writer=simulated_package, shape=lambda unit: (unit.width, unit.size, unit.size),
+        phone, packages, placements=tmp_path / "placements.jsonl",
+        writer=simulated_packages, shape=lambda unit: (unit.width, unit.size, unit.size),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from fake_apple import FakeApple, app_source, simulated_package
+from fake_apple import FakeApple, app_source, simulated_packages
 from simulated import OVERHEAD_MS, entry_ms, true_cost_ms, true_latency_ms
 
 from repvit_nas.errors import RepvitNasError
@@ -53,7 +53,7 @@ def run(apple, folder, space, *, rounds=2):
     try:
         packages = folder / ".programs"
         packages.mkdir(parents=True, exist_ok=True)
-        runner = CoreMlRunner(IPHONE, phone, packages, writer=simulated_package, shape=shape)
+        runner = CoreMlRunner(phone, packages, writer=simulated_packages, shape=shape)
         home = series_folder(folder, runner.series())
         home.mkdir(parents=True, exist_ok=True)
         runner.keep_placements(home / PLACEMENTS_FILE)
@@ -185,8 +185,7 @@ def test_programs_on_the_cpu_are_kept_but_not_counted(space, tmp_path):
     )  # fmt: skip
     packages = tmp_path / "packages"
     packages.mkdir()
-    runner = CoreMlRunner(
-        IPHONE, phone, packages, placements=tmp_path / PLACEMENTS_FILE, writer=simulated_package,
+    runner = CoreMlRunner(phone, packages, placements=tmp_path / PLACEMENTS_FILE, writer=simulated_packages,
         shape=shape,
     )  # fmt: skip
     session = GatedSession(tmp_path, runner)
@@ -211,8 +210,7 @@ def test_operations_elsewhere_are_named(space, tmp_path):
         IPHONE, tmp_path, team="T", apple=apple, source=app_source(tmp_path / "app"),
         sleep=lambda _: None,
     )  # fmt: skip
-    runner = CoreMlRunner(
-        IPHONE, phone, tmp_path, placements=tmp_path / PLACEMENTS_FILE, writer=simulated_package,
+    runner = CoreMlRunner(phone, tmp_path, placements=tmp_path / PLACEMENTS_FILE, writer=simulated_packages,
         shape=shape,
     )  # fmt: skip
     timed = chain(Ffn(32, 64, 14), 2)
@@ -259,9 +257,7 @@ def test_a_torn_placement_is_dropped_and_read_again(space, tmp_path):
     path = tmp_path / PLACEMENTS_FILE
     path.write_bytes(b'{"key":"a","preferred":{"neuralEngine":4}}\n{"key":"b","pref')
 
-    runner = CoreMlRunner(
-        IPHONE, phone, tmp_path, placements=path, writer=simulated_package, shape=shape
-    )
+    runner = CoreMlRunner(phone, tmp_path, placements=path, writer=simulated_packages, shape=shape)
     with runner.load(chain(Ffn(32, 64, 14), 2)) as calls:
         calls(1)
 

@@ -1,10 +1,6 @@
-"""Core ML on an iPhone or iPad: programs run in Apple's ModelRunner app, driven from a Mac."""
+"""Core ML: programs run on an iPhone or iPad, driven from a Mac, or on the Mac itself."""
 
-import gc
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.export.package import SUFFIX
 from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.latency_lut.placement import (
     Placement,
@@ -22,15 +19,12 @@ from repvit_nas.latency_lut.placement import (
 )
 from repvit_nas.latency_lut.programs import Program, chain
 from repvit_nas.latency_lut.protocol import Calls
-from repvit_nas.phone.app import Phone
 from repvit_nas.phone.client import COMPUTE_UNITS
 from repvit_nas.phone.naming import program_name
-from repvit_nas.phone.products import Product
-from repvit_nas.phone.xcrun import COPY, tool
+from repvit_nas.phone.place import Place
 from repvit_nas.units import Ffn, Unit
 
-INPUT: Final = "image"
-# One message runs so many calls, the first of them untimed: what a visit asks for comes out of that
+# One loop runs so many calls, the first of them untimed: what a visit asks for comes out of that
 # series call by call, so the protocol sees the device's own order without a message for each.
 WARM_UP: Final = 8
 LOOP: Final = 72
@@ -38,7 +32,9 @@ LOOP: Final = 72
 COLD_CALLS: Final = 4
 _PROBE: Final = Ffn(16, 32, 8)
 
-Writer = Callable[[Program, Path], object]
+Progress = Callable[[str, int, int], None]
+# Writes the packages of programs into a folder.
+Writer = Callable[[Path, Sequence[Program], Progress], object]
 Shape = Callable[[Unit], tuple[int, int, int]]
 
 
@@ -58,44 +54,41 @@ class CoreMlRunner:
     """Times programs on a device.
 
     Args:
-        product: The device.
-        phone: The app on it, started.
-        packages: Where converted and compiled programs are kept.
+        place: The device, ready.
+        packages: Where converted and compiled programs are kept; made if it is not there.
         placements: Where to write where programs ran; None keeps that nowhere.
-        writer: Writes a program's package.
+        writer: Writes packages.
         shape: Of a unit's input.
     """
 
     def __init__(
         self,
-        product: Product,
-        phone: Phone,
+        place: Place,
         packages: Path,
         *,
         placements: Path | None = None,
         writer: Writer | None = None,
         shape: Shape | None = None,
     ) -> None:
-        self._product = product
-        self._phone = phone
+        self._place = place
         self._packages = packages
+        packages.mkdir(parents=True, exist_ok=True)
         self._placements: Path | None = None
         self._known: dict[str, Placement] = {}
         if placements is not None:
             self.keep_placements(placements)
-        self._write = writer or _convert
+        self._write = writer or write_packages
         self._shape = shape or _input_shape
         self.probe = self._probed()
 
     def circumstances(self) -> dict[str, str]:
         """Return device, system, runtime and what latencies depend on; no serial number, no name."""
-        device = self._phone.device
         return {
-            "processor": f"{self._product.chip} ({device.product_type})",
+            "processor": f"{self._place.chip} ({self._place.model})",
             "cores": "Neural Engine",
             "accelerator": "Neural Engine",
-            "os": f"{device.family} OS {device.system} ({device.build})",
-            "runtime": f"coreml ModelRunner, coremltools {_version('coremltools')}",
+            "os": self._place.system,
+            "runtime": self._place.runtime,
             "compute_units": COMPUTE_UNITS,
             "loop": "warm" if self.probe.warm else "cold",
             "threads": "Core ML's",
@@ -105,9 +98,8 @@ class CoreMlRunner:
 
     def series(self) -> str:
         """Return the name of the series that figures belong to: one model, system build and loop."""
-        device = self._phone.device
-        kind = device.product_type.lower().replace(",", "-")
-        return f"{kind}_{device.build.lower()}_{'warm' if self.probe.warm else 'cold'}"
+        kind = self._place.model.lower().replace(",", "-")
+        return f"{kind}_{self._place.build.lower()}_{'warm' if self.probe.warm else 'cold'}"
 
     def keep_placements(self, path: Path) -> None:
         """Write from now on where programs ran to `path`, and go on with what it holds."""
@@ -119,20 +111,30 @@ class CoreMlRunner:
     def prepare(self, unit: Unit) -> None:
         """Nothing: packages are written and checked program by program."""
 
+    def prepare_programs(self, timed: Iterable[Program], progress: Progress) -> None:
+        """Convert and compile programs, so that the device is not kept waiting between visits."""
+        wanted = list(timed)
+        self._write(self._packages, wanted, progress)
+        for done, program in enumerate(wanted):
+            self._place.compiled(self._package(program))
+            progress("compiling", done + 1, len(wanted))
+
+    def close(self) -> None:
+        """Leave nothing behind on the device."""
+        self._place.stop()
+
     @contextmanager
     def load(self, program: Program) -> Iterator[Calls]:
         """Load a program on the device; unload it in the end."""
-        compiled = self._compiled(program)
-        client = self._phone.for_next_load()
-        model, _ = client.load(compiled)
+        loaded = self._place.load(self._compiled(program))
         if self._placements is not None and program.key not in self._known:
-            self._keep(placement(program.key, client.plan(model)))
+            self._keep(placement(program.key, loaded.plan()))
         shape = (1, *self._shape(program.sequence[0]))
         waiting: list[float] = []
 
         def calls(count: int) -> list[float]:
             while len(waiting) < count:
-                more, warm = client.predict(model, INPUT, shape, warm_up=WARM_UP, calls=LOOP)
+                more, warm = loaded.predict(shape, warm_up=WARM_UP, calls=LOOP)
                 self._check_loop(warm=warm)
                 waiting.extend(more)
                 if not warm and len(waiting) >= COLD_CALLS:
@@ -143,7 +145,7 @@ class CoreMlRunner:
 
         yield calls
         # Not after an error: a device that is gone, or an app that died, has unloaded it.
-        client.unload(model)
+        loaded.unload()
 
     def _check_loop(self, *, warm: bool) -> None:
         if warm != self.probe.warm:
@@ -154,32 +156,22 @@ class CoreMlRunner:
 
     def _probed(self) -> Probe:
         """Run one small program, to see whether the app runs loops and what a visit takes."""
-        timed = chain(_PROBE, 1)
-        compiled = self._compiled(timed)
-        client = self._phone.client()
+        compiled = self._compiled(chain(_PROBE, 1))
         start = perf_counter()
-        model, _ = client.load(compiled)
-        shape = (1, *self._shape(_PROBE))
-        _, warm = client.predict(model, INPUT, shape, warm_up=1, calls=2)
-        client.unload(model)
+        loaded = self._place.load(compiled)
+        _, warm = loaded.predict((1, *self._shape(_PROBE)), warm_up=1, calls=2)
+        loaded.unload()
         return Probe(warm, perf_counter() - start)
 
+    def _package(self, program: Program) -> Path:
+        return self._packages / f"{program_name(program)}{SUFFIX}"
+
     def _compiled(self, program: Program) -> Path:
-        """Return the compiled program, converted and compiled now if it is new."""
-        stem = program_name(program)
-        compiled = self._packages / f"{stem}.mlmodelc"
-        if compiled.is_dir():
-            return compiled
-        package = self._packages / f"{stem}.mlpackage"
+        """Return what the device loads, converted and compiled now if it is new."""
+        package = self._package(program)
         if not package.is_dir():
-            self._write(program, package)
-        with tempfile.TemporaryDirectory(dir=self._packages, prefix=".compiling.") as beside:
-            tool(self._phone.apple, ["coremlcompiler", "compile", str(package), beside], COPY)
-            made = Path(beside) / compiled.name
-            if not made.is_dir():
-                raise RepvitNasError(f"xcrun coremlcompiler made no {compiled.name} of {package}")
-            shutil.move(made, compiled)
-        return compiled
+            self._write(self._packages, [program], lambda *_: None)
+        return self._place.compiled(package)
 
     def _keep(self, found: Placement) -> None:
         self._known[found.key] = found
@@ -188,11 +180,11 @@ class CoreMlRunner:
                 file.write(msgspec.json.encode(found) + b"\n")
 
 
-def _convert(program: Program, package: Path) -> None:
-    from repvit_nas.export.coreml import write_program
+def write_packages(folder: Path, timed: Sequence[Program], progress: Progress) -> None:
+    """Convert and check programs as an export does; those that are there are only looked at."""
+    from repvit_nas.phone.exporting import convert
 
-    write_program(program, package)
-    gc.collect()  # it rests during rounds, and a conversion leaves much behind
+    convert(folder, timed, progress=progress)
 
 
 def _input_shape(unit: Unit) -> tuple[int, int, int]:
@@ -201,21 +193,35 @@ def _input_shape(unit: Unit) -> tuple[int, int, int]:
     return input_shape(unit)
 
 
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)
-
-
 def make(spec: RuntimeSpec) -> CoreMlRunner:
-    """Return a runner for the device that `spec.target` names, its app started.
+    """Return a runner for the device that `spec.target` names, as the environment says.
 
     Raises:
         RepvitNasError: It is no Core ML device, none is connected, or it is not ready.
     """
-    import atexit
+    import os
 
-    from repvit_nas.phone.opening import open_phone
+    return open_device(
+        spec,
+        team=os.environ.get("REPVIT_NAS_TEAM", ""),
+        udid=os.environ.get("REPVIT_NAS_UDID", ""),
+    )
+
+
+def open_device(spec: RuntimeSpec, *, team: str, udid: str = "") -> CoreMlRunner:
+    """Return a runner for the device that `spec.target` names; the caller closes it.
+
+    Packages are kept in the device's folder, where a measuring session keeps them too.
+
+    Args:
+        spec: What times the device.
+        team: Identifier of the team that signs a phone's app.
+        udid: Which of several phones.
+
+    Raises:
+        RepvitNasError: It is no Core ML device, none is connected, or it is not ready.
+    """
+    from repvit_nas.phone.opening import PACKAGES_FOLDER, open_place
     from repvit_nas.phone.products import product, products
 
     found = product(spec.target)
@@ -224,13 +230,10 @@ def make(spec: RuntimeSpec) -> CoreMlRunner:
             f"runtime coreml needs a Core ML device; {spec.target!r} is none; known: "
             f"{', '.join(products())}"
         )
-    folder = Path(tempfile.mkdtemp(prefix="repvit-nas-"))
-    phone = open_phone(
-        found,
-        Path("latency_lut") / found.device,
-        team=os.environ.get("REPVIT_NAS_TEAM", ""),
-        udid=os.environ.get("REPVIT_NAS_UDID", ""),
-    )
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(phone.stop)
-    return CoreMlRunner(found, phone, folder)
+    folder = Path("latency_lut") / found.device
+    place = open_place(found, folder, team=team, udid=udid)
+    try:
+        return CoreMlRunner(place, folder / PACKAGES_FOLDER)
+    except BaseException:
+        place.stop()
+        raise
