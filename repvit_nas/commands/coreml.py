@@ -1,5 +1,6 @@
 """What the commands that time Core ML devices share: plans, exports, and what they print."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,7 @@ def export_programs(
 
 def publish_and_fit(device: "Product", folder: Path, *, everywhere: bool, as_json: bool) -> int:
     """Combine the series of a device, fit it, and say how far off the fit is."""
+    from repvit_nas.commands.fit import fit_published_and_write, show_published
     from repvit_nas.commands.runtime import fit_and_write, show_evaluation
     from repvit_nas.phone.measuring import publish
 
@@ -108,14 +110,24 @@ def publish_and_fit(device: "Product", folder: Path, *, everywhere: bool, as_jso
                 else ""
             )
         )
-    evaluation = fit_and_write(published.device)
+    evaluation: Any
+    if published.device.file.kind == "modelled":
+        note(
+            f"{published.units} units are too few to make {device.device} a measured device: it stays "
+            f"modelled, from what was published and {published.networks} timed networks together"
+        )
+        evaluation = fit_published_and_write(published.device, Path("predictors") / device.device)
+        show: Callable[[], None] = functools.partial(show_published, evaluation, device.device)
+    else:
+        evaluation = fit_and_write(published.device)
+        show = functools.partial(show_evaluation, evaluation, device.device)
     if as_json:
         import msgspec
 
         document: dict[str, Any] = msgspec.to_builtins(evaluation)
         echo_json(document)
         return 0
-    show_evaluation(evaluation, device.device)
+    show()
     note(f"written to {folder} and {Path('predictors') / device.device}")
     return 0
 

@@ -47,8 +47,8 @@ def command(device: str, *, as_json: bool) -> None:
         evaluation: Any = fit_and_write(loaded)
         show: Callable[[], None] = functools.partial(show_evaluation, evaluation, device)
     else:
-        evaluation = _fit_published(loaded, folder)
-        show = functools.partial(_show_published, evaluation, device)
+        evaluation = fit_published_and_write(loaded, folder)
+        show = functools.partial(show_published, evaluation, device)
     note(f"fitted on {loaded.folder}, written to {folder}")
     if as_json:
         import msgspec
@@ -59,7 +59,8 @@ def command(device: str, *, as_json: bool) -> None:
     show()
 
 
-def _fit_published(device: "Device", folder: Path) -> "Validation":
+def fit_published_and_write(device: "Device", folder: Path) -> "Validation":
+    """Fit a modelled device, write its predictor, and return how far off it is."""
     from repvit_nas.predictors.fitting import fit_published, write_fitted
     from repvit_nas.report.validation import validation_picture
 
@@ -69,7 +70,8 @@ def _fit_published(device: "Device", folder: Path) -> "Validation":
     return validation
 
 
-def _show_published(validation: "Validation", device: str) -> None:
+def show_published(validation: "Validation", device: str) -> None:
+    """Print how far off a modelled device's predictor is."""
     from rich.table import Table
 
     table = Table(

@@ -69,7 +69,7 @@ class UnitRow(_Row, frozen=True, kw_only=True, tag="unit"):
 
 
 class NetworkRow(_Row, frozen=True, kw_only=True, tag="network"):
-    """What a whole network took; no fit sees those with the role `held_out`."""
+    """What a whole network took; no fit of a measured device sees those with the role `held_out`."""
 
     role: Role
     architecture: Architecture

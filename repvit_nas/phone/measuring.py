@@ -108,21 +108,25 @@ class Published(NamedTuple):
     """What the series of a device make together.
 
     Attributes:
-        device: The device with its folder; measured if the series suffice for a fit.
+        device: The device with its folder; measured if the series suffice for that, and else
+            modelled from what was published and the networks that were timed.
         sources: What each series gave.
         units: Units in the table.
+        networks: Networks in the table.
     """
 
     device: Device
     sources: Sources
     units: int
+    networks: int
 
 
 def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Published:
     """Combine the series of a device into its table, and make it a measured device.
 
-    Where the series do not suffice for a fit (too few units or networks), the device stays as it
-    is: modelled, or measured by what it held before.
+    Where the series do not suffice for that (too few units or networks), a modelled device stays
+    modelled, and its next fit takes the networks that were timed together with the published
+    ones. A device that was measured before stays as it is.
 
     Args:
         product: The device.
@@ -142,7 +146,12 @@ def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Publ
         and held_out >= _FEWEST_HELD_OUT
     )
     files.write_json(folder / SOURCES_FILE, sources)
+    known = _known(folder)
+    networks = calibration + held_out
     if not enough:
+        if networks and known is not None and known.file.kind == "modelled":
+            write_table(folder / TABLE_FILE, table)
+            return Published(known, sources, len(table.units), networks)
         raise RepvitNasError(
             f"{folder}: {len(table.units)} units, {calibration} calibration and {held_out} held-out "
             f"networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
@@ -154,7 +163,16 @@ def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Publ
     _copy_shipped(product.device, folder, PUBLISHED_FILE)  # one fit takes both
     write_table(folder / TABLE_FILE, table)
     files.write_json(folder / DEVICE_FILE, file)
-    return Published(Device(data.Found(folder, shipped=False), file), sources, len(table.units))
+    device = Device(data.Found(folder, shipped=False), file)
+    return Published(device, sources, len(table.units), networks)
+
+
+def _known(folder: Path) -> Device | None:
+    """Return the device of a folder as it is; None if it is none yet."""
+    path = folder / DEVICE_FILE
+    if not path.is_file():
+        return None
+    return Device(data.Found(folder, shipped=False), files.read_json(path, DeviceFile))
 
 
 def claim_folder(product: Product, folder: Path) -> None:

@@ -16,7 +16,12 @@ from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table
 from repvit_nas.predictors.assumptions import ASSUMPTIONS_FILE, Assumptions
 from repvit_nas.predictors.evaluation import Evaluation, evaluate, learning_curve
 from repvit_nas.predictors.fit import design, fit
-from repvit_nas.predictors.learning import assumptions_for, learn
+from repvit_nas.predictors.learning import (
+    assumptions_for,
+    beside_measured,
+    beside_published,
+    learn,
+)
 from repvit_nas.predictors.measured import ARRAYS_FILE
 from repvit_nas.predictors.predictor import (
     PREDICTOR_FILE,
@@ -153,6 +158,9 @@ def _bases(device: Device) -> dict[str, Predictor]:
 def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, Validation]:
     """Fit a modelled device to the latencies published of it, and say how far off the fit is.
 
+    Whole networks that were timed, but too few units to make it a measured device, are fitted with
+    them: they are what counts, and the published ones are taken to be off as a whole.
+
     Raises:
         RepvitNasError: There are too few published rows.
     """
@@ -171,6 +179,11 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
         )
     assumptions = files.read_json(path, Assumptions)
     errors = assumptions.errors
+    if device.path(TABLE_FILE).is_file():
+        table = read_table(device.path(TABLE_FILE))
+        timed = [*table.networks("calibration"), *table.networks("held_out")]
+        observations += beside_published(timed, observations)
+        errors = beside_measured(errors)
     problem = design(observations, assumptions.forms, errors, assumptions.columns)
     members = fit(problem)
     groups = len({item.network for item in observations} | {item.family for item in observations})
@@ -205,7 +218,10 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
             repvit_nas=__version__,
         ),
     )
-    return Fitted(predictor, validation), validation
+    # The folder that is written hides the shipped one: what was assumed goes with it.
+    folder = data.listed("predictors").get(device.name)
+    made = assumptions if folder is not None and folder.shipped else None
+    return Fitted(predictor, validation, assumptions=made), validation
 
 
 def find_assumptions(device: Device) -> Path | None:

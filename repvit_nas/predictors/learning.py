@@ -17,6 +17,7 @@ import numpy as np
 from repvit_nas import __version__, files
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.programs import network
 from repvit_nas.latency_lut.series import USUAL_OFFSET
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
@@ -32,7 +33,7 @@ from repvit_nas.predictors.measured import (
 from repvit_nas.predictors.physical import COLUMNS, FormGrid
 from repvit_nas.predictors.predictor import FittedOn, MemberRecord, Predictor, PredictorFile
 from repvit_nas.predictors.residual import fit_kernel, fit_residual, leave_one_out
-from repvit_nas.predictors.validate import multiplier
+from repvit_nas.predictors.validate import TARGET_FAMILY, multiplier
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
 
@@ -150,6 +151,25 @@ def beside_measured(errors: ErrorModel) -> ErrorModel:
         shared={**dict.fromkeys(UNIT_MISFIT, 0.0), **errors.shared},
         offset={**offset, _TOOL: 0.0},
     )
+
+
+def beside_published(
+    networks: Sequence[NetworkRow], published: Sequence[Observation]
+) -> list[Observation]:
+    """Return timed networks as observations that one fit takes with published ones.
+
+    A network that was published too keeps its name: how far the model misses it is the same for both.
+    """
+    names = {frozenset(item.units): item.network for item in reversed(published)}
+    found = []
+    for item, row in zip(observations((), networks), networks, strict=True):
+        name = names.get(frozenset(item.units), network(row.architecture).key)
+        found.append(
+            msgspec.structs.replace(
+                item, network=name, family=TARGET_FAMILY, resolution=row.architecture.resolution
+            )
+        )
+    return found
 
 
 def learn(

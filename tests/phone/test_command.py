@@ -5,7 +5,9 @@ import json
 import pytest
 from fake_apple import FakeApple, app_source, simulated_packages
 
+from repvit_nas import data
 from repvit_nas.commands import _run
+from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 
@@ -29,7 +31,7 @@ def mac(elsewhere, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys, monkeypatch):
+def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys):
     network = family()["repvit_m0_9"].architecture
     assert load_predictor("iphone12")[0].estimate(network).source == "modelled"
 
@@ -48,13 +50,19 @@ def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys, mon
     assert predictor.file.measured is not None
     assert predictor.estimate(network).source != "measured"  # ten units are not all of a network's
     # A network is timed beside its prediction.
-    monkeypatch.setenv("REPVIT_NAS_TEAM", "TEAM1")
-    words = ["measure", "repvit_m0_9", "--device", "iphone12", "--minutes", "1", "--json"]
+    words = ["measure", "repvit_m0_9", "--device", "iphone12", "--team", "TEAM1", "--json"]
     capsys.readouterr()
     assert _run(words, debug=True) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["source"] == "measured"
     assert found["predicted_ms"] == pytest.approx(found["latency_ms"], rel=0.2)
+    # New networks are timed on the phone and compared; the app is gone afterwards.
+    words = ["validate", "--device", "iphone12", "--networks", "3", "--team", "TEAM1", "--json"]
+    assert _run(words, debug=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["checks"]) == 3
+    assert all(process.stopped for process in mac.started)
+    assert not (mac.home / "container").exists()
     log = folder / "series" / "iphone13-2_23f84_warm" / "observations.jsonl"
     before = log.read_bytes()
 
@@ -67,6 +75,23 @@ def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys, mon
     assert "from" in capsys.readouterr().err
     assert log.read_bytes().startswith(before)
     assert (folder / "series" / "iphone13-2_24a1_warm").is_dir()
+
+
+def test_team_and_udid_are_options_where_a_network_is_timed(mac, elsewhere, capsys):
+    """A phone of another identifier is not touched."""
+    home = elsewhere / "latency_lut" / "iphone12"
+    home.mkdir(parents=True)
+    shipped = data.shipped_root() / "latency_lut/iphone12/device.json"
+    runtime = {"name": "coreml", "target": "iphone12"}
+    changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
+    (home / "device.json").write_text(json.dumps(json.loads(shipped.read_text()) | changed))
+    words = ["measure", "repvit_m0_9", "--device", "iphone12"]
+
+    assert _run([*words, "--team", "TEAM1", "--udid", "elsewhere"], debug=False) == 1
+    assert "is connected as elsewhere" in capsys.readouterr().err
+
+    assert _run(words, debug=False) == 1
+    assert "--team or REPVIT_NAS_TEAM" in capsys.readouterr().err
 
 
 def test_a_failure_leaves_the_device_modelled(mac, elsewhere, capsys):

@@ -6,14 +6,16 @@ import subprocess
 import sys
 
 import msgspec
+import numpy as np
 import pytest
 from simulated import true_cost_ms, true_latency_ms
 
 from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.commands import _run
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.export.package import WEIGHTS_PATH, package_digest
 from repvit_nas.latency_lut.importers import read_folder
-from repvit_nas.latency_lut.programs import chain, isolated, program
+from repvit_nas.latency_lut.programs import chain, isolated, network, program
 from repvit_nas.latency_lut.series import combined, read_series
 from repvit_nas.phone.exporting import (
     CHAIN_LENGTHS,
@@ -33,6 +35,8 @@ from repvit_nas.phone.measuring import import_series, publish
 from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.products import product, product_of_type, products
 from repvit_nas.predictors.campaign import Wishes
+from repvit_nas.predictors.choose import random_networks
+from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem
 
@@ -241,6 +245,45 @@ def test_a_part_of_the_reports_waits_for_the_others(plan, tmp_path, elsewhere):
     import_series(IPHONE, tmp_path, plan, entries(plan), reports)
 
     assert publish(IPHONE, tmp_path).units >= 8
+
+
+@pytest.mark.slow
+def test_networks_without_chains_make_a_better_modelled_device(plan, elsewhere, capsys):
+    """A phone that truly takes 1.2 times what is modelled: eight reports of networks say so."""
+    modelled, _ = load_predictor("iphone12")
+    reports = elsewhere / "reports"
+    reports.mkdir()
+    (reports / "plan.json").write_bytes(msgspec.json.encode(plan))
+    (reports / "manifest.json").write_bytes(msgspec.json.encode(entries(plan)))
+    with (reports / "lab.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["program", "latency_ms", "tool"])
+        for item in plan.networks:
+            truth = 1.2 * modelled.estimate(item).latency_ms
+            lines.writerow([program_name(network(item)), truth, "lab"])
+    unseen = random_networks(load_space("repvit")[0], 6, seed=77)
+    truth = [1.2 * modelled.estimate(item).latency_ms for item in unseen]
+
+    words = ["import-measurements", str(reports), "--device", "iphone12"]
+    assert _run(words, debug=True) == 0
+
+    assert (
+        "it stays modelled, from what was published and 8 timed networks" in capsys.readouterr().err
+    )
+    now, _ = load_predictor("iphone12")
+    estimates = [now.estimate(item) for item in unseen]
+    assert {item.source for item in estimates} == {"modelled"}
+    ratio = np.array([item.latency_ms for item in estimates]) / truth
+    # It was 1 / 1.2, which is three of the deviations that are usual between two tools.
+    assert ratio.mean() == pytest.approx(1.0, abs=0.05)
+    inside = [
+        item.low_ms <= true <= item.high_ms for item, true in zip(estimates, truth, strict=True)
+    ]
+    assert sum(inside) >= 5
+    # The same fit again, from what is in the folder now.
+    assert _run(["fit", "--device", "iphone12"], debug=True) == 0
+    again, _ = load_predictor("iphone12")
+    assert again.estimate(unseen[0]) == now.estimate(unseen[0])
 
 
 def test_two_tools_are_two_series_with_a_factor_between_them(plan, tmp_path, elsewhere):

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from simulated import OVERHEAD_MS, simulated_table, true_cost_ms
@@ -9,7 +10,7 @@ from simulated import OVERHEAD_MS, simulated_table, true_cost_ms
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.choose import random_networks
 from repvit_nas.predictors.fit import design, fit, member_costs
-from repvit_nas.predictors.learning import assumptions_for, beside_measured, learn
+from repvit_nas.predictors.learning import assumptions_for, beside_measured, beside_published, learn
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import count, rows
@@ -90,6 +91,49 @@ def test_intervals_shrink(errors):
 
     assert width[200] < width[20]
     assert width[200] < 0.04
+
+
+def test_networks_alone_improve_the_modelled_fit(table, published):
+    """Without any chain, a few timed networks show how far the papers' figures are off as a whole."""
+    held_out = [row.architecture for row in table.networks("held_out")]
+    assumptions = assumptions_for(table)
+    # As the iPhone's own assumptions have it.
+    misfit = {**assumptions.errors.misfit, "repvit": 0.015}
+    errors = msgspec.structs.replace(assumptions.errors, misfit=misfit)
+    timed = beside_published(table.networks("calibration"), published)
+
+    def missed(seen, errors):
+        members = fit(design(seen, assumptions.forms, errors, assumptions.columns))
+        totals = []
+        for network in held_out:
+            counted = count(rows(network))
+            costs = member_costs(members, list(counted), assumptions.columns)
+            each = np.array(list(counted.values())) @ costs
+            totals.append(float(np.mean(each + [member.overhead_ms for member in members])))
+        return np.array(totals) / [true_ms(network) for network in held_out] - 1
+
+    before = missed(published, errors)
+    found = {n: missed([*published, *timed[:n]], beside_measured(errors)) for n in (1, 3, 8)}
+
+    assert before.mean() > 0.05
+    assert abs(found[1].mean()) < before.mean()
+    assert abs(found[3].mean()) < 0.5 * before.mean()
+    assert abs(found[8].mean()) < 0.02
+    # What is left is what no physical form explains of the simulated device: units, not a whole.
+    assert np.sqrt(np.mean(found[8] ** 2)) < 0.65 * np.sqrt(np.mean(before**2))
+    assert found[8].std() < 1.1 * before.std()
+
+
+def test_a_network_that_was_published_too_keeps_its_name(table, published):
+    (row, *_) = table.networks("calibration")
+    named = msgspec.structs.replace(row, architecture=family()["repvit_m0_9"].architecture)
+
+    (same, other) = beside_published([named, row], published)
+
+    assert same.network == "repvit_m0_9"
+    assert other.network not in {item.network for item in published}
+    assert {same.family, other.family} == {"repvit"}
+    assert {same.tool, other.tool} == {"table"}
 
 
 def test_every_unit_that_was_timed_is_measured(table, published):
