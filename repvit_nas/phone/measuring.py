@@ -37,13 +37,15 @@ from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.phone.exporting import Manifest, planned
 from repvit_nas.phone.mac import RUN_HERE
-from repvit_nas.phone.products import PRODUCTS_FILE, Product
+from repvit_nas.phone.products import ANY_MAC, PRODUCTS_FILE, Product
 from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
 
 RUNTIME: Final = "coreml"
 # Rounds that a session usually takes until its intervals are narrow.
 USUAL_ROUNDS: Final = 4
 _FEWEST_HELD_OUT: Final = 2
+# Compute units that leave the Neural Engine out: their latencies are not its.
+_OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
 
 
 class GatedSession(Session):
@@ -212,6 +214,13 @@ def import_series(
         FileError: A report is of a program that was not exported, or of another device.
     """
     named = {entry.name: entry.key for entry in manifest.programs}
+    models = {report.model for report in reports if report.model}
+    if product.product_type == ANY_MAC and len(models) > 1:
+        raise FileError(
+            f"reports for --device {product.device} must be of one model; got "
+            f"{', '.join(sorted(models))}: import each into a device of its own, such as "
+            f"macbook-air-m2 (latency_lut/{PRODUCTS_FILE} lists them)"
+        )
     groups: dict[tuple[str, str, str], list[Imported]] = {}
     for report in reports:
         if report.name not in named:
@@ -275,6 +284,8 @@ def _visits(
         )
         if report.operations:
             placements[key] = placement(key, report.operations)
+        elif report.compute_units in _OTHER_UNITS:
+            placements[key] = Placement(key, {report.compute_units: 1})
     return visits, placements
 
 

@@ -234,6 +234,42 @@ def test_reports_of_programs_on_the_cpu_are_kept_and_left_out(plan, tmp_path, el
     assert asked.units >= 8
 
 
+@pytest.mark.parametrize(("units", "left_out"), [("CPU_ONLY", 5), ("CPU_AND_NE", 0), ("", 0)])
+def test_reports_that_had_no_neural_engine_are_left_out(plan, tmp_path, elsewhere, units, left_out):
+    """A lab's figures say nothing of operations, but which processors were allowed."""
+    (tmp_path / "reports").mkdir()
+    with (tmp_path / "reports" / "lab.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["program", "latency_ms", "tool", "compute_units"])
+        for item in list(planned(plan).values())[1:6]:
+            lines.writerow([program_name(item), 1.0, "lab", units])
+
+    import_series(IPHONE, tmp_path, plan, entries(plan), read_folder(tmp_path / "reports"))
+
+    (series,) = read_series(tmp_path, "iphone12")
+    assert series.left_out == left_out
+
+
+def test_reports_of_two_macs_are_not_pooled(plan, tmp_path):
+    for place, (item, model) in enumerate(
+        zip(planned(plan).values(), ("MacBook Air", "Mac mini"), strict=False)
+    ):
+        path = tmp_path / f"{place}.mlperf"
+        path.mkdir()
+        document = xcode_report(program_name(item), 1.0, model=model)
+        (path / "report.json").write_text(json.dumps(document))
+    reports = read_folder(tmp_path)
+    mac = product("mac")
+
+    with pytest.raises(FileError, match="of one model; got Mac mini, MacBook Air"):
+        import_series(mac, tmp_path, plan, entries(plan), reports)
+
+    (name,) = import_series(mac, tmp_path, plan, entries(plan), reports[:1])
+    assert name.startswith("xcode-report_")
+    with pytest.raises(FileError, match="made on MacBook Air, not on iPhone 12"):
+        import_series(IPHONE, tmp_path, plan, entries(plan), reports)
+
+
 def test_a_part_of_the_reports_waits_for_the_others(plan, tmp_path, elsewhere):
     timed_by_hand(tmp_path / "reports", plan)
     reports = read_folder(tmp_path / "reports")
@@ -328,6 +364,10 @@ def test_products_resolve_by_name_and_type():
     assert product_of_type("iPhone14,5").device == "iphone13"
     assert product("ipad10").family == "iPad"
     assert product("cpu") is None
+    assert {row.family for row in products().values() if not row.is_mac} == {"iPhone", "iPad"}
+    assert product("mac").is_called("MacBook Pro (14-inch, 2021)")
+    assert not product("mac").is_called("iPhone 12")
+    assert not product("macbook-air-m2").is_called("Mac mini (2023)")
     assert len(products()) > 25
 
 
