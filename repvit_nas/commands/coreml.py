@@ -149,6 +149,7 @@ def measure_device(
     Raises:
         RepvitNasError: Something is missing; what was timed until then is kept.
     """
+    from repvit_nas.commands.runtime import stoppable
     from repvit_nas.latency_lut.device import RuntimeSpec
     from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
     from repvit_nas.latency_lut.plan import programs
@@ -168,7 +169,7 @@ def measure_device(
     from repvit_nas.phone.opening import PACKAGES_FOLDER, check_here, open_place
     from repvit_nas.predictors.campaign import measure
 
-    check_here(device)
+    check_here(device, team=team, udid=udid)
     folder = Path("latency_lut") / device.device
     plan = device_plan(space, wishes, at_once=False)
     packages = folder / PACKAGES_FOLDER
@@ -177,7 +178,7 @@ def measure_device(
     with hold(folder):
         claim_folder(device, folder)
         try:
-            with progress_bar() as progress:
+            with progress_bar() as bar, stoppable(bar) as progress:
                 first = [network(plan.sentinel), *programs(plan, 0).values()]
                 note(f"{len(first)} programs of the first round are converted, or were before")
                 write_packages(packages, first, progress)

@@ -173,6 +173,19 @@ def xcode_version(apple: Apple) -> str:
     return " ".join(word for word in words if word[:1].isdigit())
 
 
+def check_team(team: str) -> None:
+    """Raise unless there is a team.
+
+    Raises:
+        RepvitNasError: There is none.
+    """
+    if not team:
+        raise RepvitNasError(
+            "a phone runs signed apps only: give the identifier of a development team with --team or "
+            "REPVIT_NAS_TEAM (Xcode, Settings, Accounts; a free personal team will do)"
+        )
+
+
 def build(
     apple: Apple,
     device: Connected,
@@ -199,11 +212,7 @@ def build(
     Raises:
         RepvitNasError: There is no team or no source, or the build fails.
     """
-    if not team:
-        raise RepvitNasError(
-            "a phone runs signed apps only: give the identifier of a development team with --team or "
-            "REPVIT_NAS_TEAM (Xcode, Settings, Accounts; a free personal team will do)"
-        )
+    check_team(team)
     origin = source or sources()
     service = files.read_bytes(origin / SERVICE).decode()
     patched = with_loop(service) if loop else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.phone.app import Phone, build
+from repvit_nas.phone.app import Phone, build, check_team, sources
 from repvit_nas.phone.client import Waits
 from repvit_nas.phone.discovery import find_device
 from repvit_nas.phone.mac import Mac, OnMac, core_ml, examine_mac, find_mac
@@ -48,16 +48,23 @@ def apple_tools(wanted: Product) -> Apple:
     return found
 
 
-def check_here(wanted: Product) -> None:
-    """Raise at once where a device cannot be measured from this machine.
+def check_here(wanted: Product, *, team: str, udid: str = "") -> None:
+    """Raise at once where a device cannot be measured: before minutes are spent on converting.
+
+    Args:
+        wanted: The model.
+        team: Identifier of the team that signs a phone's app.
+        udid: Which of several phones.
 
     Raises:
-        RepvitNasError: It cannot; the message says what can be done instead.
+        RepvitNasError: It cannot; the message says what to do, or what can be done instead.
     """
     if wanted.is_mac:
         ready_mac(wanted)
-    else:
-        apple_tools(wanted)
+        return
+    find_device(apple_tools(wanted), wanted, udid=udid)
+    check_team(team)
+    sources()
 
 
 def ready_mac(wanted: Product) -> Mac:

@@ -23,7 +23,10 @@ def mac(elsewhere, monkeypatch):
     apple = FakeApple(elsewhere / "apple", noise=0.003)
     runner = "repvit_nas.latency_lut.runners.coreml"
     monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: apple)
-    monkeypatch.setattr("repvit_nas.phone.app.sources", lambda: app_source(elsewhere / "app"))
+    for room in ("app", "opening"):
+        monkeypatch.setattr(
+            f"repvit_nas.phone.{room}.sources", lambda: app_source(elsewhere / "app")
+        )
     monkeypatch.setattr("repvit_nas.phone.app._SETTLE", 0.0)
     monkeypatch.setattr(f"{runner}.write_packages", simulated_packages)
     monkeypatch.setattr(f"{runner}._input_shape", lambda _: (3, 4, 4))

@@ -130,6 +130,20 @@ def test_a_visit_is_one_message_of_a_warm_loop(measured):
     assert np.median(np.array(first) / np.array(typical)) < 1.1
 
 
+def test_programs_are_ready_before_the_round_that_times_them(measured):
+    """The phone is not kept waiting: nothing is compiled between two visits."""
+    _, apple, _ = measured
+    lines = (apple.home / "calls.log").read_text().splitlines()
+    compiling = ["coremlcompiler" in line for line in lines]
+
+    begun = sum(
+        now and not before for before, now in zip([False, *compiling], compiling, strict=False)
+    )
+
+    assert sum(compiling) > 30
+    assert begun == 3  # the probe, the first round's programs, and those chosen after it
+
+
 def test_the_same_command_goes_on_after_the_app_died(measured, space, tmp_path):
     """What an undisturbed session saw is seen again, and no visit is made twice."""
     apple = FakeApple(tmp_path / "apple", dies_after_messages=120)
