@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from repvit_nas.checking.forms import form_digest, torch_scores
+from repvit_nas.checking.forms import Scoring, form_digest
 from repvit_nas.checking.records import Form
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.records import TrainFile
@@ -29,6 +29,8 @@ _OPERATIONS: Final = frozenset(
         *("cast", "batch_norm", "softmax", "classify"),
     )
 )
+
+_LEAST_NORMAL: Final = 2.0**-14
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,14 +59,21 @@ class _Classifier(nn.Module):
         return probabilities
 
 
+def image_limit(asked: int | None) -> int | None:
+    """Return on how many images a program is compared: on all that were asked for, on a Mac."""
+    return asked if asked is not None or platform.system() == "Darwin" else INTERPRETED
+
+
 def core_ml_form(
     package: Path,
     fused: Any,
     record: TrainFile,
     known: Mapping[str, str],
+    *,
     images: torch.Tensor,
+    scores: Scoring,
 ) -> tuple[Form, dict[str, int]]:
-    """Convert to a half-precision ML program, and compare it with the fused network.
+    """Convert to a half-precision ML program, and compare it with the training form.
 
     Args:
         package: Where it is written.
@@ -72,6 +81,7 @@ def core_ml_form(
         record: The training run that it comes from.
         known: What the package says of itself.
         images: Prepared images to compare on.
+        scores: The training form's, of prepared images.
 
     Returns:
         The form, and how often each operation occurs in it.
@@ -90,10 +100,14 @@ def core_ml_form(
     )
     for key, value in known.items():
         model.user_defined_metadata[f"repvit_nas.{key}"] = value
-    shutil.rmtree(package, ignore_errors=True)
+    beside = package.with_name(f".new.{package.name}")  # a full disk leaves the old one
     try:
-        model.save(str(package))
+        shutil.rmtree(beside, ignore_errors=True)
+        model.save(str(beside))
+        shutil.rmtree(package, ignore_errors=True)
+        beside.rename(package)
     except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
         raise FileError(f"{package}: cannot be written: {error.strerror or error}") from error
     program = read_package(package)
     operations = Counter(program.types)
@@ -101,7 +115,7 @@ def core_ml_form(
     pixels = (images * std.view(-1, 1, 1) + mean.view(-1, 1, 1)) * 255
     pixels = pixels.round().clamp(0, 255)
     prepared = (pixels / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-    expected = torch.from_numpy(torch_scores(fused, prepared)).softmax(1).numpy()
+    expected = torch.from_numpy(scores(prepared)).softmax(1).numpy()
     if platform.system() == "Darwin":
         found, ran = _by_core_ml(package, pixels, record.classes), "Core ML"
     else:
@@ -173,6 +187,28 @@ def _check_program(program: Any, fused: nn.Module, operations: Mapping[str, int]
             f"the Core ML program: the weights of {changed} of {len(ours)} layers are not those of the "
             "network rounded to half precision"
         )
+    biases = {_half_bytes(layer.weight.detach().numpy()): layer.bias for layer in ours}
+    changed = sum(
+        not _same_bias(program, operation, biases)
+        for operation in program.operations
+        if operation.type in {"conv", "linear"}
+    )
+    if changed:
+        raise RepvitNasError(
+            f"the Core ML program: the biases of {changed} of {len(ours)} layers are not those of "
+            "the network rounded to half precision"
+        )
+
+
+def _same_bias(program: Any, operation: Any, biases: Mapping[Any, torch.Tensor | None]) -> bool:
+    """Tell whether an operation's bias is that of the layer with the same weights."""
+    bias = biases[_half_bytes(program.weights[operation.arguments["weight"]])]
+    stored = program.weights.get(operation.arguments.get("bias", ""))
+    if bias is None or stored is None:
+        return (bias is None) == (stored is None)
+    rounded = bias.detach().numpy().astype(np.float16).astype(np.float32)
+    # The converter writes zeros for what half precision has no normal number for.
+    return bool(np.abs(stored.astype(np.float32) - rounded).max() <= _LEAST_NORMAL)
 
 
 def _half_bytes(values: npt.NDArray[Any]) -> tuple[tuple[int, ...], bytes]:

@@ -9,7 +9,7 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.checking.records import EXPORT_FILE, ExportRecord, Form
+from repvit_nas.checking.records import EXPORT_FILE, ExportRecord, Form, read_export
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.network import load, reparameterize
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.loading import World, val_batches
-from repvit_nas.training.records import WEIGHTS_FILE, TrainFile, finished
+from repvit_nas.training.records import WEIGHTS_FILE, TrainFile, file_digest, finished
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
@@ -38,6 +38,8 @@ _BATCH: Final = 64
 _ROUNDS: Final = 15
 
 Floats = npt.NDArray[np.float32]
+# Scores of prepared images.
+Scoring = Callable[[torch.Tensor], Floats]
 
 
 class Answering(NamedTuple):
@@ -55,7 +57,7 @@ class Answering(NamedTuple):
     file: str
     allowed: float
     ran: str
-    scores: Callable[[torch.Tensor], Floats]
+    scores: Scoring
 
 
 def form_digest(path: Path) -> str:
@@ -71,14 +73,6 @@ def form_digest(path: Path) -> str:
         return files.digest(*(each.read_bytes() for each in inner or [path]))
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def weights_digest(folder: Path) -> str:
-    """Return the digest of a run's weights."""
-    try:
-        return files.digest((folder / WEIGHTS_FILE).read_bytes())
-    except OSError as error:
-        raise FileError(f"{folder / WEIGHTS_FILE}: cannot be read: {error.strerror}") from error
 
 
 def export_run(
@@ -104,18 +98,22 @@ def export_run(
     record = finished(folder)
     model = load(folder)
     fused = reparameterize(model)
-    digest = weights_digest(folder)
+    digest = file_digest(folder / WEIGHTS_FILE)
     known = metadata(record, digest)
     answering = [_fused(folder, model, fused)]
     if "onnx" in wanted:
         answering.append(_onnx(folder, fused, record, known))
     forms = _compared(folder, model, answering, _batches(record, images, limit))
-    operations: dict[str, int] = {}
+    before = _kept(folder, digest, {*wanted, "fused"})
+    forms += [] if before is None else before.forms
+    operations = {} if before is None else before.operations
     if "coreml" in wanted:
-        from repvit_nas.checking.classifier import INTERPRETED, core_ml_form
+        from repvit_nas.checking.classifier import core_ml_form, image_limit
 
-        few = torch.cat(list(_batches(record, images, min(limit or INTERPRETED, INTERPRETED))))
-        form, operations = core_ml_form(folder / COREML_FILE, fused, record, known, few)
+        few = torch.cat(list(_batches(record, images, image_limit(limit))))
+        form, operations = core_ml_form(
+            folder / COREML_FILE, fused, record, known, images=few, scores=_scoring(model)
+        )
         forms.append(_checked(form))
     unfused_ms, fused_ms = latencies([model, fused], record.asked.architecture.resolution)
     exported = ExportRecord(
@@ -127,6 +125,19 @@ def export_run(
     )
     files.write_json(folder / EXPORT_FILE, exported)
     return exported
+
+
+def _kept(folder: Path, digest: str, anew: Collection[str]) -> ExportRecord | None:
+    """Return what was exported of these weights before, is still there, and is not made anew."""
+    before = read_export(folder)
+    if before is None or before.digest != digest:
+        return None
+    forms = tuple(
+        form
+        for form in before.forms
+        if form.name not in anew and form_digest(folder / form.file) == form.digest
+    )
+    return msgspec.structs.replace(before, forms=forms)
 
 
 def _batches(record: TrainFile, images: Any, limit: int | None) -> Iterator[torch.Tensor]:
@@ -200,6 +211,10 @@ def torch_scores(model: nn.Module, images: torch.Tensor) -> Floats:
     return scores
 
 
+def _scoring(model: nn.Module) -> Scoring:
+    return functools.partial(torch_scores, model)
+
+
 def _checked(form: Form) -> Form:
     """Return a form, unless it is another network.
 
@@ -220,9 +235,7 @@ def _fused(folder: Path, model: nn.Module, fused: nn.Module) -> Answering:
     for value in again.state_dict().values():
         value.zero_()  # what is compared comes from the file
     again.load_state_dict(read_tensors(folder / FUSED_FILE))
-    return Answering(
-        "fused", FUSED_FILE, FUSED_TOLERANCE, "torch", functools.partial(torch_scores, again)
-    )
+    return Answering("fused", FUSED_FILE, FUSED_TOLERANCE, "torch", _scoring(again))
 
 
 def metadata(record: TrainFile, digest: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from repvit_nas.commands.options import console, debug_option, echo_json, json_option
+from repvit_nas.errors import RepvitNasError
 
 
 @click.command("export")
@@ -34,6 +35,8 @@ def command(run: Path, formats: str, images: int | None, *, as_json: bool) -> No
     from repvit_nas.checking.forms import export_run
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    if not wanted:
+        raise RepvitNasError("--format must name onnx, coreml, or both; got nothing")
     record = export_run(run, wanted, limit=images)
     if as_json:
         echo_json(record)

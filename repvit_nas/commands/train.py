@@ -1,5 +1,6 @@
 """`repvit-nas train`: train a network."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from repvit_nas.architecture import RESOLUTIONS
 from repvit_nas.commands.options import (
     architecture_argument,
     debug_option,
@@ -20,6 +22,7 @@ from repvit_nas.errors import RepvitNasError
 
 # Options that are values of the recipe under their own name.
 _RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
+_MOST: Final = 2**63 - 1
 
 
 @click.command("train")
@@ -46,23 +49,46 @@ _RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
 @click.option("--init", default="random", metavar="NAME|RUN|FILE", help="What to start from.")
 @click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same weights.")
-@click.option("--resolution", type=int, metavar="PX", help="Input side. [the images' own]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, _MOST),
+    default=0,
+    show_default=True,
+    help="Same seed, same weights.",
+)
+@click.option(
+    "--resolution",
+    type=click.IntRange(*RESOLUTIONS),
+    metavar="PX",
+    help="Input side. [the images' own]",
+)
 @click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
 @click.option("--train-split", default="train", help="Its split to train on.")
 @click.option("--val-split", default="validation", help="Its split to validate on.")
-@click.option("--num-classes", type=int, help="Its classes, where it does not say.")
+@click.option(
+    "--num-classes", type=click.IntRange(min=2), help="Its classes, where it does not say."
+)
 @click.option("--download", is_flag=True, help="Let timm download it.")
-@click.option("--train-images", type=int, help="How many images of shapes to train on.")
-@click.option("--val-images", type=int, help="How many images of shapes to validate on.")
+@click.option(
+    "--train-images", type=click.IntRange(min=1), help="How many images of shapes to train on."
+)
+@click.option(
+    "--val-images", type=click.IntRange(min=1), help="How many images of shapes to validate on."
+)
 @click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read.")
 @click.option("--device", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
 @click.option("--amp", default="auto", metavar="auto|bf16|fp16|off", help="Half precision.")
 @click.option("--channels-last/--no-channels-last", default=None, help="Memory layout.")
 @click.option("--compile", "compiled", is_flag=True, help="Let torch compile the network.")
-@click.option("--workers", type=int, help="Processes that read images.")
-@click.option("--threads", type=int, help="Threads of torch.")
-@click.option("--save-every", type=int, default=0, metavar="UPDATES", help="More checkpoints.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
+@click.option(
+    "--save-every",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="UPDATES",
+    help="More checkpoints.",
+)
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard as well.")
 @json_option
 @debug_option
@@ -92,8 +118,6 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
     )
 
     if given["threads"] is not None:
-        if given["threads"] < 1:
-            raise RepvitNasError(f"--threads must be at least 1; got {given['threads']}")
         torch.set_num_threads(given["threads"])
     changes = {name: given[name] for name in _RECIPE if given[name] is not None}
     if given["teacher"] is not None:
@@ -125,7 +149,8 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
     )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
     words = [word for word in sys.argv[1:] if word not in {"--resume", "--json", "--debug"}]
-    with progress_bar() as progress:
+    first = int(os.environ.get("RANK", "0")) == 0  # the first process speaks for all
+    with progress_bar() if first else contextlib.nullcontext(_silent) as progress:
         record = train(
             asked,
             folder,
@@ -138,15 +163,15 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
                 given["tensorboard"],
             ),
             opened=opened,
-            command=shlex.join(["repvit-nas", *words]),
+            command=shlex.join([*_program(asked.processes), *words]),
             resume=resume,
             say=note,
             progress=progress,
             picture=curves_picture,
         )
     outcome = record.outcome
-    if int(os.environ.get("RANK", "0")):
-        return  # the first process speaks for all
+    if not first:
+        return
     if outcome is None:
         raise RepvitNasError(f"{folder}: the training was not finished")
     if as_json:
@@ -156,3 +181,16 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
         f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
         f"{outcome.val_images:,} images after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}, in {folder}"
     )
+
+
+def _program(processes: int) -> list[str]:
+    """Return what stands before the arguments on the command line that repeats a run."""
+    if processes == 1:
+        return ["repvit-nas"]
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    machines = [f"--nnodes={processes // local}"] if local < processes else []
+    return ["torchrun", *machines, f"--nproc-per-node={local}", "-m", "repvit_nas"]
+
+
+def _silent(_: str, __: int, ___: int) -> None:
+    """Show no progress."""

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from repvit_nas.architecture import Architecture
-from repvit_nas.training.records import finished, is_training_run
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.training.records import WEIGHTS_FILE, finished, is_training_run
 
 
 def load(
@@ -26,14 +27,23 @@ def load(
 
     Raises:
         RepvitNasError: There is no such network, or its training is not finished.
+        FileError: A run's files are damaged.
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
     if isinstance(named, str | Path) and is_training_run(Path(named)):
         finished(Path(named))
-        trained: torch.nn.Module = timm.create_model(
-            f"local-dir:{named}", pretrained=True, **kwargs
-        )
+        try:
+            trained: torch.nn.Module = timm.create_model(
+                f"local-dir:{named}", pretrained=True, **kwargs
+            )
+        except RepvitNasError:
+            raise
+        except Exception as error:  # each damage has a kind of its own
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            raise FileError(
+                f"{named}: cannot be loaded from {WEIGHTS_FILE} and config.json: {said}"
+            ) from error
         return trained.eval()
     model: torch.nn.Module = timm.create_model(
         "repvit_nas", pretrained=pretrained, architecture=named, **kwargs

@@ -13,6 +13,7 @@ the next: each step's numbers follow from the seed and its place (`loading`).
 
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -133,8 +134,11 @@ class Checkpoints:
             if path.name not in {pointer.name, pointer.previous}:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def load(self) -> Loaded | None:
-        """Read the last checkpoint, if there is one.
+    def load(self, say: Callable[[str], None] = lambda _: None) -> Loaded | None:
+        """Read the last checkpoint, if there is one, or the one before if the last is damaged.
+
+        Args:
+            say: Told if it is damaged.
 
         Raises:
             FileError: A file of it cannot be read.
@@ -143,7 +147,15 @@ class Checkpoints:
         last = self.last()
         if last is None:
             return None
-        place = self.folder / last.name
+        try:
+            return self._read(self.folder / last.name)
+        except RepvitNasError as error:
+            if not last.previous:
+                raise
+            say(f"{error}; going on from the one before, {last.previous}")
+            return self._read(self.folder / last.previous)
+
+    def _read(self, place: Path) -> Loaded:
         model = read_tensors(place / _MODEL)
         ema = read_tensors(place / _EMA) if (place / _EMA).is_file() else None
         try:

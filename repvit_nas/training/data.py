@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
@@ -170,6 +170,10 @@ def open_data(spec: DataSpec, resolution: int | None = None) -> Opened:
         raise RepvitNasError(
             f"a number of images can be chosen for {SHAPES} only, which are drawn; got {spec.name!r}"
         )
+    if not spec.name:
+        raise RepvitNasError(
+            f"--data is empty; give {DIGITS}, {SHAPES}, a folder, or one of timm's names"
+        )
     if spec.name == DIGITS:
         names = tuple("0123456789")
         return Opened(Digits(train=True), Digits(train=False), names, 32, flip=False)
@@ -206,7 +210,10 @@ def _open_folder(spec: DataSpec) -> Opened:
     for folder, names in zip(folders, classes, strict=True):
         _check_classes(folder, names)
     _check_same_classes(folders, classes)
-    bad = [_bad_images(Path(path) for path, _ in split.reader.samples) for split in splits]
+    readable = _decodable if spec.skip_bad_images else _has_header
+    bad = [
+        _bad_images((Path(path) for path, _ in split.reader.samples), readable) for split in splits
+    ]
     skipped = tuple(path for found in bad for path in found)
     if skipped and not spec.skip_bad_images:
         raise RepvitNasError(
@@ -215,9 +222,8 @@ def _open_folder(spec: DataSpec) -> Opened:
     for folder, split, found in zip(folders, splits, bad, strict=True):
         left_out = {str(path) for path in found}
         split.reader.keep([one for one in split.reader.samples if one[0] not in left_out])
-        # An image that turns out to be broken while it is decoded: timm would take the next one
-        # instead; without leave to skip, it is an error.
-        split._max_retries = 10 if spec.skip_bad_images else 1  # noqa: SLF001
+        # timm would take the next image in place of one that is broken behind its header.
+        split._max_retries = 1  # noqa: SLF001
         present = {target for _, target in split.reader.samples}
         empty = [
             name for name, target in split.reader.class_to_idx.items() if target not in present
@@ -297,17 +303,28 @@ def _check_same_classes(folders: Sequence[Path], classes: Sequence[Sequence[str]
         )
 
 
-def _bad_images(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that are empty or have no readable header; decoding is for later."""
+def _bad_images(paths: Iterable[Path], readable: Callable[[Path], bool]) -> list[Path]:
+    """Return the files that are no readable images."""
     from concurrent.futures import ThreadPoolExecutor
 
     listed = list(paths)
     with ThreadPoolExecutor() as pool:
-        good = pool.map(_readable, listed)
+        good = pool.map(readable, listed)
         return [path for path, fine in zip(listed, good, strict=True) if not fine]
 
 
-def _readable(path: Path) -> bool:
+def _decodable(path: Path) -> bool:
+    """Tell whether all of an image can be read; what is left out must be known before it is used."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def _has_header(path: Path) -> bool:
+    """Tell whether a file begins as an image does; one broken behind that is an error in training."""
     try:
         with Image.open(path) as image:
             return image.width > 0

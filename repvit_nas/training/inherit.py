@@ -9,7 +9,9 @@ weights. In the end the statistics of the batch norms are taken anew on a few ba
 old network are of other channels.
 """
 
+import copy
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,7 +31,7 @@ Say = Callable[[str], None]
 Channels = torch.Tensor
 State = Mapping[str, torch.Tensor]
 # Batches for the new statistics of batch norms.
-CALIBRATION_BATCHES: Final = 16
+CALIBRATION_IMAGES: Final = 1024
 # Channels of the image are never chosen.
 _IMAGE: Final = 3
 
@@ -69,6 +71,7 @@ def start_from(
     recipe: Recipe,
     seed: int,
     *,
+    flip: bool = True,
     say: Say = lambda _: None,
 ) -> None:
     """Give a new network the weights that its training starts from, in place.
@@ -81,6 +84,7 @@ def start_from(
         images: For the statistics of batch norms.
         recipe: How those are prepared.
         seed: Which of them.
+        flip: Whether a mirrored image is of the same class.
         say: Told what was taken over.
 
     Raises:
@@ -98,7 +102,7 @@ def start_from(
         say(f"{init}: all weights taken over")
         return
     inherited = inherit(source, model)
-    recalibrate(model, images, recipe, known.architecture.resolution, seed=seed)
+    recalibrate(model, images, recipe, known.architecture.resolution, seed=seed, flip=flip)
     share = inherited.taken / inherited.total
     say(f"{init}: {share:.0%} of the parameters start from it, batch norms set anew")
 
@@ -335,7 +339,8 @@ def recalibrate(
     resolution: int,
     *,
     seed: int,
-    batches: int = CALIBRATION_BATCHES,
+    flip: bool = True,
+    most: int = CALIBRATION_IMAGES,
 ) -> None:
     """Take the statistics of all batch norms anew, as plain means over a few batches.
 
@@ -345,9 +350,12 @@ def recalibrate(
         recipe: How these are prepared.
         resolution: Side of the input in pixels.
         seed: Which of them.
-        batches: How many batches at most.
+        flip: Whether a mirrored image is of the same class.
+        most: How many images at most, rounded up to whole batches.
     """
     from repvit_nas.training.loading import World, train_batches
+
+    images = copy.copy(images)  # the loader sets how they are prepared
 
     norms = [each for each in model.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
@@ -362,10 +370,11 @@ def recalibrate(
         world=World(),
         device=torch.device("cpu"),
         workers=0,
+        flip=flip,
     )
     order.go_to(0, 0)
     model.train()
-    for taken, _ in itertools.islice(loader, batches):
+    for taken, _ in itertools.islice(loader, math.ceil(most / recipe.batch)):
         model(taken)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum

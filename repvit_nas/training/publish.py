@@ -6,12 +6,14 @@ from typing import Any, Final
 import msgspec
 from torch import nn
 
+from repvit_nas import files
 from repvit_nas.errors import FileError
 from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.recipe import Recipe
-from repvit_nas.training.records import WEIGHTS_FILE
+from repvit_nas.training.records import WEIGHTS_FILE, TrainFile
 
 CONFIG_FILE: Final = "config.json"
+CARD_FILE: Final = "README.md"
 
 
 def write_timm_folder(
@@ -55,3 +57,46 @@ def write_timm_folder(
         )
     except OSError as error:
         raise FileError(f"{folder / CONFIG_FILE}: cannot be written: {error.strerror}") from error
+
+
+def write_card(folder: Path, record: TrainFile) -> None:
+    """Write the page that model hubs show of a network, and that says how to load it.
+
+    Args:
+        folder: Where; its name is what the page tells to load.
+        record: The finished run.
+
+    Raises:
+        FileError: The folder cannot be written.
+    """
+    asked, outcome = record.asked, record.outcome
+    if outcome is None:
+        return
+    name, side = asked.architecture.name or "network", asked.architecture.resolution
+    files.write_bytes(
+        folder / CARD_FILE,
+        f"""---
+library_name: timm
+pipeline_tag: image-classification
+tags:
+- image-classification
+- timm
+- repvit-nas
+---
+# {name}
+
+A RepViT network for {len(record.classes)} classes at {side} px, trained on {asked.data.name} for
+{asked.recipe.epochs} epochs: top-1 {outcome.top1:.2f} % and top-5 {outcome.top5:.2f} % of
+{outcome.val_images:,} validation images, measured. What it was asked, and with which versions:
+`training.json`.
+
+```python
+import repvit_nas  # timm knows this network once both are imported
+import timm
+
+model = timm.create_model("local-dir:{folder.name}", pretrained=True)
+```
+
+    {record.command}
+""".encode(),
+    )

@@ -70,7 +70,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     lr_batch: int = 512
     weight_decay: float = 0.025
     eps: float = 1e-8
-    scheduler: str = "cosine"
+    scheduler: Literal["cosine", "tanh", "poly"] = "cosine"
     warmup_epochs: int = 0
     warmup_lr: float = 1e-6
     min_lr: float = 1e-5
@@ -119,6 +119,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _within("crop", self.crop, 0.1, 1)
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must rise within 0 and 1; got {self.scale}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio must rise from above 0; got {self.ratio}")
         if self.mixed and self.batch % 2:
             raise ValueError(f"batch must be even where mixup or cutmix is on; got {self.batch}")
         if self.weights == "ema" and not self.ema:
@@ -165,14 +167,45 @@ def load_recipe(name: str, changes: Mapping[str, object] | None = None) -> Recip
         changes: New values by field; text is read as what the field is.
 
     Raises:
-        UnknownNameError: There is no such recipe or field.
-        FileError: A value is not as the field asks.
+        UnknownNameError: There is no such recipe, field or optimizer.
+        RepvitNasError: A value is not as the field asks.
     """
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in recipes():
         raise UnknownNameError.of("recipe", name, recipes())
     recipe = files.read_toml(path, Recipe)
-    return changed(recipe, changes or {})
+    asked = dict(changes or {})
+    epochs = str(asked.get("epochs", ""))
+    if epochs.isdigit() and "warmup_epochs" not in asked:  # a short training warms up in its time
+        asked["warmup_epochs"] = min(recipe.warmup_epochs, int(epochs))
+    recipe = changed(recipe, asked)
+    _check_names(recipe)
+    return recipe
+
+
+def _check_names(recipe: Recipe) -> None:
+    """Ask timm whether it knows what a recipe names."""
+    from timm.data.transforms_factory import create_transform
+    from timm.optim import list_optimizers  # type: ignore[attr-defined]
+
+    known = [str(name) for name in list_optimizers()]
+    if recipe.optimizer.lower() not in known:
+        raise UnknownNameError.of("optimizer", recipe.optimizer, known)
+    augment = None if recipe.augment == NONE else recipe.augment
+    try:
+        create_transform(
+            32, is_training=True, auto_augment=augment, interpolation=recipe.interpolation
+        )
+    except KeyError as error:
+        raise RepvitNasError(
+            "recipe: interpolation must be bilinear, bicubic, nearest, lanczos or random; "
+            f"got {recipe.interpolation!r}"
+        ) from error
+    except (AssertionError, ValueError, IndexError) as error:
+        raise RepvitNasError(
+            "recipe: augment must be none or a policy of timm such as rand-m9-mstd0.5-inc1, "
+            f"augmix-m5-w4-d2 or 3a; got {recipe.augment!r}"
+        ) from error
 
 
 def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:

@@ -7,7 +7,7 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import Recipe
 
@@ -80,7 +80,9 @@ class TrainOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         top5: Percent within the first five.
         loss: Cross-entropy on them.
         val_images: How many there are.
-        seconds: Of training and validation in all lives of the run.
+        seconds: Of training and validation, but for what an interrupted epoch lost.
+        weights_digest: Of the file of the weights; empty where an older version wrote it.
+        config_digest: Of the file that says how they are used.
     """
 
     epoch: int
@@ -90,6 +92,8 @@ class TrainOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     loss: float
     val_images: int
     seconds: float
+    weights_digest: str = ""
+    config_digest: str = ""
 
 
 class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -148,6 +152,20 @@ def finished(folder: Path) -> TrainFile:
     return record
 
 
+def file_digest(path: Path) -> str:
+    """Return the digest of a file; empty if it is missing.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    try:
+        return files.digest(path.read_bytes())
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def differences(before: Asked, now: Asked) -> list[str]:
     """Say in which values two runs differ, such as `recipe.lr 0.001 -> 0.002`."""
 
@@ -157,6 +175,11 @@ def differences(before: Asked, now: Asked) -> list[str]:
             for key, inner in value.items():
                 found |= flat(inner, f"{name}.{key}" if name else key)
             return found
+        if isinstance(value, list | tuple):
+            listed: dict[str, object] = {}
+            for place, inner in enumerate(value):
+                listed |= flat(inner, f"{name}[{place}]")
+            return listed
         return {name: value}
 
     old, new = (flat(msgspec.to_builtins(asked), "") for asked in (before, now))

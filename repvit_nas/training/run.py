@@ -20,18 +20,20 @@ from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tens
 from repvit_nas.training.data import Opened, open_data, skipped_text
 from repvit_nas.training.inherit import start_from
 from repvit_nas.training.loading import World, train_batches, val_batches
-from repvit_nas.training.publish import write_timm_folder
+from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
     ARCHITECTURE_FILE,
     CURVES_FILE,
     LOG_FILE,
     TRAINING_FILE,
+    WEIGHTS_FILE,
     Asked,
     EpochRow,
     Precision,
     TrainFile,
     TrainOutcome,
     differences,
+    file_digest,
     is_training_run,
     read_training,
 )
@@ -39,7 +41,7 @@ from repvit_nas.training.tasks import new_network
 from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
 
 LOCK_FILE: Final = ".lock"
-BEST_FILE: Final = "best.safetensors"
+BEST_FILES: Final = "best-*.safetensors"
 Say = Callable[[str], None]
 Picture = Callable[[Sequence[EpochRow]], bytes]
 
@@ -87,14 +89,20 @@ def default_folder(asked: Asked, recipe_name: str) -> str:
     return "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in p) for p in parts)
 
 
+def device_kind(name: str) -> str:
+    """Return the kind of device that `name` means, without touching one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
 def find_device(name: str) -> torch.device:
     """Return the device that `name` means.
 
     Raises:
         RepvitNasError: There is none of that name here.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = device_kind(name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -112,7 +120,7 @@ def find_precision(name: str, device: str) -> Precision:
     """
     match name:
         case "auto":
-            if find_device(device).type != "cuda":
+            if not device_kind(device).startswith("cuda"):
                 return "fp32"
             return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
         case "off" | "fp32":
@@ -175,6 +183,11 @@ def train(
         images = opened or open_data(asked.data, asked.architecture.resolution)
         if images.skipped:
             say(skipped_text(images.skipped))
+        if asked.architecture.num_classes != len(images.classes):
+            raise RepvitNasError(
+                f"the network has {asked.architecture.num_classes} classes, the images have "
+                f"{len(images.classes)}; training.run.asked_network gives it those of the images"
+            )
         record = TrainFile(
             command=command,
             asked=asked,
@@ -185,11 +198,11 @@ def train(
         trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
         if world.rank == 0:  # what cannot be trained leaves nothing behind
             files.write_json(folder / TRAINING_FILE, record)
-        loaded = trainer.checkpoints.load()
+        loaded = trainer.checkpoints.load(say)
         if loaded is not None:
             trainer.restore(loaded)
             say(f"going on after update {trainer.updates:,} of epoch {trainer.epoch + 1}")
-        logs = _Logs(folder, picture, place, world)
+        logs = _Logs(folder, picture, place, world, kept=trainer.best_epoch)
         trainer.fit(logs.epoch_done, progress)
         return _finish(folder, record, trainer, len(images.val), world)
 
@@ -202,7 +215,7 @@ def _processes(name: str) -> Iterator[tuple[torch.device, World]]:
         return
     from timm.utils.distributed import init_distributed_device_so
 
-    wanted = find_device(name).type if name == "auto" else name
+    wanted = device_kind(name)
     joined = init_distributed_device_so(device=wanted)
     try:
         yield (
@@ -219,19 +232,23 @@ def _claimed(folder: Path, world: World) -> Iterator[None]:
     if world.rank:
         yield
         return
+    lock = filelock.FileLock(folder / LOCK_FILE, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / LOCK_FILE, timeout=0):
-            yield
-    except filelock.Timeout as error:
+        lock.acquire()
+    except filelock.Timeout as error:  # the lock is another run's, and stays
         raise RepvitNasError(f"{folder}: another run is writing into it") from error
     except (FileExistsError, NotADirectoryError) as error:
         raise RepvitNasError(f"{folder}: is a file; choose another folder with --out") from error
-    except PermissionError as error:
-        raise RepvitNasError(f"{folder}: cannot be written: {error.strerror}") from error
+    except OSError as error:
+        raise RepvitNasError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield
     finally:
         with contextlib.suppress(OSError):
-            (folder / LOCK_FILE).unlink()
+            (folder / LOCK_FILE).unlink()  # before it is given up: then it could be another's
+        lock.release()
+        with contextlib.suppress(OSError):
             folder.rmdir()  # only where nothing was written
 
 
@@ -255,6 +272,8 @@ def _check_folder(folder: Path, asked: Asked, *, resume: bool) -> TrainFile | No
             raise RepvitNasError(f"{folder}: there is no training run to go on with")
         return None
     before = read_training(folder)
+    if before.outcome is None and Checkpoints(folder).last() is None:
+        return None  # nothing was trained yet: what is asked now counts
     if not resume:
         raise RepvitNasError(
             f"{folder}: holds a training run already; go on with it with --resume, or choose "
@@ -298,7 +317,9 @@ def _trainer(
     model = new_network(asked.architecture, asked.recipe, asked.seed)
     checkpoints = Checkpoints(folder)
     if checkpoints.last() is None:  # else the weights come from there
-        start_from(asked.init, model, images.train, asked.recipe, asked.seed, say=say)
+        start_from(
+            asked.init, model, images.train, asked.recipe, asked.seed, flip=images.flip, say=say
+        )
     channels_last = device.type != "mps" if place.channels_last is None else place.channels_last
     how = How(
         device, asked.precision, world, channels_last, place.compiled, max(0, place.save_every)
@@ -328,7 +349,10 @@ def _versions() -> dict[str, str]:
 class _Logs:
     """What a run writes after each epoch."""
 
-    def __init__(self, folder: Path, picture: Picture | None, place: Place, world: World) -> None:
+    def __init__(
+        self, folder: Path, picture: Picture | None, place: Place, world: World, kept: int
+    ) -> None:
+        self.kept = kept  # the best epoch of the last checkpoint
         self.folder = folder
         self.picture = picture
         self.world = world
@@ -347,7 +371,14 @@ class _Logs:
         if self.world.rank:
             return
         if is_best and trainer.recipe.keep == "best":
-            write_tensors(self.folder / BEST_FILE, trainer.chosen().state_dict())
+            write_tensors(best_file(self.folder, trainer.best_epoch), trainer.chosen().state_dict())
+            for path in self.folder.glob(BEST_FILES):
+                # A run that is killed before its checkpoint goes on from the one before.
+                if path not in {
+                    best_file(self.folder, epoch) for epoch in (self.kept, trainer.best_epoch)
+                }:
+                    path.unlink(missing_ok=True)
+        self.kept = trainer.best_epoch
         files.write_bytes(self.folder / LOG_FILE, log_csv(trainer.rows))
         if self.picture is not None:
             files.write_bytes(self.folder / CURVES_FILE, self.picture(trainer.rows))
@@ -358,6 +389,11 @@ class _Logs:
                 if value is not None:
                     self.board.add_scalar(name, value, row.updates)
             self.board.flush()
+
+
+def best_file(folder: Path, epoch: int) -> Path:
+    """Return where a run keeps the weights of its best epoch."""
+    return folder / BEST_FILES.replace("*", f"{epoch:05d}")
 
 
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
@@ -395,12 +431,21 @@ def _finish(
     asked = record.asked
     final = new_network(asked.architecture, asked.recipe, asked.seed)
     if asked.recipe.keep == "best":
-        load_strictly(final, read_tensors(folder / BEST_FILE), str(folder / BEST_FILE))
+        best = best_file(folder, trainer.best_epoch)
+        load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
     write_architecture(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
+    outcome = msgspec.structs.replace(
+        outcome,
+        weights_digest=file_digest(folder / WEIGHTS_FILE),
+        config_digest=file_digest(folder / CONFIG_FILE),
+    )
+    record = msgspec.structs.replace(record, outcome=outcome)
+    write_card(folder, record)
     files.write_json(folder / TRAINING_FILE, record)
-    (folder / BEST_FILE).unlink(missing_ok=True)
+    for path in folder.glob(BEST_FILES):
+        path.unlink()
     shutil.rmtree(trainer.checkpoints.folder, ignore_errors=True)
     return record

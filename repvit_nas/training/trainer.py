@@ -1,6 +1,7 @@
 """The loop: timm's parts in the order of timm's own training script, to be entered anywhere."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
@@ -128,7 +129,7 @@ class Trainer:
             self.optimizer,
             sched=recipe.scheduler,
             num_epochs=recipe.epochs,
-            min_lr=recipe.min_lr,
+            min_lr=min(recipe.min_lr, recipe.scaled_lr(how.world.processes)),
             warmup_lr=recipe.warmup_lr,
             warmup_epochs=recipe.warmup_epochs,
             step_on_epochs=recipe.step_on == "epoch",
@@ -266,28 +267,61 @@ class Trainer:
         """Add up the loss, and remember the first step at which it was no number."""
         self.loss_sum += loss.to(self.loss_sum)
         first = (self.bad_step < 0) & ~torch.isfinite(loss)
-        step = self.epoch * self.batches.order.batches + self.batch + 1
+        step = self._step_number() + 1
         self.bad_step = torch.where(first, step, self.bad_step)
 
     def _refuse_bad_loss(self) -> None:
-        step = int(self.bad_step)
+        bad = self.bad_step
+        if self.how.world.processes > 1:  # every process stops, or none
+            bad = bad.clone()
+            torch.distributed.all_reduce(bad, torch.distributed.ReduceOp.MAX)
+        step = int(bad)
         if step >= 0:
             raise RepvitNasError(
-                f"the loss is no finite number any more at step {step:,} (epoch {self.epoch + 1}): "
-                f"{self.checkpoints.last_text()}; try a lower learning rate (--lr), or --amp off"
+                f"the loss is no finite number any more at {self._step_text(step)}"
             )
+
+    def _refuse_bad_weights(self) -> None:
+        """Refuse weights that the last update, whose loss nobody has seen yet, has spoilt."""
+        state = self.model.state_dict()
+        finite = torch.stack(
+            [value.isfinite().all() for value in state.values() if value.is_floating_point()]
+        )
+        if not bool(finite.all()):
+            raise RepvitNasError(
+                "the weights are no finite numbers any more after "
+                f"{self._step_text(self._step_number())}"
+            )
+
+    def _step_number(self) -> int:
+        return self.epoch * self.batches.order.batches + self.batch
+
+    def _step_text(self, step: int) -> str:
+        epoch = (step - 1) // self.batches.order.batches + 1
+        return (
+            f"step {step:,} (epoch {epoch}): {self.checkpoints.last_text()}; try a lower learning "
+            "rate (--lr), or --amp off"
+        )
 
     def _end_epoch(self, seconds: float | None) -> tuple[EpochRow, Scores]:
         """Validate the network and its average; returns the epoch's row and what counts."""
         self._refuse_bad_loss()
+        self._refuse_bad_weights()
         world = self.how.world
+        averaged = self.ema_model
         if world.processes > 1:
-            distribute_bn(self.model, world.processes, reduce=True)  # type: ignore[no-untyped-call]
+            for network in (self.model, averaged):
+                if network is not None:
+                    distribute_bn(network, world.processes, reduce=True)  # type: ignore[no-untyped-call]
         lr = float(self.optimizer.param_groups[0]["lr"])
         if self.recipe.step_on == "epoch":
             self.scheduler.step(self.epoch + 1)
         scores = evaluate(self.model, self.val, self.task, self.how)
-        averaged = self.ema_model
+        if not math.isfinite(scores.loss):
+            raise RepvitNasError(
+                f"the loss on the validation images is {scores.loss} after "
+                f"{self._step_text(self._step_number())}"
+            )
         ema = None if averaged is None else evaluate(averaged, self.val, self.task, self.how)
         images = self.batch * self.recipe.batch
         row = EpochRow(
@@ -317,6 +351,7 @@ class Trainer:
             FileError: The disk is full; the last checkpoint stays.
         """
         self._refuse_bad_loss()
+        self._refuse_bad_weights()
         if self.how.world.rank:
             return
         averaged = self.ema_model

@@ -5,6 +5,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from training_support import small
 
+from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, check_run
 from repvit_nas.checking.records import NetworkRow, relation, standard_error, table_rows
 from repvit_nas.commands import _run
@@ -56,7 +57,40 @@ def test_every_promise_can_be_broken(run):
 
     found = check_run(run)
 
-    assert broken(found) == ["search space", "exported weights", "form fused", "accuracy"]
+    assert broken(found) == [
+        *("search space", "model.safetensors", "exported weights", "form fused", "accuracy"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_change_is_seen_without_an_export_before(run, name):
+    content = (run / name).read_bytes()
+    changed = content.replace(b"0.485", b"0.100") if name == "config.json" else content
+    spoilt = bytearray(changed)
+    if name == "model.safetensors":
+        spoilt[-1] ^= 1  # the last bit of a weight
+    (run / name).write_bytes(spoilt)
+
+    assert name in broken(check_run(run))
+
+
+def test_a_file_that_was_exported_from_other_weights_is_a_broken_promise(run):
+    (run / "model.onnx").write_bytes(b"from another training")
+
+    found = check_run(run)
+
+    assert broken(found) == ["search space", "exported file"]
+
+
+def test_members_take_the_steps_of_all_processes(run):
+    record = read_training(run)
+    eight = msgspec.structs.replace(record.asked, processes=8)
+
+    member = check._member_asked(eight, "repvit_m0_9")
+
+    assert member.processes == 1
+    assert member.recipe.total_batch(1) == eight.recipe.total_batch(8)
+    assert member.recipe.scaled_lr(1) == eight.recipe.scaled_lr(8)
 
 
 def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, monkeypatch):

@@ -109,6 +109,32 @@ def test_a_weight_that_is_not_the_networks_is_noticed(run):
         classifier._check_program(program, fused, operations | {"tanh": 1})
 
 
+def test_what_was_exported_before_is_kept_with_its_promise(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    before = {form.name: form for form in read_export(run).forms}
+
+    after = {form.name: form for form in export_run(tmp_path / "run", ("onnx",), limit=8).forms}
+
+    assert set(after) == {"fused", "onnx", "coreml"}
+    assert after["coreml"] == before["coreml"]
+    assert after["onnx"].images == 8
+    (tmp_path / "run" / "model.onnx").write_bytes(b"other")
+    assert {form.name for form in export_run(tmp_path / "run", (), limit=8).forms} == {
+        "fused",
+        "coreml",
+    }
+
+
+def test_a_bias_that_is_not_the_networks_is_noticed(run):
+    program = read_package(run / "model.mlpackage")
+    fused = repvit_nas.reparameterize(repvit_nas.load(run))
+    with torch.no_grad():
+        fused.stem.conv1.bias[0] += 0.01
+
+    with pytest.raises(RepvitNasError, match="the biases of 1 of .* layers are not those"):
+        classifier._check_program(program, fused, read_export(run).operations)
+
+
 @pytest.mark.parametrize("formats", [("onnx", "pytorch"), ("tflite",)])
 def test_unknown_formats_are_refused(run, formats):
     with pytest.raises(RepvitNasError, match="--format must be among onnx, coreml; got"):

@@ -100,6 +100,25 @@ def test_images_that_cannot_be_read_are_named_or_left_out_where_asked(tmp_path):
     assert skipped_text(opened.skipped).startswith("2 images cannot be read")
 
 
+def test_an_image_that_breaks_behind_its_header_is_left_out_before_it_is_used(tmp_path, asking):
+    folder(tmp_path / "images", images=8)
+    broken = tmp_path / "images" / "val" / "dog" / "2.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 10, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(broken)
+    broken.write_bytes(broken.read_bytes()[:200])
+
+    skipping = DataSpec(name=str(tmp_path / "images"), skip_bad_images=True)
+    assert open_data(skipping).skipped == (broken,)
+    record = train(asking(skipping, classes=2, batch=4), tmp_path / "skipped")
+    assert record.outcome.val_images == 15
+
+    run = tmp_path / "run"
+    with pytest.raises(RepvitNasError, match=r"2\.png: cannot be decoded; mend it"):
+        train(asking(DataSpec(name=str(tmp_path / "images")), classes=2, batch=4), run)
+    Image.fromarray(pixels).save(broken)
+    train(asking(DataSpec(name=str(tmp_path / "images")), classes=2, batch=4), run)
+
+
 def test_a_class_without_a_readable_image_is_refused(tmp_path):
     folder(tmp_path, images=1)
     (tmp_path / "train" / "cat" / "0.png").write_bytes(b"")
@@ -195,6 +214,7 @@ def test_a_data_set_of_hugging_face_is_trained_on(tmp_path, asking):
     ("spec", "message"),
     [
         (DataSpec(name="torch/nothing"), "timm cannot open it"),
+        (DataSpec(name=""), "--data is empty"),
         (DataSpec(name="digits", train_images=5), "can be chosen for shapes only"),
         (DataSpec(name="shapes", val_images=5), "at least as many images"),
     ],

@@ -1,7 +1,9 @@
+import itertools
+
 import msgspec
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from support import randomize
 from training_support import small
 
@@ -100,7 +102,7 @@ def test_a_wider_network_of_larger_kernels_still_runs_what_it_took_over():
 
 def test_statistics_are_those_of_the_batches():
     new = randomize(network())
-    recalibrate(new, IMAGES.train, RECIPE, 32, seed=0, batches=3)
+    recalibrate(new, IMAGES.train, RECIPE, 32, seed=0, most=3 * RECIPE.batch)
 
     first = new.stem.conv1.bn
     assert first.num_batches_tracked == 3
@@ -150,3 +152,24 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         start_from(str(tmp_path / "other.safetensors"), network(), IMAGES.train, RECIPE, 0)
     with pytest.raises(RepvitNasError, match="is neither random, a reference name"):
         start_from("nothing", network(), IMAGES.train, RECIPE, 0)
+
+
+def test_a_run_from_inherited_weights_goes_on_to_the_same_bits(tmp_path, asking):
+    """Digits are not mirrored, neither to train on nor to take statistics on."""
+    train(asking(epochs=1), tmp_path / "old")
+    data = open_data(DataSpec(name="digits"), 32)
+    asked = asking(epochs=2, init=str(tmp_path / "old"), batch=128)
+    train(asked, tmp_path / "whole", opened=data)
+    assert "Flip" not in str(data.train.transform)
+    steps = itertools.count(1)
+
+    def stop(*_):
+        if next(steps) == 14:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, tmp_path / "part", progress=stop)
+    train(asked, tmp_path / "part", resume=True)
+
+    whole, part = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "part"))
+    assert all(torch.equal(whole[key], part[key]) for key in whole)

@@ -62,12 +62,25 @@ def test_values_are_changed_from_text(written):
         ({"weights": "ema"}, "weights must be 'raw' where ema is 0"),
         ({"distillation": "hard"}, "distillation needs a teacher"),
         ({"scale": [0.9, 0.5]}, "scale must rise"),
+        ({"ratio": [1.0, 0.1]}, "ratio must rise"),
+        ({"optimizer": "sgdd"}, "optimizer 'sgdd' is not known; did you mean|known: .*sgd"),
+        ({"scheduler": "plateau"}, "scheduler: .*; got 'plateau'"),
+        ({"augment": "rand-banana"}, "augment must be none or a policy of timm"),
+        ({"interpolation": "banana"}, "interpolation must be bilinear"),
         ({"clip_mode": "hard"}, "clip_mode: .*agc|clip_mode: Invalid"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(changes, message):
     with pytest.raises(RepvitNasError, match=message):
         load_recipe("quick", changes)
+
+
+def test_a_short_training_warms_up_in_its_time():
+    assert load_recipe("finetune").warmup_epochs == 3
+    assert load_recipe("finetune", {"epochs": 2}).warmup_epochs == 2
+    assert load_recipe("finetune", {"epochs": "9"}).warmup_epochs == 3
+    with pytest.raises(RepvitNasError, match="warmup_epochs must be 0 to 2; got 3"):
+        load_recipe("finetune", {"epochs": 2, "warmup_epochs": 3})
 
 
 def test_a_recipe_of_the_user_is_a_file(tmp_path):

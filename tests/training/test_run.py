@@ -23,7 +23,7 @@ from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked, TrainFile, read_training
 from repvit_nas.training.run import Place, train
-from repvit_nas.training.trainer import load_strictly
+from repvit_nas.training.trainer import Trainer, load_strictly
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 # Everything that has a state or draws random numbers.
@@ -85,6 +85,12 @@ def test_the_folder_is_loaded_by_us_and_by_timm(tmp_path, asking):
     assert ours.pretrained_cfg["input_size"] == (3, 32, 32)
     assert ours.pretrained_cfg["label_names"][7] == "half_disc"
     assert timm.data.resolve_model_data_config(theirs)["crop_pct"] == 1.0
+    card = (run / "README.md").read_text()
+    assert f"top-1 {record.outcome.top1:.2f} %" in card
+    assert "library_name: timm" in card
+    (run / "config.json").write_text("{}")
+    with pytest.raises(FileError, match="cannot be loaded from model.safetensors and config.json"):
+        repvit_nas.load(run)
     (run / "model.safetensors").unlink()
     with pytest.raises(RepvitNasError, match="its weights .* are not here"):
         repvit_nas.load(run)
@@ -206,6 +212,74 @@ def test_a_loss_that_is_no_number_stops_with_step_and_checkpoint(tmp_path, askin
         repvit_nas.load(tmp_path / "run")
 
 
+@pytest.mark.parametrize(("update", "every", "kept"), [(3, 1, 2), (6, 0, 0)])
+def test_weights_that_an_update_spoilt_are_not_saved(
+    tmp_path, asking, monkeypatch, update, every, kept
+):
+    """The loss of an update is seen before it: nobody has seen what the last one did."""
+    step = Trainer._step
+
+    def spoiling(self, *batch):
+        if self.updates == update - 1:
+            monkeypatch.setattr(self.optimizer, "step", lambda: self.parameters[0].data.fill_(nan))
+        step(self, *batch)
+
+    nan = float("nan")
+    monkeypatch.setattr(Trainer, "_step", spoiling)
+    run = tmp_path / "run"
+
+    with pytest.raises(
+        RepvitNasError, match=rf"weights are no finite numbers any more after step {update} "
+    ):
+        train(asking(TINY, classes=24, batch=16), run, Place(save_every=every))
+
+    assert not (run / "model.safetensors").exists()
+    last = Checkpoints(run).load()
+    assert (last.trainer["updates"] if last else 0) == kept
+    assert all(value.isfinite().all() for value in (last.model.values() if last else ()))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2):
+        checkpoints.save(number, {"weight": torch.full((3,), float(number))}, None, {"n": number})
+    assert checkpoints.load().trainer == {"n": 2}
+    (tmp_path / "checkpoints" / "update-00000002" / "model.safetensors").write_bytes(b"half")
+    said = []
+
+    loaded = checkpoints.load(said.append)
+
+    assert loaded.trainer == {"n": 1}
+    assert "update-00000002" in said[0]
+    assert "going on from the one before, update-00000001" in said[0]
+    (tmp_path / "checkpoints" / "update-00000001" / "trainer.pt").write_bytes(b"half")
+    with pytest.raises(RepvitNasError, match="no state of a training run"):
+        checkpoints.load()
+
+
+def test_a_second_run_neither_writes_nor_takes_the_lock_away(tmp_path, asking):
+    asked = asking(TINY, classes=24)
+    refused = []
+
+    def second(*_):
+        if not refused:
+            for _ in range(2):
+                with pytest.raises(RepvitNasError, match="another run is writing into it") as error:
+                    train(asked, tmp_path / "run", resume=True)
+                refused.append(error)
+            assert (tmp_path / "run" / ".lock").exists()
+
+    train(asked, tmp_path / "run", progress=second)
+
+    assert len(refused) == 2
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_network_of_other_classes_than_the_images_is_refused(tmp_path, asking):
+    with pytest.raises(RepvitNasError, match="the network has 5 classes, the images have 24"):
+        train(asking(TINY, classes=5), tmp_path / "run")
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     first = {"weight": torch.arange(10.0)}
@@ -233,9 +307,6 @@ def test_the_checkpoint_before_the_last_is_kept_and_no_more(tmp_path):
 
     names = sorted(path.name for path in (tmp_path / "checkpoints").glob("update-*"))
     assert names == ["update-00000002", "update-00000003"]
-    (tmp_path / "checkpoints" / "update-00000003" / "trainer.pt").write_bytes(b"nothing")
-    with pytest.raises(RepvitNasError, match="is no state of a training run"):
-        checkpoints.load()
 
 
 def test_weights_of_another_architecture_are_named():
@@ -306,7 +377,35 @@ def test_the_best_epoch_is_kept_where_the_recipe_says_so(tmp_path, asking):
     best = max(float(row["top1"]) for row in rows)
     assert record.outcome.top1 == pytest.approx(best)
     assert float(rows[record.outcome.epoch - 1]["top1"]) == pytest.approx(best)
-    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert not list((tmp_path / "run").glob("best*"))
+
+
+def test_a_run_killed_behind_its_best_epoch_goes_on_with_the_best_it_knew(
+    tmp_path, asking, monkeypatch
+):
+    """The weights of the best epoch are written before the checkpoint that says which it is."""
+    asked = asking(TINY, classes=24, epochs=3, keep="best", batch=16, warmup_epochs=1)
+    whole = train(asked, tmp_path / "whole")
+    run = tmp_path / "run"
+
+    class KilledError(Exception):
+        pass
+
+    def kill(self, *_):
+        if self.epoch == 3:
+            raise KilledError
+        save(self)
+
+    save = Trainer.save
+    monkeypatch.setattr(Trainer, "save", kill)
+    with pytest.raises(KilledError):
+        train(asked, run)
+    monkeypatch.setattr(Trainer, "save", save)
+    again = train(asked, run, resume=True)
+
+    assert again.outcome.epoch == whole.outcome.epoch
+    first, second = (load_file(each / "model.safetensors") for each in (tmp_path / "whole", run))
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_two_processes_train_one_network(tmp_path, asking):
