@@ -244,6 +244,8 @@ def run_parts(
         begin += length
         _advance(part, values)
         made.append(np.asarray(values[part[-1].output].numpy()))
+        for operation in part[:-1]:
+            del values[operation.output]  # later parts take the last one only
         if place + 1 < len(lengths):
             values[part[-1].output] = _rounded(torch.from_numpy(taken[place + 1]))
     return made

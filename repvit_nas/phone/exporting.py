@@ -39,6 +39,8 @@ HELD_OUT: Final = 26
 CALIBRATION: Final = 14
 # A process of its own takes as long to start as this many programs to convert.
 _WORTH_A_PROCESS: Final = 8
+# A worker converts so many programs before another one takes its place.
+_TASKS: Final = 12
 # What a server imports once for all workers: torch and coremltools are 0.6 GiB before any work.
 _SHARED: Final = ["repvit_nas.export.preload"]
 
@@ -307,16 +309,18 @@ def _written(tasks: list[Task], processes: int | None) -> Iterable[Converted]:
     if processes == 1:
         yield from map(_write, tasks)
         return
-    # Workers are not replaced after so many tasks: in Python 3.11 and 3.12 a pool that does so
-    # waits for ever when tasks are queued.
-    with concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=_context(), initializer=_one_thread
-    ) as pool:
-        try:
-            yield from pool.map(_write, tasks)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    # New workers every so often, since converting leaves memory behind. A pool that replaces its own
+    # workers waits for ever in Python 3.11 and 3.12 when more tasks are queued.
+    batch = processes * _TASKS
+    for begin in range(0, len(tasks), batch):
+        with concurrent.futures.ProcessPoolExecutor(
+            processes, mp_context=_context(), initializer=_begin
+        ) as pool:
+            try:
+                yield from pool.map(_write, tasks[begin : begin + batch])
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _context() -> multiprocessing.context.BaseContext:
@@ -332,7 +336,7 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _one_thread() -> None:
+def _begin() -> None:
     """Keep a worker to one core, leave Ctrl-C to the process that started it, and end with that."""
     import signal
     import threading
@@ -343,6 +347,8 @@ def _one_thread() -> None:
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A collection would write into every object that is shared with the server, and so copy it.
+    gc.freeze()
 
 
 def _end_with_parent() -> None:
