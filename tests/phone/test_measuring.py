@@ -141,7 +141,7 @@ def test_programs_are_ready_before_the_round_that_times_them(measured):
     )
 
     assert sum(compiling) > 30
-    assert begun == 3  # the probe, the first round's programs, and those chosen after it
+    assert begun == 2  # the probe, and all others: so few units are chosen at once
 
 
 def test_the_same_command_goes_on_after_the_app_died(measured, space, tmp_path):
