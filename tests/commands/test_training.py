@@ -59,7 +59,6 @@ def test_a_record_is_printed_as_json(here, capsys):
         (["--device", "tpu9"], "--device tpu9: is not here"),
         (["--amp", "int4"], "--amp must be"),
         (["--batch", "500"], "fewer than the 500 of one update"),
-        (["--threads", "0"], "--threads must be"),
         (["--resume"], "no training run to go on with"),
         (["--data", "nowhere"], "for shapes only"),
     ],
@@ -72,3 +71,26 @@ def test_a_wrong_argument_is_one_line(here, capsys, arguments, message):
     assert code == 1
     assert said[-1].startswith("error: ")
     assert message in said[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--threads", "0"],
+        ["--workers", "-1"],
+        ["--resolution", "7"],
+        ["--seed", "99999999999999999999999"],
+        ["--save-every", "-3"],
+    ],
+)
+def test_a_number_out_of_range_is_refused_as_usage(here, capsys, arguments):
+    assert _run(["train", "small.json", *QUICK, *arguments], debug=False) == 2
+
+    said = capsys.readouterr().err
+    assert arguments[0] in said
+    assert "is not in the range" in said
+
+
+def test_an_export_needs_a_format(here, capsys):
+    assert _run(["export", "run", "--format", ""], debug=False) == 1
+    assert "--format must name onnx, coreml, or both" in capsys.readouterr().err
