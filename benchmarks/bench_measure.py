@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from repvit_nas.latency_lut.device import RuntimeSpec
-from repvit_nas.latency_lut.machine import processor
 from repvit_nas.latency_lut.runners import open_runner
 from repvit_nas.latency_lut.session import Limits, Session
+from repvit_nas.machine import processor
 from repvit_nas.predictors.campaign import Wishes, first_plan, measure
 from repvit_nas.predictors.evaluation import evaluate
 from repvit_nas.predictors.learning import assumptions_for, learn

@@ -8,7 +8,7 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.latency_lut.machine import processor
+from repvit_nas.machine import processor
 
 DEVICE_FILE: Final = "device.json"
 # What may differ between two runs on one device without making them different tables.

@@ -16,7 +16,6 @@ from repvit_nas.latency_lut.device import (
     check_device_name,
     differences,
 )
-from repvit_nas.latency_lut.machine import machine
 from repvit_nas.latency_lut.plan import EXPLORING_ROUNDS, PLAN_FILE, Plan, programs
 from repvit_nas.latency_lut.programs import Program, network
 from repvit_nas.latency_lut.protocol import (
@@ -28,6 +27,7 @@ from repvit_nas.latency_lut.protocol import (
 from repvit_nas.latency_lut.runners import Runner
 from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog, VisitRecord
 from repvit_nas.latency_lut.table import Table, build_table, interval_share
+from repvit_nas.machine import machine
 
 if TYPE_CHECKING:
     from repvit_nas.units import Unit

@@ -15,7 +15,7 @@ import torch
 from repvit_nas import __version__, files
 from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.latency_lut.machine import machine
+from repvit_nas.machine import machine
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from repvit_nas.training.data import Opened, open_data, skipped_text
 from repvit_nas.training.inherit import start_from

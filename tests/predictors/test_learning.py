@@ -15,8 +15,8 @@ from support import ROOT
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError, UnknownUnitError
 from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec, load_device
-from repvit_nas.latency_lut.machine import machine
 from repvit_nas.latency_lut.table import Table, read_table, write_table
+from repvit_nas.machine import machine
 from repvit_nas.predictors.evaluation import evaluate, learning_curve
 from repvit_nas.predictors.fitting import fit_measured, write_fitted
 from repvit_nas.predictors.learning import assumptions_for, learn

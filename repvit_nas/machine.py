@@ -1,4 +1,4 @@
-"""What machine this is: the part of a table's circumstances that no runtime knows."""
+"""What machine this is: the part of what was measured or trained that no library knows."""
 
 import datetime as dt
 import os

@@ -1,8 +1,8 @@
 import re
 
-from repvit_nas.latency_lut import machine as module
+from repvit_nas import machine as module
 from repvit_nas.latency_lut.device import differences
-from repvit_nas.latency_lut.machine import machine, processor
+from repvit_nas.machine import machine, processor
 
 
 def test_this_machine_is_described():
