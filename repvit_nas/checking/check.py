@@ -11,13 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
-from repvit_nas.checking.forms import COREML_FILE, ONNX_FILE, export_run, form_digest
+from repvit_nas.checking.forms import COREML_FILE, ONNX_FILE, export_run
 from repvit_nas.checking.records import (
     CHECK_FILE,
     CheckRecord,
     ExportRecord,
     NetworkRow,
     Promise,
+    form_digest,
     read_export,
     relation,
 )

@@ -4,7 +4,7 @@ import platform
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from repvit_nas.checking.forms import Scoring, form_digest
-from repvit_nas.checking.records import Form
+from repvit_nas.checking.records import Form, form_digest
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.records import TrainFile
 
@@ -33,6 +32,8 @@ _OPERATIONS: Final = frozenset(
 _LEAST_NORMAL: Final = 2.0**-14
 
 Floats = npt.NDArray[np.float32]
+# Scores of prepared images.
+Scoring = Callable[[torch.Tensor], Floats]
 
 
 class _Classifier(nn.Module):
@@ -135,7 +136,7 @@ def core_ml_form(
 
 
 def _converted(classifier: nn.Module, side: int, classes: tuple[str, ...]) -> Any:
-    from repvit_nas.export.coreml import coremltools
+    from repvit_nas.export.converter import coremltools
 
     tools: Any = coremltools()
     with warnings.catch_warnings():
@@ -270,7 +271,7 @@ def _by_core_ml(package: Path, pixels: torch.Tensor, classes: tuple[str, ...]) -
     """Return the probabilities that Core ML itself gives, on a Mac."""
     from PIL import Image
 
-    from repvit_nas.export.coreml import coremltools
+    from repvit_nas.export.converter import coremltools
 
     model = coremltools().models.MLModel(str(package))
     rows = []

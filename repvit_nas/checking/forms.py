@@ -9,19 +9,19 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.checking.records import EXPORT_FILE, ExportRecord, Form, read_export
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.checking.classifier import Floats, Scoring, core_ml_form, image_limit
+from repvit_nas.checking.records import EXPORT_FILE, ExportRecord, Form, form_digest, read_export
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.network import load, reparameterize
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.loading import World, val_batches
@@ -36,10 +36,6 @@ FUSED_TOLERANCE: Final = 1e-5
 ONNX_TOLERANCE: Final = 1e-4
 _BATCH: Final = 64
 _ROUNDS: Final = 15
-
-Floats = npt.NDArray[np.float32]
-# Scores of prepared images.
-Scoring = Callable[[torch.Tensor], Floats]
 
 
 class Answering(NamedTuple):
@@ -58,21 +54,6 @@ class Answering(NamedTuple):
     allowed: float
     ran: str
     scores: Scoring
-
-
-def form_digest(path: Path) -> str:
-    """Return the digest of a form's file, or of all files of its folder; empty if it is missing.
-
-    Raises:
-        FileError: It cannot be read.
-    """
-    if not path.exists():
-        return ""
-    inner = sorted(each for each in path.rglob("*") if each.is_file())
-    try:
-        return files.digest(*(each.read_bytes() for each in inner or [path]))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def export_run(
@@ -108,8 +89,6 @@ def export_run(
     forms += [] if before is None else before.forms
     operations = {} if before is None else before.operations
     if "coreml" in wanted:
-        from repvit_nas.checking.classifier import core_ml_form, image_limit
-
         few = torch.cat(list(_batches(record, images, image_limit(limit))))
         form, operations = core_ml_form(
             folder / COREML_FILE, fused, record, known, images=few, scores=_scoring(model)

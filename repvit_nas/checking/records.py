@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas import files
+from repvit_nas.errors import FileError
 from repvit_nas.predictors.measured import Source
 
 EXPORT_FILE: Final = "export.json"
@@ -65,6 +66,21 @@ def read_export(folder: Path) -> ExportRecord | None:
     """Read what was exported of a run, if anything was."""
     path = folder / EXPORT_FILE
     return files.read_json(path, ExportRecord) if path.is_file() else None
+
+
+def form_digest(path: Path) -> str:
+    """Return the digest of a form's file, or of all files of its folder; empty if it is missing.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    if not path.exists():
+        return ""
+    inner = sorted(each for each in path.rglob("*") if each.is_file())
+    try:
+        return files.digest(*(each.read_bytes() for each in inner or [path]))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,7 +4,6 @@ A package depends on its program alone: two processes write the same bytes. Ever
 back and compared with torch before anybody times it.
 """
 
-import functools
 import io
 import itertools
 import json
@@ -28,6 +27,7 @@ from torch import nn
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.export.converter import coremltools
 from repvit_nas.export.mil import MilProgram, read_package, run, run_parts
 from repvit_nas.export.package import (
     INPUT,
@@ -49,16 +49,6 @@ _ONE_AT_A_TIME: Final = threading.RLock()
 _LOGGERS: Final = ("coremltools", "coremltools.converters", "coremltools.models")
 # A package's identifiers follow from its content, so that two packages of one content are equal.
 _IDENTIFIERS: Final = uuid.UUID("6f2f4dd8-6a3c-4a0c-9a57-3b1f6a0c7d11")
-
-
-@functools.lru_cache(maxsize=1)
-def coremltools() -> Any:
-    """Import coremltools without its remarks on versions, and on what only a Mac can load."""
-    logging.getLogger("coremltools").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import coremltools as tools
-    return tools
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

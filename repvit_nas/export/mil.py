@@ -74,7 +74,7 @@ def read_package(package: Path) -> MilProgram:
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    from repvit_nas.export.coreml import coremltools
+    from repvit_nas.export.converter import coremltools
 
     tools = coremltools()
     content = files.read_bytes(package / SPEC_PATH)
@@ -124,7 +124,7 @@ class _Blobs:
         """Return the half-precision constant that `value` points at."""
         from coremltools.libmilstoragepython import _BlobStorageReader
 
-        from repvit_nas.export.coreml import coremltools
+        from repvit_nas.export.converter import coremltools
 
         if value.type.tensorType.dataType != coremltools().proto.MIL_pb2.DataType.FLOAT16:
             raise FileError(f"{self._path}: holds weights that are not half precision")
@@ -156,7 +156,7 @@ def _immediate(value: Any) -> Any:
 
 
 def _operation(operation: Any) -> Operation:
-    from repvit_nas.export.coreml import coremltools
+    from repvit_nas.export.converter import coremltools
 
     declared = operation.outputs[0]
     return Operation(

@@ -99,7 +99,7 @@ def _asked(words: list[str]) -> str:
 
 def core_ml() -> Any:
     """Return coremltools."""
-    from repvit_nas.export.coreml import coremltools
+    from repvit_nas.export.converter import coremltools
 
     return coremltools()
 

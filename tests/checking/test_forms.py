@@ -13,7 +13,7 @@ from repvit_nas.checking import classifier
 from repvit_nas.checking.forms import export_run
 from repvit_nas.checking.records import read_export
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.coreml import coremltools
+from repvit_nas.export.converter import coremltools
 from repvit_nas.export.mil import read_package
 from repvit_nas.units import rows
 

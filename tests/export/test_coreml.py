@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.export import coreml
+from repvit_nas.export import converter, coreml
 from repvit_nas.export.coreml import (
     TOLERANCE,
     _module,
@@ -223,7 +223,7 @@ def test_an_unknown_operation_or_shape_is_refused(small):
 
 
 def test_what_coremltools_says_of_itself_is_hidden(tmp_path, capfd):
-    coreml.coremltools()
+    converter.coremltools()
     write_program(chain(Ffn(8, 8, 4), 1), tmp_path / "p.mlpackage")
 
     assert capfd.readouterr() == ("", "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_apple import BIN, PHONE, FakeApple, app_source, simulated_package
 
-from repvit_nas.export.coreml import coremltools
+from repvit_nas.export.converter import coremltools
 from repvit_nas.latency_lut.placement import placement
 from repvit_nas.latency_lut.programs import chain
 from repvit_nas.phone.app import Phone, build
