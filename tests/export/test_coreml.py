@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.export import converter, coreml
+from repvit_nas.export import converter
 from repvit_nas.export.coreml import (
     TOLERANCE,
     _module,
