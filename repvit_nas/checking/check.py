@@ -98,7 +98,7 @@ def check_run(
     for name in train_family:
         _train_member(folder, record, name, say, progress)
     progress("reading the images", 0, 1)
-    opened = open_data(record.asked.data, record.asked.architecture.resolution)
+    opened = open_data(record.asked.data, record.asked.architecture.resolution, to_train=False)
     model = load(folder)
     exported = _exported(folder, opened.val)
     promises = (

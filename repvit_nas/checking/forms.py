@@ -126,7 +126,7 @@ def _batches(record: TrainFile, images: Any, limit: int | None) -> Iterator[torc
     asked = record.asked
     resolution = asked.architecture.resolution
     loader = val_batches(
-        images if images is not None else open_data(asked.data, resolution).val,
+        images if images is not None else open_data(asked.data, resolution, to_train=False).val,
         asked.recipe,
         resolution,
         world=World(),

@@ -155,12 +155,13 @@ def _transformed(transform: Any, image: Image.Image) -> Any:
     return image if transform is None else transform(image)
 
 
-def open_data(spec: DataSpec, resolution: int | None = None) -> Opened:
+def open_data(spec: DataSpec, resolution: int | None = None, *, to_train: bool = True) -> Opened:
     """Open the images that `spec` names.
 
     Args:
         spec: Which images.
         resolution: At which side `shapes` are drawn; their own by default.
+        to_train: Look at each image to train on; one who only validates need not wait for that.
 
     Raises:
         RepvitNasError: There are none, they have fewer than two classes, some cannot be read, or
@@ -181,7 +182,7 @@ def open_data(spec: DataSpec, resolution: int | None = None) -> Opened:
         return _open_shapes(spec, resolution or 64)
     if spec.name.lower().startswith(TIMM_PREFIXES):
         return _open_named(spec)
-    return _open_folder(spec)
+    return _open_folder(spec, to_train=to_train)
 
 
 def _open_shapes(spec: DataSpec, size: int) -> Opened:
@@ -197,7 +198,7 @@ def _open_shapes(spec: DataSpec, size: int) -> Opened:
     return Opened(train, val, shapes.CLASSES, size)
 
 
-def _open_folder(spec: DataSpec) -> Opened:
+def _open_folder(spec: DataSpec, *, to_train: bool) -> Opened:
     root = Path(spec.name)
     if not root.is_dir():
         raise RepvitNasError(
@@ -212,7 +213,8 @@ def _open_folder(spec: DataSpec) -> Opened:
     _check_same_classes(folders, classes)
     readable = _decodable if spec.skip_bad_images else _has_header
     bad = [
-        _bad_images((Path(path) for path, _ in split.reader.samples), readable) for split in splits
+        _bad_images((Path(path) for path, _ in split.reader.samples), readable) if looked else []
+        for split, looked in zip(splits, (to_train, True), strict=True)
     ]
     skipped = tuple(path for found in bad for path in found)
     if skipped and not spec.skip_bad_images:

@@ -94,6 +94,10 @@ def test_images_that_cannot_be_read_are_named_or_left_out_where_asked(tmp_path):
     with pytest.raises(RepvitNasError, match=r"2 images cannot be read: .*1\.png, .*2\.png; mend"):
         open_data(DataSpec(name=str(tmp_path)))
 
+    (tmp_path / "val" / "dog" / "2.png").rename(tmp_path / "train" / "dog" / "9.png")
+    open_data(DataSpec(name=str(tmp_path)), to_train=False)
+    (tmp_path / "train" / "dog" / "9.png").rename(tmp_path / "val" / "dog" / "2.png")
+
     opened = open_data(DataSpec(name=str(tmp_path), skip_bad_images=True))
     assert (len(opened.train), len(opened.val)) == (5, 5)
     assert [path.name for path in opened.skipped] == ["1.png", "2.png"]
