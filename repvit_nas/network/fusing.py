@@ -38,6 +38,7 @@ def _fuse_children(module: nn.Module) -> None:
         if isinstance(child, RepVggDw | _Fusible):
             dtype = next(child.parameters(), torch.empty(0)).dtype
             # timm's own fusion of token mixers is wrong beyond kernel 3.
+            child.double()  # the sums of a fusion are rounded once
             fused = fuse_branches(child) if isinstance(child, RepVggDw) else child.fuse()
             setattr(module, name, fused.to(dtype).eval())
         else:
