@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from repvit_nas import files
+from repvit_nas.checking.seeds import SEEDS_FILE, SEEDS_HEADER, SeedsRecord, seeds_rows
 from repvit_nas.commands import COMMANDS, cli
 from repvit_nas.predictors.evaluation import Evaluation
 from repvit_nas.predictors.validate import VALIDATION_FILE, Validation
@@ -29,6 +30,7 @@ from repvit_nas.search.records import FRONT_FILE, Result
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "results" / "iphone12-1.0ms"
+TRAINED = ROOT / "results" / "shapes-30ms"
 EXAMPLE = "cpu-epyc"
 GROUPS = ("repvit", "repvit at 224 px", "repvit at 512 px and more", "repnext", "all")
 
@@ -86,6 +88,12 @@ def measured_section() -> str:
     )
 
 
+def trained_section() -> str:
+    """Return the winner that was trained beside the family, over its seeds."""
+    found = files.read_json(TRAINED / SEEDS_FILE, SeedsRecord)
+    return text.markdown_table(SEEDS_HEADER, seeds_rows(found))
+
+
 def commands_page() -> str:
     """Return the help of every command."""
     parts = ["# Commands\n", "Written by `tools/write_docs.py` from `--help`.\n"]
@@ -98,21 +106,32 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
+def with_sections(path: Path, sections: dict[str, str]) -> str:
+    """Return the document at `path` with its marked sections replaced."""
+    document = path.read_text()
+    for name, section in sections.items():
+        before, begin, rest = document.partition(f"<!-- begin: {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end: {name} -->")
+        if not (begin and end):
+            raise LookupError(f"{path} needs a section {name!r}")
+        document = before + begin + section + end + after
+    return document
+
+
 def documents() -> dict[Path, str]:
     """Return each written document and what it should hold."""
-    readme = (ROOT / "README.md").read_text()
-    sections = {
+    readme = {
         "search": search_section(),
         "validation": validation_section(),
         "measured": measured_section(),
+        "trained": trained_section(),
     }
-    for name, section in sections.items():
-        before, begin, rest = readme.partition(f"<!-- begin: {name} -->\n")
-        _, end, after = rest.partition(f"<!-- end: {name} -->")
-        if not (begin and end):
-            raise LookupError(f"README.md needs a section {name!r}")
-        readme = before + begin + section + end + after
-    return {ROOT / "README.md": readme, ROOT / "docs" / "commands.md": commands_page()}
+    trained = {"trained": trained_section()}
+    return {
+        ROOT / "README.md": with_sections(ROOT / "README.md", readme),
+        TRAINED / "README.md": with_sections(TRAINED / "README.md", trained),
+        ROOT / "docs" / "commands.md": commands_page(),
+    }
 
 
 def main() -> None:
