@@ -47,8 +47,9 @@ def main() -> None:
                 rows = [(int(row["updates"]), float(row["top1"])) for row in csv.DictReader(file)]
             print(f"{name:9s}", *(f"{top1:5.1f} % after {updates:3d}" for updates, top1 in rows))
             for level in REACHED:
-                first = next((str(updates) for updates, top1 in rows if top1 >= level), "never")
-                print(f"          {level:.0f} % reached after {first} updates")
+                first = next((updates for updates, top1 in rows if top1 >= level), None)
+                said = "not reached" if first is None else f"reached after {first} updates"
+                print(f"          {level:.0f} % {said}")
 
 
 if __name__ == "__main__":

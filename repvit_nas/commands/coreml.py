@@ -188,7 +188,7 @@ def measure_device(
                 home = series_folder(folder, runner.series())
                 home.mkdir(parents=True, exist_ok=True)
                 runner.keep_placements(home / PLACEMENTS_FILE)
-                session = GatedSession(home, runner)
+                session = GatedSession(home, runner, everywhere=everywhere)
                 session.claim(device.device, device.title, spec, plan.resolution)
                 plan = session.plan(plan)
                 one, usual = expected_minutes(plan, runner.probe.seconds)
@@ -260,7 +260,8 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
     runner = open_device(spec, team=team, udid=udid)
     try:
         runner.keep_placements(folder / PLACEMENTS_FILE)
-        session = GatedSession(folder, runner)
+        # The caller looks at placements itself, and says what it leaves out.
+        session = GatedSession(folder, runner, everywhere=True)
         session.same_machine(device)
         yield session
     finally:

@@ -164,6 +164,9 @@ class Session:
         """Return the table that the visits make so far."""
         return build_table(self.folder.name, plan, self.visits)
 
+    def check_explored(self, plan: Plan) -> None:
+        """Raise if the first round shows that no fit can come of the session; here it always can."""
+
     @property
     def minutes(self) -> float:
         """Minutes of visits so far, earlier runs included."""

@@ -1,5 +1,6 @@
 """A session on a Core ML device, and what its series make of the device's folder."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -44,31 +45,76 @@ RUNTIME: Final = "coreml"
 # Rounds that a session usually takes until its intervals are narrow.
 USUAL_ROUNDS: Final = 4
 _FEWEST_HELD_OUT: Final = 2
+_SHOWN_OPERATIONS: Final = 5
 # Compute units that leave the Neural Engine out: their latencies are not its.
 _OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
 
 
 class GatedSession(Session):
-    """A session in which only programs on the Neural Engine count.
+    """A session in which only programs on the Neural Engine count, unless all shall.
 
     Programs are converted before the round that times them, not between its visits.
+
+    Args:
+        folder: The series' folder.
+        runner: Times programs.
+        everywhere: Count programs too that did not run on the Neural Engine alone.
     """
 
-    def __init__(self, folder: Path, runner: CoreMlRunner) -> None:
+    def __init__(self, folder: Path, runner: CoreMlRunner, *, everywhere: bool = False) -> None:
         super().__init__(folder, runner)
         self._device = runner
+        self._everywhere = everywhere
         self._converted: set[str] = set()
 
     def table(self, plan: Plan) -> Table:
-        """Return the table that the visits make so far, programs elsewhere left out."""
-        off = refused(read_placements(self.folder / PLACEMENTS_FILE))
-        return gated_table(self.folder.name, plan, self.visits, off)
+        """Return the table that the visits make so far, programs that do not count left out."""
+        return gated_table(self.folder.name, plan, self.visits, frozenset(self._off()))
+
+    def check_explored(self, plan: Plan) -> None:
+        """Raise if so few programs ran on the Neural Engine that no fit can come of it.
+
+        Raises:
+            RepvitNasError: They are too few; it says which operations run elsewhere.
+        """
+        off = self._off()
+        if not off:
+            return
+        table = self.table(plan)
+        units, networks = len(table.units), len(table.networks("calibration"))
+        if units >= FEWEST_UNITS and networks >= FEWEST_NETWORKS:
+            return
+        timed = {visit.key for visit in self.visits}
+        raise RepvitNasError(
+            f"{len(timed & off.keys())} of {len(timed)} programs do not run on the Neural Engine alone"
+            f"{_operations(off.values())}: only {units} units and {networks} calibration networks "
+            f"count, and a fit needs {FEWEST_UNITS} and {FEWEST_NETWORKS}; what was timed is kept in "
+            f"{self.folder}: repeat with --any-placement to count all of it"
+        )
+
+    def _off(self) -> dict[str, Placement]:
+        """Return the placements of the programs that do not count, by key."""
+        if self._everywhere:
+            return {}
+        known = read_placements(self.folder / PLACEMENTS_FILE)
+        return {key: known[key] for key in refused(known)}
 
     def _prepare(self, timed: Iterable[Program], progress: Progress) -> None:
         new = [item for item in timed if item.key not in self._converted]
         if new:
             self._device.prepare_programs(new, progress)
         self._converted.update(item.key for item in new)
+
+
+def _operations(placements: Iterable[Placement]) -> str:
+    """Say which kinds of operations run elsewhere, in the most programs first; empty if unknown."""
+    kinds = Counter(
+        kind
+        for item in placements
+        for kind in {name.rstrip("0123456789").rstrip("_") for name in item.elsewhere}
+    )
+    names = [f"{kind} in {times}" for kind, times in kinds.most_common(_SHOWN_OPERATIONS)]
+    return f" (elsewhere run {', '.join(names)})" if names else ""
 
 
 def check_same_model(folder: Path, processor: str) -> None:

@@ -135,10 +135,11 @@ def measure(
     alone, so a resumed session chooses the same.
 
     Raises:
-        RepvitNasError: The time is too short.
+        RepvitNasError: The time is too short, or too little of the first round counts.
         FileError: The folder cannot be written.
     """
     session.explore(plan, limits, progress)
+    session.check_explored(plan)
     if not plan.explored:
         plan = _explored(session, plan, space, wishes)
         session.keep(plan)

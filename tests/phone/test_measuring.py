@@ -1,5 +1,7 @@
 """Whole sessions on the simulated phone: its true costs come back, whatever happens in between."""
 
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -43,9 +45,9 @@ def space():
     return load_space("repvit")[0]
 
 
-def run(apple, folder, space, *, rounds=2):
+def run(apple, folder, space, *, rounds=2, at_once=False, everywhere=False):
     """Measure as the command does; return the series' session."""
-    plan = device_plan(space, WISHES, at_once=False)
+    plan = device_plan(space, WISHES, at_once=at_once)
     phone = open_phone(
         IPHONE, folder, team="T", apple=apple, source=app_source(folder / "app"), waits=QUICK,
         sleep=lambda _: None,
@@ -57,7 +59,7 @@ def run(apple, folder, space, *, rounds=2):
         home = series_folder(folder, runner.series())
         home.mkdir(parents=True, exist_ok=True)
         runner.keep_placements(home / PLACEMENTS_FILE)
-        session = GatedSession(home, runner)
+        session = GatedSession(home, runner, everywhere=everywhere)
         session.claim("iphone12", "", RuntimeSpec("coreml", target="iphone12"), plan.resolution)
         measure(session, session.plan(plan), space, WISHES, limits=LIMITS, progress=quiet)
         plan = session.plan(plan)
@@ -216,6 +218,27 @@ def test_programs_on_the_cpu_are_kept_but_not_counted(space, tmp_path):
     assert {visit.key for visit in session.visits} >= off  # kept
     (asked,) = [row for row in everything.units if row.unit == unit]
     assert asked.latency_ms > 1.02 * true_cost_ms(unit)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_nothing_on_the_neural_engine_is_said_after_the_first_round(space, tmp_path, at_once):
+    apple = FakeApple(tmp_path / "apple", cpu_ops=["gelu"])
+
+    with pytest.raises(RepvitNasError) as error:
+        run(apple, tmp_path, space, at_once=at_once)
+
+    said = str(error.value)
+    assert "\n" not in said
+    assert re.search(r"^(\d+) of \1 programs do not run.*elsewhere run gelu in", said)
+    assert "only 0 units and 0 calibration networks count" in said
+    assert "repeat with --any-placement" in said
+    (log,) = tmp_path.glob("series/*/observations.jsonl")
+    rounds = {msgspec.json.decode(line)["round"] for line in log.read_bytes().splitlines()}
+    assert rounds == {0}
+
+    session = run(apple, tmp_path, space, at_once=at_once, everywhere=True)
+
+    assert len(session.table(session.plan(device_plan(space, WISHES, at_once=at_once))).units) >= 8
 
 
 def test_operations_elsewhere_are_named(space, tmp_path):
