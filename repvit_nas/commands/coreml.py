@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,13 +87,23 @@ def export_programs(
     return 0
 
 
-def publish_and_fit(device: "Product", folder: Path, *, everywhere: bool, as_json: bool) -> int:
-    """Combine the series of a device, fit it, and say how far off the fit is."""
+def publish_and_fit(
+    device: "Product", folder: Path, *, everywhere: bool, as_json: bool, latest: str = ""
+) -> int:
+    """Combine the series of a device, fit it, and say how far off the fit is.
+
+    Args:
+        device: The device.
+        folder: Its folder.
+        everywhere: Count programs too that did not run on the Neural Engine alone.
+        as_json: Print the evaluation as JSON.
+        latest: The series that was measured just now, if one was.
+    """
     from repvit_nas.commands.fit import fit_published_and_write, show_published
     from repvit_nas.commands.runtime import fit_and_write, show_evaluation
     from repvit_nas.phone.measuring import publish
 
-    published = publish(device, folder, everywhere=everywhere)
+    published = publish(device, folder, everywhere=everywhere, latest=latest)
     for source in published.sources.sources:
         note(
             f"series {source.series}: {source.units} units, {source.networks} networks"
@@ -110,6 +120,8 @@ def publish_and_fit(device: "Product", folder: Path, *, everywhere: bool, as_jso
                 else ""
             )
         )
+    for left in published.sources.aside:
+        note(f"series {left.series} is left aside: {left.why}")
     evaluation: Any
     if published.device.file.kind == "modelled":
         note(
@@ -174,15 +186,15 @@ def measure_device(
     plan = device_plan(space, wishes, at_once=False)
     packages = folder / PACKAGES_FOLDER
     spec = RuntimeSpec(RUNTIME, target=device.device)
-    place = None
     with hold(folder):
         claim_folder(device, folder)
         try:
-            with progress_bar() as bar, stoppable(bar) as progress:
+            with progress_bar() as bar, stoppable(bar) as progress, ExitStack() as opened:
                 first = [network(plan.sentinel), *programs(plan, 0).values()]
                 note(f"{len(first)} programs of the first round are converted, or were before")
                 write_packages(packages, first, progress)
                 place = open_place(device, folder, team=team, udid=udid, say=note)
+                opened.callback(place.stop)
                 runner = CoreMlRunner(place, packages)
                 check_same_model(folder, runner.circumstances()["processor"])
                 home = series_folder(folder, runner.series())
@@ -210,10 +222,9 @@ def measure_device(
                 f"stopped; what was timed is kept in {folder}: the same command goes on from there"
             )
             return INTERRUPTED
-        finally:
-            if place is not None:
-                place.stop()
-        return publish_and_fit(device, folder, everywhere=everywhere, as_json=as_json)
+        return publish_and_fit(
+            device, folder, everywhere=everywhere, as_json=as_json, latest=home.name
+        )
 
 
 _OPTIONS: Final = (
@@ -242,6 +253,7 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
     Raises:
         RepvitNasError: The device cannot be timed here, or is not as it was measured.
     """
+    from repvit_nas.commands.runtime import stoppable
     from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
     from repvit_nas.latency_lut.runners import open_runner
     from repvit_nas.latency_lut.session import Session
@@ -257,15 +269,14 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
     from repvit_nas.latency_lut.runners.coreml import open_device
     from repvit_nas.phone.measuring import GatedSession
 
-    runner = open_device(spec, team=team, udid=udid)
-    try:
+    with stoppable(lambda *_: None), ExitStack() as opened:
+        runner = open_device(spec, team=team, udid=udid)
+        opened.callback(runner.close)
         runner.keep_placements(folder / PLACEMENTS_FILE)
         # The caller looks at placements itself, and says what it leaves out.
         session = GatedSession(folder, runner, everywhere=True)
         session.same_machine(device)
         yield session
-    finally:
-        runner.close()
 
 
 def elsewhere(folder: Path) -> frozenset[str]:

@@ -122,15 +122,18 @@ def show_evaluation(evaluation: "Evaluation", device: str) -> None:
 
 @contextmanager
 def stoppable(progress: Progress) -> Iterator[Progress]:
-    """Make sure that Ctrl-C stops a session.
+    """Make sure that Ctrl-C stops a session, and that a closed terminal or `kill` stops it alike.
 
     An interruption that arrives inside a library's callback is printed and forgotten there; so it is
-    remembered, and the next report of progress stops.
+    remembered, and the next report of progress stops. A terminal that closes may say so twice: the
+    second time does not interrupt what is being cleaned up. What was ignored, as under nohup, stays so.
     """
     asked = False
 
-    def stop(_signal: int, _frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:
         nonlocal asked
+        if asked and number != signal.SIGINT:
+            return
         asked = True
         raise KeyboardInterrupt
 
@@ -139,11 +142,18 @@ def stoppable(progress: Progress) -> Iterator[Progress]:
             raise KeyboardInterrupt
         progress(doing, done, total)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT)}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # not every system knows both
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.getsignal(number)
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield checked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def fit_and_write(device: "Device") -> "Evaluation":

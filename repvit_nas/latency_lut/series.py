@@ -2,12 +2,14 @@
 
 A *series* is a folder of its own, `latency_lut/<device>/series/<name>/`, with its circumstances,
 plan, visits and placements: one system build, one way of running. What the series say of units and
-networks is combined into the device's table: the series that knows most is taken as it is, the others
-are brought to it by one factor each, estimated from what both timed, whose error they carry.
+networks is combined into the device's table: one series, the reference, is taken as it is, the others
+are brought to it by one factor each, estimated from what both timed, whose error they carry. Cold
+calls, other models and other resolutions are left aside; two system builds are never averaged.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -26,11 +28,14 @@ from repvit_nas.latency_lut.placement import (
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.programs import network
+from repvit_nas.latency_lut.session import RESOLUTION
 from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog
 from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
 
 SERIES_FOLDER: Final = "series"
 SOURCES_FILE: Final = "sources.json"
+# What a report that does not say so is noted with.
+NOT_STATED: Final = "not stated"
 # Two ways of timing one device usually differ by this share as a whole.
 USUAL_OFFSET: Final = 0.06
 # No factor between two series is the same for every program to better than this.
@@ -47,12 +52,37 @@ class Series(NamedTuple):
         file: Its circumstances.
         table: What it says, programs that do not count left out.
         left_out: How many programs were timed but do not count.
+        elsewhere: Operations of these that do not run on the Neural Engine, or the processors that
+            they were kept to.
+        when: When its last visit was made or imported, in seconds.
     """
 
     name: str
     file: DeviceFile
     table: Table
     left_out: int
+    elsewhere: tuple[str, ...] = ()
+    when: float = 0.0
+
+    @property
+    def loop(self) -> str:
+        """How its calls followed each other: warm, or cold and seconds apart."""
+        return self.file.circumstances.get("loop", "warm")
+
+    @property
+    def model(self) -> str:
+        """The model that it was measured on, as Apple calls it."""
+        return self.file.circumstances.get("processor", "").partition(" (")[2].removesuffix(")")
+
+    @property
+    def system(self) -> str:
+        """The system with its build, as far as it is known."""
+        return self.file.circumstances.get("os", NOT_STATED)
+
+    @property
+    def imported(self) -> bool:
+        """Whether others timed it: a session notes its day."""
+        return "date" not in self.file.circumstances
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -77,11 +107,24 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     factor_sd: float = 0.0
 
 
+class Aside(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A series that gave nothing to the device's table.
+
+    Attributes:
+        series: Its name.
+        why: What makes it unfit to be combined with the others.
+    """
+
+    series: str
+    why: str
+
+
 class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of `sources.json` (schema 1)."""
+    """The content of `sources.json` (schema 1); the first source is the reference."""
 
     schema: Literal[1] = 1
     sources: tuple[Source, ...]
+    aside: tuple[Aside, ...] = ()
 
 
 def series_folder(folder: Path, name: str) -> Path:
@@ -109,30 +152,111 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
         if not visits or not (home / PLAN_FILE).is_file():
             continue
         plan = files.read_json(home / PLAN_FILE, Plan)
-        off = refused(read_placements(home / PLACEMENTS_FILE))
-        counted = frozenset() if everywhere else off
+        placements = read_placements(home / PLACEMENTS_FILE)
+        counted = frozenset() if everywhere else refused(placements)
+        uncounted = counted & {visit.key for visit in visits}
+        names_elsewhere = {
+            operation
+            for key in uncounted
+            for operation in placements[key].elsewhere or placements[key].preferred
+        }
         found.append(
             Series(
                 name,
                 files.read_json(home / DEVICE_FILE, DeviceFile),
                 gated_table(device, plan, visits, counted),
-                len(counted & {visit.key for visit in visits}),
+                len(uncounted),
+                tuple(sorted(names_elsewhere)),
+                (home / OBSERVATIONS_FILE).stat().st_mtime,
             )
         )
     return found
 
 
-def combined(series: Sequence[Series]) -> tuple[Table, Sources]:
+def chosen(
+    series: Sequence[Series], meets: Callable[[Table], bool], latest: str = ""
+) -> tuple[list[Series], tuple[Aside, ...]]:
+    """Return the series that can be combined, the reference first, and those left aside.
+
+    The reference is one that suffices alone, if any does; among those one that was measured on the
+    device here, not imported; then the newest; then the one with most units.
+
+    Args:
+        series: At least one.
+        meets: Whether a series' table suffices for a measured device.
+        latest: The series that was measured just now: the newest, whatever its file says.
+    """
+    aside: list[Aside] = []
+    loops = {one.loop for one in series}
+    loop = "warm" if "warm" in loops else min(loops)
+    ordered = sorted(
+        (one for one in series if one.loop == loop),
+        key=lambda one: (
+            not meets(one.table),
+            one.imported,
+            one.name != latest,
+            -one.when,
+            [-number for number in _build(one.system)],
+            -len(one.table.units),
+            one.name,
+        ),
+    )
+    aside += [
+        Aside(series=one.name, why=f"its calls are {one.loop}, the others' {loop}")
+        for one in series
+        if one.loop != loop
+    ]
+    first = ordered[0]
+    kept = []
+    for one in ordered:
+        sides = [item.file.circumstances.get(RESOLUTION, NOT_STATED) for item in (one, first)]
+        if one.model != first.model:
+            aside.append(
+                Aside(
+                    series=one.name,
+                    why=f"it is of {one.model or NOT_STATED}, and {first.name} of {first.model}",
+                )
+            )
+        elif sides[0] != sides[1]:
+            aside.append(
+                Aside(series=one.name, why=f"its networks take {sides[0]}, the others' {sides[1]}")
+            )
+        else:
+            kept.append(one)
+    return kept, tuple(aside)
+
+
+def _build(system: str) -> list[int]:
+    """Return a system's version and build as numbers, for sorting."""
+    parts = re.findall(r"[0-9]+|(?<=[0-9])[A-Z](?=[0-9])", system)
+    return [int(part) if part.isdigit() else ord(part) for part in parts]
+
+
+def combined(
+    series: Sequence[Series],
+    *,
+    meets: Callable[[Table], bool] = lambda _: True,
+    latest: str = "",
+) -> tuple[Table, Sources]:
     """Return one table of several series, and what each gave.
+
+    What two series of one system timed is averaged; of two systems the row of the series that comes
+    first stays, and the other only gives what that one lacks.
+
+    Args:
+        series: The series.
+        meets: Whether a series' table suffices for a measured device.
+        latest: The series that was measured just now.
 
     Raises:
         FileError: There is no series.
     """
     if not series:
         raise FileError("there is no series to combine: measure or import one first")
-    ordered = sorted(series, key=lambda one: (-len(one.table.units), one.name))
+    ordered, aside = chosen(series, meets, latest)
     first = ordered[0]
     rows = _rows(first.table)
+    systems = dict.fromkeys(rows, first.system)
     sources = [_source(first)]
     for other in ordered[1:]:
         theirs = _rows(other.table)
@@ -149,12 +273,15 @@ def combined(series: Sequence[Series]) -> tuple[Table, Sources]:
             value = row.latency_ms / factor
             sd = math.hypot(row.sd_ms / factor, value * error)
             scaled = spread(row, value, sd, row.rounds)
-            rows[key] = _mean(rows[key], scaled) if key in rows else scaled
+            if key not in rows:
+                rows[key], systems[key] = scaled, other.system
+            elif systems[key] == other.system != NOT_STATED:
+                rows[key] = _mean(rows[key], scaled)
     alone = [row for row in first.table.rows if isinstance(row, IsolatedRow)]
     units = [row for row in rows.values() if isinstance(row, UnitRow)]
     networks = [row for row in rows.values() if isinstance(row, NetworkRow)]
     table = msgspec.structs.replace(first.table, rows=(*units, *networks, *alone))
-    return table, Sources(sources=tuple(sources))
+    return table, Sources(sources=tuple(sources), aside=aside)
 
 
 def _source(one: Series) -> Source:

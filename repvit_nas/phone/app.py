@@ -310,6 +310,7 @@ class Phone:
         self._waits = waits or Waits()
         self._sleep = sleep
         self._process: Process | None = None
+        self._installed = False
         self._loads = 0
 
     def start(self) -> None:
@@ -321,6 +322,7 @@ class Phone:
         self._end()
         self._remove()
         on = ["--device", self.device.identifier]
+        self._installed = True  # or half of it
         devicectl(
             self.apple, ["device", "install", "app", *on, str(self.built.path.resolve())], BUILD
         )
@@ -410,9 +412,10 @@ class Phone:
 
     def stop(self) -> None:
         """End the app and remove it with all it was sent; a device that is gone is no error."""
-        if self._process is not None:
-            self._end()
+        self._end()
+        if self._installed:
             self._remove()
+            self._installed = False
 
     def _end(self) -> None:
         if self._process is not None:

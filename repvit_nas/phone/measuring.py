@@ -28,6 +28,7 @@ from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
 from repvit_nas.latency_lut.series import (
     SERIES_FOLDER,
     SOURCES_FILE,
+    Series,
     Sources,
     combined,
     read_series,
@@ -45,6 +46,8 @@ RUNTIME: Final = "coreml"
 # Rounds that a session usually takes until its intervals are narrow.
 USUAL_ROUNDS: Final = 4
 _FEWEST_HELD_OUT: Final = 2
+# Operations that are named in a message.
+_SHOWN: Final = 5
 _SHOWN_OPERATIONS: Final = 5
 # Compute units that leave the Neural Engine out: their latencies are not its.
 _OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
@@ -169,42 +172,41 @@ class Published(NamedTuple):
     networks: int
 
 
-def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Published:
+def publish(
+    product: Product, folder: Path, *, everywhere: bool = False, latest: str = ""
+) -> Published:
     """Combine the series of a device into its table, and make it a measured device.
 
     Where the series do not suffice for that (too few units or networks), a modelled device stays
     modelled, and its next fit takes the networks that were timed together with the published
-    ones. A device that was measured before stays as it is.
+    ones. A device that was measured before stays as it is. The circumstances of the device become
+    those of the series that is taken as it is.
 
     Args:
         product: The device.
         folder: Its folder.
         everywhere: Count programs too that did not run on the Neural Engine alone.
+        latest: The series that was measured just now, if one was.
 
     Raises:
         FileError: There is no series, or a file is not valid.
         RepvitNasError: The series do not suffice.
     """
     series = read_series(folder, product.device, everywhere=everywhere)
-    table, sources = combined(series)
+    table, sources = combined(series, meets=_suffices, latest=latest)
     held_out, calibration = len(table.networks("held_out")), len(table.networks("calibration"))
-    enough = (
-        len(table.units) >= FEWEST_UNITS
-        and calibration >= FEWEST_NETWORKS
-        and held_out >= _FEWEST_HELD_OUT
-    )
     files.write_json(folder / SOURCES_FILE, sources)
     known = _known(folder)
     networks = calibration + held_out
-    if not enough:
+    if not _suffices(table):
         if networks and known is not None and known.file.kind == "modelled":
             write_table(folder / TABLE_FILE, table)
             return Published(known, sources, len(table.units), networks)
         raise RepvitNasError(
             f"{folder}: {len(table.units)} units, {calibration} calibration and {held_out} held-out "
             f"networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
-            f"{_FEWEST_HELD_OUT}: what is there is kept, add the other reports and import again "
-            f"({product.device} stays as it was)"
+            f"{_FEWEST_HELD_OUT}: what is there is kept, and measure-lut or import-measurements adds "
+            f"to it ({product.device} stays as it was){_without(series, sources)}"
         )
     first = next(one for one in series if one.name == sources.sources[0].series)
     file = msgspec.structs.replace(first.file, device=product.device, title=product.title)
@@ -213,6 +215,32 @@ def publish(product: Product, folder: Path, *, everywhere: bool = False) -> Publ
     files.write_json(folder / DEVICE_FILE, file)
     device = Device(data.Found(folder, shipped=False), file)
     return Published(device, sources, len(table.units), networks)
+
+
+def _suffices(table: Table) -> bool:
+    """Return whether a table makes a measured device."""
+    return (
+        len(table.units) >= FEWEST_UNITS
+        and len(table.networks("calibration")) >= FEWEST_NETWORKS
+        and len(table.networks("held_out")) >= _FEWEST_HELD_OUT
+    )
+
+
+def _without(series: list[Series], sources: Sources) -> str:
+    """Say which programs and series were not counted; empty if all were."""
+    said = ""
+    left_out = sum(source.left_out for source in sources.sources)
+    if left_out:
+        used = {source.series for source in sources.sources}
+        names = sorted({name for one in series if one.name in used for name in one.elsewhere})
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        said += (
+            f"; {left_out} programs were timed but do not count, since they did not run on the Neural "
+            f"Engine alone (elsewhere: {', '.join(names[:_SHOWN])}{more}); --any-placement counts them"
+        )
+    for one in sources.aside:
+        said += f"; series {one.series} is left aside: {one.why}"
+    return said
 
 
 def _known(folder: Path) -> Device | None:

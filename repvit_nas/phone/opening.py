@@ -146,14 +146,18 @@ def open_phone(
     built = build(tools, device, builds, team=team, source=source, loop=loop, say=say)
     phone = Phone(tools, device, built, waits=waits, sleep=sleep)
     try:
-        phone.start()
-    except XcrunError:
-        if built.fresh:
-            raise
-        say("the app built earlier cannot be installed: building it again")
-        built = build(
-            tools, device, builds, team=team, source=source, loop=loop, again=True, say=say
-        )
-        phone = Phone(tools, device, built, waits=waits, sleep=sleep)
-        phone.start()
+        try:
+            phone.start()
+        except XcrunError:
+            if built.fresh:
+                raise
+            say("the app built earlier cannot be installed: building it again")
+            built = build(
+                tools, device, builds, team=team, source=source, loop=loop, again=True, say=say
+            )
+            phone = Phone(tools, device, built, waits=waits, sleep=sleep)
+            phone.start()
+    except BaseException:  # Ctrl-C too, while the app settles
+        phone.stop()
+        raise
     return phone

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ QUICK: Final = 60.0
 COPY: Final = 180.0
 BUILD: Final = 1200.0
 _GRACE: Final = 3.0
+# Between two looks whether a command ended; Python's own wait looks every 50 ms only.
+_LOOK: Final = 0.005
 _SHOWN: Final = 300
 
 
@@ -89,8 +92,7 @@ class _Started:
     def said(self) -> str:
         if self._log.closed:
             return ""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return _text(self._log)
 
     def stop(self) -> None:
         _end(self._process)
@@ -104,48 +106,57 @@ class Xcrun:
         self.path = path
 
     def run(self, words: list[str], timeout_s: float) -> Done:
-        """Run a tool to its end.
+        """Run a tool to its end, which is its own: what it started may go on, and is stopped.
 
         Raises:
             XcrunError: It did not end in time; it is stopped with everything it started.
         """
-        process = subprocess.Popen(  # noqa: S603
-            [str(self.path), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise XcrunError(
-                f"xcrun {' '.join(words[:4])}: did not end within {timeout_s:g} s and was stopped; "
-                "unlock the device, plug the cable in again, and repeat the command"
-            ) from error
-        finally:
-            _end(process)
-        return Done(process.returncode, stdout, stderr)
+        # Files, since a pipe ends only when the last of the processes that hold it does.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(  # noqa: S603
+                [str(self.path), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            try:
+                end = time.monotonic() + timeout_s
+                while process.poll() is None:
+                    if time.monotonic() > end:
+                        raise XcrunError(
+                            f"xcrun {' '.join(words[:4])}: did not end within {timeout_s:g} s and was "
+                            "stopped; unlock the device, plug the cable in again, and repeat the command"
+                        )
+                    time.sleep(_LOOK)
+            finally:
+                _end(process)
+            return Done(process.returncode, _text(out), _text(err))
 
     def start(self, words: list[str]) -> Process:
         """Start a tool that goes on."""
         return _Started([str(self.path), *words])
 
 
-def _end(process: "subprocess.Popen[Any]") -> None:
-    """End a process and its group, gently first."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            break
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process, gently first, and whatever is left of its group in any case."""
+    try:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+    finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+
+
+def _text(file: IO[bytes]) -> str:
+    """Return what was written to a file; the line ends are those of text."""
+    file.seek(0)
+    return file.read().decode(errors="replace").replace("\r\n", "\n")
 
 
 @contextlib.contextmanager

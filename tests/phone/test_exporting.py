@@ -227,8 +227,14 @@ def test_reports_of_programs_on_the_cpu_are_kept_and_left_out(plan, tmp_path, el
     timed_by_hand(tmp_path / "reports", plan, cpu=True)
     import_series(IPHONE, tmp_path, plan, entries(plan), read_folder(tmp_path / "reports"))
 
-    with pytest.raises(RepvitNasError, match="0 units, 0 calibration.*what is there is kept"):
+    with pytest.raises(
+        RepvitNasError, match="0 units, 0 calibration.*what is there is kept"
+    ) as info:
         publish(IPHONE, tmp_path)
+    timed = len(planned(plan))
+    assert f"{timed} programs were timed but do not count" in str(info.value)
+    assert "(elsewhere: conv); --any-placement counts them" in str(info.value)
+    assert "import again" not in str(info.value)
 
     asked = publish(IPHONE, tmp_path, everywhere=True)
     assert asked.units >= 8

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from fake_apple import BIN, PHONE, FakeApple, app_source, simulated_packages
@@ -238,6 +239,90 @@ def test_a_command_that_hangs_is_stopped(xcrun, tmp_path):
         devicectl(xcrun, ["list", "devices"], 0.5)
 
     assert time.monotonic() - start < 10
+
+
+def script(folder, text):
+    path = folder / "xcrun"
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return Xcrun(path)
+
+
+def gone(pid_file, within=5):
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        text = pid_file.read_text() if pid_file.exists() else ""
+        if text.strip() and not alive(int(text)):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(pid):
+    """Whether a process runs; one that ended and that nobody has waited for does not."""
+    if not running(pid):
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_tool_ends_when_it_ends_and_not_when_its_helper_does(tmp_path):
+    """As xcodebuild's build service, which holds what the tool prints to."""
+    apple = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/pid; echo said; echo bad >&2; exit 0")
+    start = time.monotonic()
+
+    done = apple.run(["xcodebuild"], 20)
+
+    assert done == (0, "said\n", "bad\n")
+    assert time.monotonic() - start < 10
+    assert gone(tmp_path / "pid")
+
+
+def test_a_helper_that_does_not_want_to_end_is_ended(tmp_path):
+    """The tool itself ends when it is asked to."""
+    apple = script(
+        tmp_path,
+        f"(trap '' TERM; echo $(exec sh -c 'echo $PPID') > {tmp_path}/pid; "
+        "while :; do sleep 1; done) &\n"
+        "wait",
+    )
+    process = apple.start(["devicectl"])
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+    process.stop()
+
+    assert gone(tmp_path / "pid")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_while_the_app_settles_leaves_nothing(tmp_path, stop):
+    apple = FakeApple(tmp_path / "apple")
+
+    def sleep(_):
+        raise stop
+
+    with pytest.raises(stop):
+        open_phone(
+            IPHONE, tmp_path / "device", team="T", apple=apple,
+            source=app_source(tmp_path / "source"), sleep=sleep,
+        )  # fmt: skip
+
+    assert len(apple.started) == 1
+    assert apple.started[0].stopped
+    assert not (apple.home / "container").exists()
+
+
+def test_an_app_that_does_not_start_is_taken_off_the_phone(tmp_path):
+    apple = FakeApple(tmp_path / "apple", locked=True)
+
+    with pytest.raises(RepvitNasError, match="is locked"):
+        opened(apple, tmp_path)
+
+    lines = [words[:4] for words in apple.calls("devicectl", "device")]
+    assert lines.index(["devicectl", "device", "install", "app"]) < len(lines) - 1
+    assert lines[-1] == ["devicectl", "device", "uninstall", "app"]
 
 
 def test_the_app_s_process_ends_with_the_session(xcrun, tmp_path):

@@ -180,10 +180,18 @@ def test_another_system_build_starts_a_series_of_its_own(measured, space):
     series = read_series(folder, "iphone12")
     assert len(series) == 2
     table, sources = combined(series)
-    assert {source.series for source in sources.sources} == {one.name for one in series}
+    assert [source.series for source in sources.sources] == [
+        other.folder.name, session.folder.name,
+    ]  # fmt: skip
     assert sources.sources[1].shared > 10
     assert sources.sources[1].factor == pytest.approx(1.0, abs=0.05)
     assert len(table.units) >= len(series[0].table.units)
+    published = publish(IPHONE, folder, latest=other.folder.name)
+    assert "24A999" in published.device.file.circumstances["os"]  # what `measure` will find
+    assert (
+        "24A999"
+        not in publish(IPHONE, folder, latest=session.folder.name).device.file.circumstances["os"]
+    )
 
 
 def test_programs_on_the_cpu_are_kept_but_not_counted(space, tmp_path):
