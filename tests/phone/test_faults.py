@@ -268,7 +268,9 @@ def alive(pid):
 
 def test_a_tool_ends_when_it_ends_and_not_when_its_helper_does(tmp_path):
     """As xcodebuild's build service, which holds what the tool prints to."""
-    apple = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/pid; echo said; echo bad >&2; exit 0")
+    apple = script(
+        tmp_path, f"sleep 60 & echo $! > {tmp_path}/pid; echo said; echo bad >&2; exit 0"
+    )
     start = time.monotonic()
 
     done = apple.run(["xcodebuild"], 20)
