@@ -1,5 +1,6 @@
 """What the commands that time something share: which runtime, how long, and what they print."""
 
+import difflib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,12 +56,15 @@ def runtime_spec(
             given no runtime.
     """
     from repvit_nas.latency_lut.device import RuntimeSpec
+    from repvit_nas.phone.products import products
 
     if runtime is None:
         if not device.startswith("cpu"):
+            near = difflib.get_close_matches(device, list(products()), n=1)
+            meant = f"; if {near[0]} was meant, give that" if near else ""
             raise RepvitNasError(
-                f"device {device!r} is new: say what times it with --runtime onnxruntime or "
-                "--runtime torch (only names that begin with cpu take onnxruntime by themselves)"
+                f"device {device!r} is new: say what times it with --runtime onnxruntime or --runtime "
+                f"torch (only names that begin with cpu take onnxruntime by themselves){meant}"
             )
         runtime = DEFAULT_RUNTIME
     if providers and torch_device:
