@@ -14,6 +14,9 @@ from repvit_nas.errors import RepvitNasError
 
 # A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
 PHONE_MINUTES: Final = 480.0
+# Of one network and of validate's forty, with the sentinel, for two rounds and more.
+PHONE_MEASURE_MINUTES: Final = 10.0
+PHONE_VALIDATE_MINUTES: Final = 60.0
 
 if TYPE_CHECKING:
     from repvit_nas.latency_lut.device import Device
@@ -46,6 +49,12 @@ def given_or(option: str, given: Any, own: Any) -> Any:
 
     source = click.get_current_context().get_parameter_source(option)
     return own if source is ParameterSource.DEFAULT else given
+
+
+def minutes_for(device: "Device", given: float, own: float) -> float:
+    """Return what --minutes says, or `own` where it says nothing and Core ML runs the device."""
+    spec = device.file.runtime
+    return given_or("minutes", given, own) if spec is not None and spec.name == "coreml" else given
 
 
 def core_ml_wishes(wishes: "Wishes") -> "Wishes":

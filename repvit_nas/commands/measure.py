@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from repvit_nas.commands.coreml import elsewhere, known_device, phone_options
+from repvit_nas.commands.coreml import (
+    PHONE_MEASURE_MINUTES,
+    elsewhere,
+    known_device,
+    minutes_for,
+    phone_options,
+)
 from repvit_nas.commands.options import (
     architecture_argument,
     debug_option,
@@ -22,7 +28,11 @@ from repvit_nas.errors import RepvitNasError
 @architecture_argument
 @click.option("--device", required=True, help="A device that measure-lut measured here.")
 @click.option(
-    "--minutes", type=float, default=1.0, show_default=True, help="Minutes of timing at most."
+    "--minutes",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Minutes of timing at most; 10 on a Core ML device.",
 )
 @click.option(
     "--precision",
@@ -62,6 +72,7 @@ def command(
     if not architecture.num_classes:
         raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
     known = measured_device(device)
+    minutes = minutes_for(known, minutes, PHONE_MEASURE_MINUTES)
     folder = temporary_folder()
     try:
         with known_device(known, folder, team=team, udid=udid) as session:

@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from repvit_nas.commands.coreml import elsewhere, known_device, phone_options
+from repvit_nas.commands.coreml import (
+    PHONE_VALIDATE_MINUTES,
+    elsewhere,
+    known_device,
+    minutes_for,
+    phone_options,
+)
 from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
@@ -22,7 +28,11 @@ from repvit_nas.errors import RepvitNasError
     "--networks", type=int, default=40, show_default=True, help="Random networks to time."
 )
 @click.option(
-    "--minutes", type=float, default=4.0, show_default=True, help="Minutes of timing at most."
+    "--minutes",
+    type=float,
+    default=4.0,
+    show_default=True,
+    help="Minutes of timing at most; 60 on a Core ML device.",
 )
 @click.option("--seed", type=int, default=1000, show_default=True, help="Of the networks drawn.")
 @click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
@@ -68,6 +78,7 @@ def command(
     if networks < 2:
         raise RepvitNasError(f"--networks must be 2 or more; got {networks}")
     known = measured_device(device)
+    minutes = minutes_for(known, minutes, PHONE_VALIDATE_MINUTES)
     predictor, found = load_predictor(device)
     note(f"predictor: {device}, from {found}")
     table = read_table(known.path(TABLE_FILE))

@@ -1,12 +1,15 @@
 """`measure-lut --device iphone12` from the command line to a fitted device, on the simulated phone."""
 
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from fake_apple import FakeApple, app_source, simulated_packages
 
 from repvit_nas import data
 from repvit_nas.commands import _run
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
@@ -80,14 +83,51 @@ def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys):
     assert (folder / "series" / "iphone13-2_24a1_warm").is_dir()
 
 
-def test_team_and_udid_are_options_where_a_network_is_timed(mac, elsewhere, capsys):
-    """A phone of another identifier is not touched."""
+@pytest.fixture
+def measured_phone(elsewhere):
+    """A phone that counts as measured."""
     home = elsewhere / "latency_lut" / "iphone12"
     home.mkdir(parents=True)
     shipped = data.shipped_root() / "latency_lut/iphone12/device.json"
     runtime = {"name": "coreml", "target": "iphone12"}
     changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
     (home / "device.json").write_text(json.dumps(json.loads(shipped.read_text()) | changed))
+
+
+@pytest.mark.parametrize(
+    ("words", "minutes"),
+    [
+        (["measure", "repvit_m0_9"], 10.0),
+        (["measure", "repvit_m0_9", "--minutes", "1"], 1.0),
+        (["validate"], 60.0),
+        (["validate", "--minutes", "4"], 4.0),
+    ],
+)
+@pytest.mark.usefixtures("measured_phone")
+def test_a_phone_is_given_time_for_its_visits(monkeypatch, capsys, words, minutes):
+    """What suffices for a processor is over before a phone's first round."""
+
+    def time_networks(_session, _plan, limits, *_):
+        raise RepvitNasError(f"{limits.minutes} minutes")
+
+    table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
+    monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda _: table)
+    monkeypatch.setattr("repvit_nas.predictors.campaign.time_networks", time_networks)
+    predictor = "repvit_nas.predictors.predictor.load_predictor"
+    monkeypatch.setattr(predictor, lambda _: (None, "a test"))
+    for name in ("measure", "validate"):
+        monkeypatch.setattr(
+            f"repvit_nas.commands.{name}.known_device", lambda *_, **__: nullcontext()
+        )
+
+    assert _run([*words, "--device", "iphone12"], debug=False) == 1
+
+    assert f"{minutes} minutes" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("mac", "measured_phone")
+def test_team_and_udid_are_options_where_a_network_is_timed(capsys):
+    """A phone of another identifier is not touched."""
     words = ["measure", "repvit_m0_9", "--device", "iphone12"]
 
     assert _run([*words, "--team", "TEAM1", "--udid", "elsewhere"], debug=False) == 1
