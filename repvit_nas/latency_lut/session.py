@@ -259,18 +259,22 @@ class Session:
     def _visit(self, program: Program, number: int, position: int) -> VisitRecord:
         start = self._clock()
         target = ISOLATED_MS if program.units[0][1] == 1 == len(program.units) else VISIT_MS
-        with self._runner.load(program) as calls:
-            timed = visit(calls, target)
-        record = VisitRecord(
-            round=number,
-            position=position,
-            key=program.key,
-            warm=tuple(_rounded(value) for value in timed.warm),
-            series=tuple(_rounded(value) for value in timed.series),
-            seconds=round(max(self._clock() - start, 1e-4), 4),
-        )
-        self.log.append(record)
-        self.visits.append(record)
+        timed = None
+        try:
+            with self._runner.load(program) as calls:
+                timed = visit(calls, target)
+        finally:
+            if timed is not None:  # where only unloading failed too
+                record = VisitRecord(
+                    round=number,
+                    position=position,
+                    key=program.key,
+                    warm=tuple(_rounded(value) for value in timed.warm),
+                    series=tuple(_rounded(value) for value in timed.series),
+                    seconds=round(max(self._clock() - start, 1e-4), 4),
+                )
+                self.log.append(record)
+                self.visits.append(record)
         return record
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -306,3 +307,23 @@ def test_a_table_without_visits_is_empty(finished):
     plan = files.read_json(folder / "plan.json", Plan)
 
     assert build_table("x", plan, []).rows == ()
+
+
+def test_a_visit_is_kept_where_only_unloading_fails(tmp_path):
+    session = session_in(tmp_path)
+    plan = network_plan([sentinel(224)], seed=0)
+    load = session._runner.load
+
+    @contextlib.contextmanager
+    def failing(program):
+        with load(program) as calls:
+            yield calls
+        raise RepvitNasError("the cable is out")
+
+    session._runner.load = failing
+
+    with pytest.raises(RepvitNasError, match="the cable is out"):
+        session.explore(plan, LIMITS, quiet)
+
+    assert [(item.round, item.position) for item in session.visits] == [(0, 0)]
+    assert session.log.read() == session.visits
