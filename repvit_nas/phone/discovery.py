@@ -99,18 +99,29 @@ def find_device(
             to do.
     """
     found = choose(connected(apple), wanted, udid)
-    check_ready(found)
     for attempt in range(_TUNNEL_TRIES):
         if found.tunnel:
-            return found
+            break
         if attempt:
             sleep(_TUNNEL_PAUSE)
         open_tunnel(apple, found)
         found = choose(connected(apple), wanted, udid or found.udid)
+    if found.tunnel or found.system:
+        check_ready(found)
     if found.tunnel:
         return found
-    raise RepvitNasError(
-        f"{found.title} is paired, but the connection to it does not open: unlock it, plug the cable "
+    raise RepvitNasError(why_closed(found))
+
+
+def why_closed(device: Connected) -> str:
+    """Say why the connection to a device does not open, and what to do.
+
+    Of a device that is paired but not there, nothing is listed but what does not change.
+    """
+    if not device.system:
+        return f"{device.title} is paired, but it is not on the cable: plug it in, unlock it, and repeat"
+    return (
+        f"{device.title} is paired, but the connection to it does not open: unlock it, plug the cable "
         "in again, and close other programs that use it (Xcode's device window)"
     )
 

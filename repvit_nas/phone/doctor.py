@@ -7,7 +7,7 @@ from typing import Final
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.phone.app import SERVICE, sources, with_loop, xcode_version
-from repvit_nas.phone.discovery import check_ready, choose, connected, open_tunnel
+from repvit_nas.phone.discovery import check_ready, choose, connected, open_tunnel, why_closed
 from repvit_nas.phone.findings import Finding
 from repvit_nas.phone.mac import examine_mac, find_mac
 from repvit_nas.phone.opening import two_other_ways
@@ -119,6 +119,11 @@ def _device(tools: Apple, wanted: Product, udid: str) -> list[Finding]:
         found = choose(connected(tools), wanted, udid)
     except RepvitNasError as error:
         return [Finding("device", fine=False, said=str(error))]
+    if not found.tunnel:
+        open_tunnel(tools, found)
+        found = choose(connected(tools), wanted, udid or found.udid)
+    if not (found.tunnel or found.system):
+        return [Finding("device", fine=False, said=why_closed(found))]
     findings = [Finding("device", fine=True, said=f"{found.title}, {found.system} ({found.build})")]
     try:
         check_ready(found)
@@ -127,17 +132,10 @@ def _device(tools: Apple, wanted: Product, udid: str) -> list[Finding]:
     findings.append(
         Finding("settings", fine=True, said="Developer Mode is on, the system new enough")
     )
-    if not found.tunnel:
-        open_tunnel(tools, found)
-        found = choose(connected(tools), wanted, udid)
     findings.append(
         Finding("connection", fine=True, said="open")
         if found.tunnel
-        else Finding(
-            "connection",
-            fine=False,
-            said="does not open: unlock the device, plug the cable in again, close Xcode's device window",
-        )
+        else Finding("connection", fine=False, said=why_closed(found))
     )
     findings.append(
         Finding(

@@ -66,6 +66,10 @@ def timed(apple, tmp_path):
         ({"developer_mode": "disabled"}, "Developer Mode is off.*Settings, Privacy & Security"),
         ({"system": "16.5.1"}, "runs 16.5.1: 17.4 or newer is needed"),
         ({"tunnel": "disconnected", "tunnel_wakes": False}, "connection to it does not open"),
+        (
+            {"system_after_tunnel": True, "tunnel": "disconnected", "tunnel_wakes": False},
+            "is paired, but it is not on the cable: plug it in",
+        ),
         ({"locked": True}, "is locked: unlock it"),
         ({"nothing_builds": True}, "cannot be built:.*BUILD FAILED.*sign in"),
         ({"installs_fail": 9}, "provisioning profile has expired"),
@@ -97,6 +101,7 @@ def test_a_fault_is_said_in_time(tmp_path, faults, said):
     [
         {},
         {"tunnel": "disconnected"},
+        {"system_after_tunnel": True, "tunnel": "disconnected"},
         {"copy_to_fail_on": [2, 5]},
         {"answer_after_polls": 2},
         {"truncated_answers": 2},
@@ -165,6 +170,35 @@ def test_a_loop_that_does_not_build_falls_back_to_the_stock_app(tmp_path):
     assert made.series().endswith("_cold")
     with made.load(chain(UNIT, 2)) as calls:
         assert len(calls(60)) == 4  # one message a call: no visit gets more
+
+
+@pytest.mark.parametrize(("loop", "seconds"), [(True, 1 + 2 + 4), (False, 1 + 6 * 2 + 4)])
+def test_a_visit_of_the_stock_app_is_counted_with_all_its_messages(
+    tmp_path, monkeypatch, loop, seconds
+):
+    """Two calls until it is steady, and four that are timed."""
+    now = [0.0]
+
+    class Took:
+        """A place where loading takes 1 s, a prediction 2 s and unloading 4 s."""
+
+        def compiled(self, package):
+            return package
+
+        def load(self, _):
+            now[0] += 1
+            return self
+
+        def predict(self, *_, **__):
+            now[0] += 2
+            return [1.0], loop
+
+        def unload(self):
+            now[0] += 4
+
+    monkeypatch.setattr("repvit_nas.latency_lut.runners.coreml.perf_counter", lambda: now[0])
+
+    assert runner(Took(), tmp_path).probe == (loop, seconds)
 
 
 def test_a_source_that_is_not_known_falls_back_too(tmp_path):
