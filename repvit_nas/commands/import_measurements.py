@@ -44,6 +44,6 @@ def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) ->
     home = Path("latency_lut") / device
     with hold(home):
         claim_folder(wanted, home)
-        names = import_series(wanted, home, plan, manifest, reports)
+        names = import_series(wanted, home, plan, manifest, reports, say=note)
         note(f"{len(reports)} reports of {folder} are in {home} as {', '.join(names)}")
         return publish_and_fit(wanted, home, everywhere=any_placement, as_json=as_json)

@@ -7,6 +7,7 @@ are brought to it by one factor each, estimated from what both timed, whose erro
 calls, other models and other resolutions are left aside; two system builds are never averaged.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
-from repvit_nas.latency_lut.device import DEVICE_FILE, DeviceFile
+from repvit_nas.latency_lut.device import DEVICE_FILE, DeviceFile, differences
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     gated_table,
@@ -28,6 +29,7 @@ from repvit_nas.latency_lut.placement import (
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.programs import network
+from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
 from repvit_nas.latency_lut.session import RESOLUTION
 from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog
 from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
@@ -130,6 +132,34 @@ class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 def series_folder(folder: Path, name: str) -> Path:
     """Return the folder of a device's series."""
     return folder / SERIES_FOLDER / name
+
+
+def series_name(folder: Path, wanted: str, circumstances: dict[str, str]) -> str:
+    """Return the name of the series that figures of these circumstances belong to.
+
+    Where a series called so has others, such as another version of the runtime, that one stays as it
+    is, and a number behind the name makes it another.
+
+    Args:
+        folder: The device's folder.
+        wanted: The series' name.
+        circumstances: The circumstances of the figures.
+
+    Raises:
+        FileError: A series' file is not valid.
+    """
+    for number in itertools.count(1):
+        name = wanted if number == 1 else f"{wanted}_{number}"
+        home = series_folder(folder, name)
+        if not (home / DEVICE_FILE).is_file():
+            if not (home / OBSERVATIONS_FILE).is_file():
+                break
+            continue
+        found = files.read_json(home / DEVICE_FILE, DeviceFile)
+        same = not differences(found.circumstances, circumstances)
+        if same and found.protocol == PROTOCOL_VERSION:
+            break
+    return name
 
 
 def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[Series]:

@@ -1,7 +1,7 @@
 """A session on a Core ML device, and what its series make of the device's folder."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,6 +26,7 @@ from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION, SENTINELS
 from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
 from repvit_nas.latency_lut.series import (
+    NOT_STATED,
     SERIES_FOLDER,
     SOURCES_FILE,
     Series,
@@ -33,13 +34,14 @@ from repvit_nas.latency_lut.series import (
     combined,
     read_series,
     series_folder,
+    series_name,
 )
 from repvit_nas.latency_lut.session import RESOLUTION, Progress, Session
-from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitRecord
+from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog, VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.phone.exporting import Manifest, planned
 from repvit_nas.phone.mac import RUN_HERE
-from repvit_nas.phone.products import ANY_MAC, PRODUCTS_FILE, Product
+from repvit_nas.phone.products import ANY_MAC, PRODUCTS_FILE, Product, products
 from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
 
 RUNTIME: Final = "coreml"
@@ -137,7 +139,7 @@ def check_same_model(folder: Path, processor: str) -> None:
             raise RepvitNasError(
                 f"{path.parent}: was measured on {there}, and this is {processor}: figures of two "
                 f"models are never combined; give this one a name of its own in latency_lut/"
-                f"{PRODUCTS_FILE}, or remove {folder}"
+                f"{PRODUCTS_FILE}, or move {folder} elsewhere"
             )
 
 
@@ -276,10 +278,21 @@ def import_series(
     plan: Plan,
     manifest: Manifest,
     reports: list[Imported],
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Write imported reports as series of a device, one for each tool, system and compute units.
 
-    A series that was imported from the same plan before is replaced.
+    Where reports of the same plan were imported before, a program's new ones replace its old ones,
+    and the other programs stay.
+
+    Args:
+        product: The device.
+        folder: Its folder.
+        plan: What was exported.
+        manifest: The programs of that.
+        reports: The reports.
+        say: Told what an earlier import is replaced by.
 
     Returns:
         The names of the series.
@@ -295,7 +308,7 @@ def import_series(
             f"{', '.join(sorted(models))}: import each into a device of its own, such as "
             f"macbook-air-m2 (latency_lut/{PRODUCTS_FILE} lists them)"
         )
-    groups: dict[tuple[str, str, str], list[Imported]] = {}
+    groups: dict[tuple[str, str, str, str], list[Imported]] = {}
     for report in reports:
         if report.name not in named:
             raise FileError(
@@ -307,23 +320,63 @@ def import_series(
                 f"{report.origin}: was made on {report.model}, not on {product.title}; import it for "
                 "that device"
             )
-        groups.setdefault((report.tool, report.system, report.compute_units), []).append(report)
+        kind = (report.tool, report.system, report.compute_units, _model(product, report.model))
+        groups.setdefault(kind, []).append(report)
     identity = files.digest(msgspec.json.encode(plan))[:8]
+    made = [(kind, *_visits(plan, group, named)) for kind, group in groups.items()]
     names = []
-    for (tool, system, units), group in groups.items():
+    for (tool, system, units, model), visits, placements in made:
         words = [tool, system or "any-system", units or "any-units", identity]
-        name = "_".join(_word(word) for word in words)
+        if product.product_type == ANY_MAC and model != ANY_MAC:
+            words.insert(0, model)
+        file = _imported_device(product, plan, (tool, system, units, model))
+        name = series_name(folder, "_".join(_word(word) for word in words), file.circumstances)
         home = series_folder(folder, name)
-        visits, placements = _visits(plan, group, named)
         files.write_bytes(home / PLAN_FILE, files.encode_lines(plan, "units"))
-        write_placements(home / PLACEMENTS_FILE, placements)
-        files.write_bytes(
-            home / OBSERVATIONS_FILE,
-            b"".join(msgspec.json.encode(visit) + b"\n" for visit in visits),
-        )
-        files.write_json(home / DEVICE_FILE, _imported_device(product, plan, tool, system, units))
+        files.write_json(home / DEVICE_FILE, file)
+        replaced = _add(home, visits, placements)
+        if replaced:
+            say(f"series {name}: {replaced}")
         names.append(name)
     return names
+
+
+def _model(product: Product, called: str) -> str:
+    """Return the model that a report is of: where a name stands for any Mac, the one it states."""
+    if product.product_type != ANY_MAC or not called:
+        return product.product_type
+    known = (row for row in products().values() if row.product_type != ANY_MAC)
+    return next((row.product_type for row in known if row.is_called(called)), called)
+
+
+def _add(home: Path, visits: list[VisitRecord], placements: dict[str, Placement]) -> str:
+    """Write visits and placements into a series: those of a program replace what it had.
+
+    Returns:
+        How many programs were replaced and kept; empty for a new series.
+    """
+    new = {visit.key for visit in visits}
+    before = VisitLog(home / OBSERVATIONS_FILE).read()
+    kept = [visit for visit in before if visit.key not in new]
+    where = {
+        key: item for key, item in read_placements(home / PLACEMENTS_FILE).items() if key not in new
+    }
+    write_placements(home / PLACEMENTS_FILE, where | placements)
+    merged = (
+        msgspec.structs.replace(visit, position=place)
+        for place, visit in enumerate((*kept, *visits))
+    )
+    files.write_bytes(
+        home / OBSERVATIONS_FILE,
+        b"".join(msgspec.json.encode(visit) + b"\n" for visit in merged),
+    )
+    there = {visit.key for visit in before}
+    if not there:
+        return ""
+    return (
+        f"{len(new - there)} programs are new, {len(new & there)} replace what was there, "
+        f"{len(there - new)} are kept as they were"
+    )
 
 
 def _word(text: str) -> str:
@@ -363,16 +416,15 @@ def _visits(
     return visits, placements
 
 
-def _imported_device(
-    product: Product, plan: Plan, tool: str, system: str, units: str
-) -> DeviceFile:
+def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, str]) -> DeviceFile:
+    tool, system, units, model = kind
     circumstances = {
-        "processor": f"{product.chip} ({product.product_type})",
+        "processor": f"{product.chip} ({model})",
         "cores": "Neural Engine",
         "accelerator": "Neural Engine",
-        "os": system or "not stated",
+        "os": system or NOT_STATED,
         "runtime": f"coreml, {tool}",
-        "compute_units": units or "not stated",
+        "compute_units": units or NOT_STATED,
         "loop": "warm",
         "precision": "fp16",
         "batch": "1",

@@ -15,8 +15,10 @@ from repvit_nas.commands import _run
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.export.package import WEIGHTS_PATH, package_digest
 from repvit_nas.latency_lut.importers import read_folder
+from repvit_nas.latency_lut.placement import read_placements, refused
 from repvit_nas.latency_lut.programs import chain, isolated, network, program
-from repvit_nas.latency_lut.series import combined, read_series
+from repvit_nas.latency_lut.series import combined, read_series, series_folder
+from repvit_nas.latency_lut.store import VisitLog
 from repvit_nas.phone.exporting import (
     CHAIN_LENGTHS,
     CONVERTED_FILE,
@@ -271,7 +273,17 @@ def test_reports_of_two_macs_are_not_pooled(plan, tmp_path):
         import_series(mac, tmp_path, plan, entries(plan), reports)
 
     (name,) = import_series(mac, tmp_path, plan, entries(plan), reports[:1])
-    assert name.startswith("xcode-report_")
+    assert name.startswith("macbook-air_xcode-report_")
+    (other,) = import_series(mac, tmp_path, plan, entries(plan), reports[1:2])
+    (unknown,) = import_series(
+        mac, tmp_path, plan, entries(plan), [reports[0]._replace(model="")]
+    )  # fmt: skip
+    assert unknown.startswith("xcode-report_")
+    models = {one.name: one.model for one in read_series(tmp_path, "mac")}
+    assert models == {name: "MacBook Air", other: "Mac mini", unknown: "Mac"}
+    _, sources = combined(read_series(tmp_path, "mac"))
+    assert len(sources.sources) == 1
+    assert len(sources.aside) == 2
     with pytest.raises(FileError, match="made on MacBook Air, not on iPhone 12"):
         import_series(IPHONE, tmp_path, plan, entries(plan), reports)
 
@@ -287,6 +299,37 @@ def test_a_part_of_the_reports_waits_for_the_others(plan, tmp_path, elsewhere):
     import_series(IPHONE, tmp_path, plan, entries(plan), reports)
 
     assert publish(IPHONE, tmp_path).units >= 8
+
+
+def test_a_second_folder_of_reports_is_added_to_the_first(plan, tmp_path):
+    """One person's reports, then another's: a program's new ones replace its old ones."""
+    timed_by_hand(tmp_path / "reports", plan)
+    reports = read_folder(tmp_path / "reports")
+    told = []
+
+    def take(some):
+        return import_series(IPHONE, tmp_path, plan, entries(plan), some, say=told.append)
+
+    (name,) = take([*reports[:6], reports[0]])
+    again = [
+        item._replace(series=(99.0,), operations=(("gelu", "cpu", 1.0),)) for item in reports[4:6]
+    ]
+
+    assert take([*again, *reports[6:9]]) == [name]
+
+    assert told == [
+        f"series {name}: 3 programs are new, 2 replace what was there, 4 are kept as they were"
+    ]
+    home = series_folder(tmp_path, name)
+    keys = {entry.name: entry.key for entry in entries(plan).programs}
+    found = {}
+    for visit in VisitLog(home / "observations.jsonl").read():
+        found.setdefault(visit.key, []).append(visit.series[0])
+    assert len(found) == 9
+    assert len(found[keys[reports[0].name]]) == 2  # its rounds stay
+    assert found[keys[reports[4].name]] == [99.0]
+    off = refused(read_placements(home / "placements.jsonl"))
+    assert off == {keys[item.name] for item in again}
 
 
 @pytest.mark.slow
