@@ -176,7 +176,6 @@ def measure_device(
     from repvit_nas.latency_lut.plan import programs
     from repvit_nas.latency_lut.programs import network
     from repvit_nas.latency_lut.runners.coreml import CoreMlRunner, write_packages
-    from repvit_nas.latency_lut.series import series_folder
     from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import device_plan
@@ -186,6 +185,7 @@ def measure_device(
         check_same_model,
         claim_folder,
         expected_minutes,
+        own_series,
     )
     from repvit_nas.phone.opening import PACKAGES_FOLDER, check_here, open_place
     from repvit_nas.predictors.campaign import measure
@@ -206,7 +206,7 @@ def measure_device(
                 opened.callback(place.stop)
                 runner = CoreMlRunner(place, packages)
                 check_same_model(folder, runner.circumstances()["processor"])
-                home = series_folder(folder, runner.series())
+                home = own_series(folder, runner, plan.resolution)
                 home.mkdir(parents=True, exist_ok=True)
                 runner.keep_placements(home / PLACEMENTS_FILE)
                 session = GatedSession(home, runner, everywhere=everywhere)

@@ -39,6 +39,7 @@ from repvit_nas.latency_lut.series import (
 from repvit_nas.latency_lut.session import RESOLUTION, Progress, Session
 from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog, VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
+from repvit_nas.machine import machine
 from repvit_nas.phone.exporting import Manifest, planned
 from repvit_nas.phone.mac import RUN_HERE
 from repvit_nas.phone.products import ANY_MAC, PRODUCTS_FILE, Product, products
@@ -141,6 +142,20 @@ def check_same_model(folder: Path, processor: str) -> None:
                 f"models are never combined; give this one a name of its own in latency_lut/"
                 f"{PRODUCTS_FILE}, or move {folder} elsewhere"
             )
+
+
+def own_series(folder: Path, runner: CoreMlRunner, resolution: int) -> Path:
+    """Return the folder of the series that a runner's figures belong to.
+
+    Another version of coremltools, or other networks, start another series; the one before stays.
+
+    Args:
+        folder: The device's folder.
+        runner: What times the device.
+        resolution: Input side in pixels of the networks.
+    """
+    here = machine() | runner.circumstances() | {RESOLUTION: f"{resolution} px"}
+    return series_folder(folder, series_name(folder, runner.series(), here))
 
 
 def expected_minutes(plan: Plan, seconds: float) -> tuple[float, float]:

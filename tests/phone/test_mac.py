@@ -23,7 +23,7 @@ from repvit_nas.latency_lut.series import read_series, series_folder
 from repvit_nas.latency_lut.session import Limits
 from repvit_nas.phone.exporting import device_plan
 from repvit_nas.phone.mac import OnMac, examine_mac, find_mac, this_mac
-from repvit_nas.phone.measuring import GatedSession, check_same_model
+from repvit_nas.phone.measuring import GatedSession, check_same_model, own_series
 from repvit_nas.phone.opening import open_place
 from repvit_nas.phone.products import product
 from repvit_nas.predictors.campaign import Wishes, measure
@@ -135,6 +135,25 @@ def test_another_system_build_starts_a_series_of_its_own(measured):
     other = opened(FakeCoreMl(), folder / ".programs", mac=MAC._replace(build="25A1"))
 
     assert other.series() == "mac14-2_25a1_warm"
+    assert session.log.path.read_bytes() == before
+
+
+def test_another_coremltools_starts_a_series_of_its_own(measured):
+    """The one before is neither in the way nor to be removed."""
+    folder, tools, session = measured
+    before = session.log.path.read_bytes()
+    newer = FakeCoreMl()
+    newer.__version__ = "99.0"
+    runner = opened(newer, folder / ".programs")
+
+    home = own_series(folder, runner, 224)
+
+    assert home.name == f"{session.folder.name}_2"
+    home.mkdir()
+    GatedSession(home, runner).claim("mac", "", RuntimeSpec("coreml", target="mac"), 224)
+    assert own_series(folder, runner, 224) == home
+    assert own_series(folder, opened(tools, folder / ".programs"), 224) == session.folder
+    assert own_series(folder, runner, 256).name == f"{session.folder.name}_3"
     assert session.log.path.read_bytes() == before
 
 
