@@ -209,7 +209,7 @@ def measure_device(
                 home = own_series(folder, runner, plan.resolution)
                 home.mkdir(parents=True, exist_ok=True)
                 runner.keep_placements(home / PLACEMENTS_FILE)
-                session = GatedSession(home, runner, everywhere=everywhere)
+                session = GatedSession(home, runner, everywhere=everywhere, passing=True)
                 session.claim(device.device, device.title, spec, plan.resolution)
                 plan = session.plan(plan)
                 one, usual = expected_minutes(plan, runner.probe.seconds)
@@ -226,6 +226,8 @@ def measure_device(
                     limits=Limits(minutes, precision),
                     progress=progress,
                 )
+                for said in session.not_taken.values():
+                    note(f"left out: {said}")
         except KeyboardInterrupt:
             note(
                 f"stopped; what was timed is kept in {folder}: the same command goes on from there"

@@ -24,6 +24,8 @@ PLACEMENTS_FILE: Final = "placements.jsonl"
 NEURAL_ENGINE: Final = "neuralEngine"
 # One round says nothing of repeatability; two visits of one program usually differ by this share.
 _USUAL_REPEAT: Final = 0.02
+# What stands for a processor where the device does not take the program at all.
+REFUSED: Final = "refused"
 _LEAST_LENGTHS: Final = 2
 _LEAST_NETWORKS: Final = 2
 

@@ -221,6 +221,8 @@ class Session:
                     self._check_place(done[position], key, number, position)
                     continue
                 record = self._visit(timed[key], number, position)
+                if record is None:
+                    continue
                 spent += record.seconds
                 if number <= EXPLORING_ROUNDS:
                     self._check_time(spent, position + 1, len(order), number, limits)
@@ -256,7 +258,8 @@ class Session:
                 f"{math.ceil(needed + 0.5)}, or time less"
             )
 
-    def _visit(self, program: Program, number: int, position: int) -> VisitRecord:
+    def _visit(self, program: Program, number: int, position: int) -> VisitRecord | None:
+        """Time a program once; None where it is passed over."""
         start = self._clock()
         target = ISOLATED_MS if program.units[0][1] == 1 == len(program.units) else VISIT_MS
         timed = None

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.phone.place import RefusedError
 from repvit_nas.phone.xcrun import COPY, Apple, Process, XcrunError, devicectl, temporary_file
 
 ROOT: Final = "Documents/modelrunnerd"
@@ -191,7 +192,7 @@ class ModelRunner:
         error = answer.get("error")
         if error:
             text = error.get("message") if isinstance(error, dict) else error
-            raise RepvitNasError(f"the device refused {method}: {text}")
+            raise RefusedError(f"the device refused {method}: {text}")
         result = answer.get("result")
         if not isinstance(result, dict):
             raise RepvitNasError(f"the app's answer to {method} has no result: {str(answer)[:200]}")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.package import INPUT
 from repvit_nas.phone.findings import Finding
-from repvit_nas.phone.place import Loaded
+from repvit_nas.phone.place import Loaded, RefusedError
 from repvit_nas.phone.products import ANY_MAC, Product, products
 
 # The first system that tells where operations run.
@@ -230,10 +230,10 @@ class _LoadedHere:
             try:
                 self._model: Any = tools.models.MLModel(str(package), compute_units=self._units)
             except Exception as error:
-                raise RepvitNasError(f"Core ML cannot load {package}: {error}") from error
+                raise RefusedError(f"Core ML cannot load {package}: {error}") from error
         refused = [str(item.message) for item in said if "predict()" in str(item.message)]
         if refused:
-            raise RepvitNasError(f"Core ML refused {package}: {refused[0]}")
+            raise RefusedError(f"Core ML refused {package}: {refused[0]}")
 
     def plan(self) -> list[tuple[str, str, float | None]]:
         """Return name, preferred processor and cost of each operation."""

@@ -42,6 +42,7 @@ from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.machine import machine
 from repvit_nas.phone.exporting import Manifest, planned
 from repvit_nas.phone.mac import RUN_HERE
+from repvit_nas.phone.place import RefusedError
 from repvit_nas.phone.products import ANY_MAC, PRODUCTS_FILE, Product, products
 from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
 
@@ -52,6 +53,8 @@ _FEWEST_HELD_OUT: Final = 2
 # Operations that are named in a message.
 _SHOWN: Final = 5
 _SHOWN_OPERATIONS: Final = 5
+# More programs than these, and than are taken, are not the programs' fault.
+_FEW_NOT_TAKEN: Final = 3
 # Compute units that leave the Neural Engine out: their latencies are not its.
 _OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
 
@@ -65,12 +68,23 @@ class GatedSession(Session):
         folder: The series' folder.
         runner: Times programs.
         everywhere: Count programs too that did not run on the Neural Engine alone.
+        passing: Go on where the device does not take a program; a later session asks it again.
     """
 
-    def __init__(self, folder: Path, runner: CoreMlRunner, *, everywhere: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        runner: CoreMlRunner,
+        *,
+        everywhere: bool = False,
+        passing: bool = False,
+    ) -> None:
         super().__init__(folder, runner)
         self._device = runner
         self._everywhere = everywhere
+        self._passing = passing
+        # What the device said of programs that it does not take, by key.
+        self.not_taken: dict[str, str] = {}
         self._converted: set[str] = set()
 
     def table(self, plan: Plan) -> Table:
@@ -93,7 +107,7 @@ class GatedSession(Session):
         timed = {visit.key for visit in self.visits}
         raise RepvitNasError(
             f"{len(timed & off.keys())} of {len(timed)} programs do not run on the Neural Engine alone"
-            f"{_operations(off.values())}: only {units} units and {networks} calibration networks "
+            f"{_operations(off.values())}, and {len(self.not_taken)} the device refuses: only {units} units and {networks} calibration networks "
             f"count, and a fit needs {FEWEST_UNITS} and {FEWEST_NETWORKS}; what was timed is kept in "
             f"{self.folder}: repeat with --any-placement to count all of it"
         )
@@ -104,6 +118,21 @@ class GatedSession(Session):
             return {}
         known = read_placements(self.folder / PLACEMENTS_FILE)
         return {key: known[key] for key in refused(known)}
+
+    def _visit(self, program: Program, number: int, position: int) -> VisitRecord | None:
+        if program.key in self.not_taken:
+            return None
+        before = len(self.visits)
+        try:
+            return super()._visit(program, number, position)
+        except RefusedError as error:
+            if len(self.visits) > before:
+                return self.visits[-1]  # only its unloading was refused
+            self.not_taken[program.key] = str(error)
+            taken = len({visit.key for visit in self.visits})
+            if not self._passing or len(self.not_taken) > max(_FEW_NOT_TAKEN, taken):
+                raise
+            return None
 
     def _prepare(self, timed: Iterable[Program], progress: Progress) -> None:
         new = [item for item in timed if item.key not in self._converted]

@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from repvit_nas.errors import RepvitNasError
+
+
+class RefusedError(RepvitNasError):
+    """A device that is well answered that it does not take a program."""
+
 
 class Loaded(Protocol):
     """A program, loaded on a device."""

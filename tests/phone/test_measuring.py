@@ -18,9 +18,10 @@ from repvit_nas.latency_lut.session import Limits
 from repvit_nas.phone.client import Waits
 from repvit_nas.phone.exporting import device_plan
 from repvit_nas.phone.measuring import GatedSession, expected_minutes, publish
+from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.opening import open_phone
 from repvit_nas.phone.products import product
-from repvit_nas.predictors.campaign import Wishes, measure
+from repvit_nas.predictors.campaign import Wishes, measure, network_plan
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Block, Ffn, rows
 
@@ -59,7 +60,7 @@ def run(apple, folder, space, *, rounds=2, at_once=False, everywhere=False):
         home = series_folder(folder, runner.series())
         home.mkdir(parents=True, exist_ok=True)
         runner.keep_placements(home / PLACEMENTS_FILE)
-        session = GatedSession(home, runner, everywhere=everywhere)
+        session = GatedSession(home, runner, everywhere=everywhere, passing=True)
         session.claim("iphone12", "", RuntimeSpec("coreml", target="iphone12"), plan.resolution)
         measure(session, session.plan(plan), space, WISHES, limits=LIMITS, progress=quiet)
         plan = session.plan(plan)
@@ -247,6 +248,57 @@ def test_nothing_on_the_neural_engine_is_said_after_the_first_round(space, tmp_p
     session = run(apple, tmp_path, space, at_once=at_once, everywhere=True)
 
     assert len(session.table(session.plan(device_plan(space, WISHES, at_once=at_once))).units) >= 8
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_a_program_that_the_device_refuses_is_named_and_passed_over(space, tmp_path, passing):
+    unit = Ffn(64, 256, 28)
+    refuses = chain(unit, 2)
+    plan = msgspec.structs.replace(
+        device_plan(space, WISHES, at_once=True), units=(unit,), wanted=1, calibration=()
+    )
+    name = program_name(refuses)
+    apple = FakeApple(tmp_path / "apple", load_error="Failed to build", load_error_for=name)
+    phone = open_phone(
+        IPHONE, tmp_path, team="T", apple=apple, source=app_source(tmp_path / "app"),
+        sleep=lambda _: None,
+    )  # fmt: skip
+    path = tmp_path / PLACEMENTS_FILE
+    runner = CoreMlRunner(phone, tmp_path, placements=path, writer=simulated_packages, shape=shape)
+    session = GatedSession(tmp_path, runner, passing=passing)
+    said = f"{name}: the device refused Load: Failed to build"
+
+    if not passing:
+        with pytest.raises(RepvitNasError, match=said):
+            session.explore(plan, LIMITS, quiet)
+        return
+    session.explore(plan, LIMITS, quiet)
+
+    assert session.not_taken == {refuses.key: said}
+    assert read_placements(path)[refuses.key].preferred == {"refused": 1}
+    assert {row.unit for row in session.table(plan).units} == {unit}  # by its other lengths
+
+    apple.set()  # as after an update of the app: the next session asks again
+    again = GatedSession(tmp_path, runner, passing=True)
+    again.explore(plan, LIMITS, quiet)
+
+    assert not again.not_taken
+    assert read_placements(path)[refuses.key].on_neural_engine
+    places = [(visit.round, visit.position) for visit in again.visits]
+    assert len(places) == len(set(places)) == len(session.visits) + 1
+
+
+def test_a_device_that_refuses_everything_stops(space, tmp_path):
+    apple = FakeApple(tmp_path / "apple", load_error="no memory", load_error_for="network")
+    plan = network_plan(list(device_plan(space, WISHES, at_once=True).networks), seed=0)
+    phone = open_phone(
+        IPHONE, tmp_path, team="T", apple=apple, source=app_source(tmp_path / "app"),
+        sleep=lambda _: None,
+    )  # fmt: skip
+    runner = CoreMlRunner(phone, tmp_path, writer=simulated_packages, shape=shape)
+
+    with pytest.raises(RepvitNasError, match="refused Load: no memory"):
+        GatedSession(tmp_path, runner, everywhere=True, passing=True).explore(plan, LIMITS, quiet)
 
 
 def test_operations_elsewhere_are_named(space, tmp_path):

@@ -12,6 +12,7 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.package import SUFFIX
 from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.latency_lut.placement import (
+    REFUSED,
     Placement,
     placement,
     read_placements,
@@ -21,7 +22,7 @@ from repvit_nas.latency_lut.programs import Program, chain
 from repvit_nas.latency_lut.protocol import Calls
 from repvit_nas.phone.client import COMPUTE_UNITS
 from repvit_nas.phone.naming import program_name
-from repvit_nas.phone.place import Place
+from repvit_nas.phone.place import Place, RefusedError
 from repvit_nas.units import Ffn, Unit
 
 # One loop runs so many calls, the first of them untimed: what a visit asks for comes out of that
@@ -127,9 +128,24 @@ class CoreMlRunner:
 
     @contextmanager
     def load(self, program: Program) -> Iterator[Calls]:
-        """Load a program on the device; unload it in the end."""
+        """Load a program on the device; unload it in the end.
+
+        Raises:
+            RefusedError: The device does not take it; it is noted where placements are kept.
+        """
+        try:
+            with self._loaded(program) as calls:
+                yield calls
+        except RefusedError as error:
+            if program.key not in self._known:
+                self._keep(Placement(program.key, {REFUSED: 1}))
+            raise RefusedError(f"{program_name(program)}: {error}") from error
+
+    @contextmanager
+    def _loaded(self, program: Program) -> Iterator[Calls]:
         loaded = self._place.load(self._compiled(program))
-        if self._placements is not None and program.key not in self._known:
+        known = self._known.get(program.key)
+        if self._placements is not None and (known is None or REFUSED in known.preferred):
             self._keep(placement(program.key, loaded.plan()))
         shape = (1, *self._shape(program.sequence[0]))
         waiting: list[float] = []
