@@ -5,6 +5,7 @@ needed; `tool`, `model`, `system` and `compute_units` are read where they are. O
 over.
 """
 
+import codecs
 import csv
 import io
 from pathlib import Path
@@ -14,10 +15,12 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
-from repvit_nas.latency_lut.importers import Imported
+from repvit_nas.latency_lut.importers import Imported, checked, shown
 
 # Files of an export, and of a bundle, that hold no latencies.
 OWN_FILES: Final = ("manifest.json", "plan.json", "report.json")
+# Spreadsheets put a mark before the header.
+_ENCODING: Final = "utf-8-sig"
 _OPTIONAL: Final = ("tool", "model", "system", "compute_units")
 
 
@@ -28,7 +31,9 @@ def read_csv(path: Path) -> list[Imported]:
         FileError: It is no CSV, or a row lacks something.
     """
     try:
-        lines = list(csv.DictReader(io.StringIO(files.read_bytes(path).decode()), strict=True))
+        lines = list(
+            csv.DictReader(io.StringIO(files.read_bytes(path).decode(_ENCODING)), strict=True)
+        )
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path}: is no valid CSV: {error}") from error
     return [_imported(f"{path}: line {number}", row) for number, row in enumerate(lines, start=2)]
@@ -41,8 +46,8 @@ def read_json(path: Path) -> list[Imported]:
         FileError: It is no such JSON, or an object lacks something.
     """
     try:
-        document = msgspec.json.decode(files.read_bytes(path))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        document = msgspec.json.decode(files.read_bytes(path).removeprefix(codecs.BOM_UTF8))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileError(f"{path}: is no valid JSON: {error}") from error
     items = document.get("measurements") if isinstance(document, dict) else document
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -59,17 +64,27 @@ def _imported(origin: str, row: dict[str, Any]) -> Imported:
         raise FileError(
             f"{origin}: `program` is missing: the package's name; got {sorted(row, key=str)}"
         )
-    texts = {field: str(row.get(field) or "").strip() for field in _OPTIONAL}
-    return Imported(
-        name=name.strip().removesuffix(".mlpackage"),
-        series=_series(origin, row),
-        tool=texts["tool"] or "device-lab",
-        model=texts["model"],
-        system=texts["system"],
-        compute_units=texts["compute_units"],
-        operations=(),
-        origin=origin,
+    texts = {field: _text(origin, field, row.get(field)) for field in _OPTIONAL}
+    return checked(
+        Imported(
+            name=name.strip().removesuffix(".mlpackage"),
+            series=_series(origin, row),
+            tool=texts["tool"] or "device-lab",
+            model=texts["model"],
+            system=texts["system"],
+            compute_units=texts["compute_units"],
+            operations=(),
+            origin=origin,
+        )
     )
+
+
+def _text(origin: str, field: str, given: Any) -> str:
+    if given is None:
+        return ""
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise FileError(f"{origin}: `{field}` must be text; got {shown(given)}")
+    return str(given).strip()
 
 
 def _series(origin: str, row: dict[str, Any]) -> tuple[float, ...]:
@@ -80,10 +95,13 @@ def _series(origin: str, row: dict[str, Any]) -> tuple[float, ...]:
         )
     if isinstance(given, str):
         given = [part for part in given.split(";") if part.strip()]
+    parts = given if isinstance(given, list) else [given]
     try:
-        series = tuple(float(part) for part in (given if isinstance(given, list) else [given]))
-    except (TypeError, ValueError) as error:
-        raise FileError(f"{origin}: latencies must be numbers; got {given!r}") from error
+        series = tuple(float(part) for part in parts)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FileError(f"{origin}: latencies must be numbers; got {shown(given)}") from error
+    if any(isinstance(part, bool) for part in parts):
+        raise FileError(f"{origin}: latencies must be numbers; got {shown(given)}")
     if not series or not all(0 < value < float("inf") for value in series):
-        raise FileError(f"{origin}: latencies must be milliseconds above 0; got {given!r}")
+        raise FileError(f"{origin}: latencies must be milliseconds above 0; got {shown(given)}")
     return series

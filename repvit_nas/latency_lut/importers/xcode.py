@@ -11,7 +11,7 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
-from repvit_nas.latency_lut.importers import Imported
+from repvit_nas.latency_lut.importers import Imported, checked
 
 BUNDLE: Final = ".mlperf"
 REPORT_FILE: Final = "report.json"
@@ -62,15 +62,17 @@ def read_report(bundle: Path) -> Imported:
             f"{report.deviceResults.predict.samples[:3]}"
         )
     units = report.computeUnit
-    return Imported(
-        name=_stem(report.modelMetadata.fileName),
-        series=series,
-        tool=TOOL,
-        model=report.deviceInfo.modelName,
-        system=report.deviceInfo.osNameAndVersionWithoutBuildNumber,
-        compute_units="" if units is None else _COMPUTE_UNITS.get(units, f"unit {units}"),
-        operations=_operations(report.deviceResults.modelStructure),
-        origin=str(bundle),
+    return checked(
+        Imported(
+            name=_stem(report.modelMetadata.fileName),
+            series=series,
+            tool=TOOL,
+            model=report.deviceInfo.modelName,
+            system=report.deviceInfo.osNameAndVersionWithoutBuildNumber,
+            compute_units="" if units is None else _COMPUTE_UNITS.get(units, f"unit {units}"),
+            operations=_operations(report.deviceResults.modelStructure),
+            origin=str(bundle),
+        )
     )
 
 

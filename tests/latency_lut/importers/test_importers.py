@@ -148,6 +148,55 @@ def test_json_of_another_shape_is_refused(tmp_path, text):
         read_json(tmp_path / "lab.json")
 
 
+def test_a_spreadsheet_s_mark_is_no_part_of_the_header(tmp_path):
+    (tmp_path / "lab.csv").write_bytes(b"\xef\xbb\xbfprogram,latency_ms\na,1.5\n")
+    (tmp_path / "lab.json").write_bytes(b'\xef\xbb\xbf[{"program": "a", "latency_ms": 1.5}]')
+
+    (one,), (other,) = read_csv(tmp_path / "lab.csv"), read_json(tmp_path / "lab.json")
+
+    assert one.series == other.series == (1.5,)
+    assert one.name == other.name == "a"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"latency_ms": 10**400}, "item 1: latencies must be numbers; got 1000"),
+        ({"latency_ms": True}, "item 1: latencies must be numbers; got True"),
+        ({"samples_ms": [1, True]}, "item 1: latencies must be numbers"),
+        ({"latency_ms": 1e-5}, "item 1: latencies must be between 0.0001 and 1e.06 ms; got 1e-05 ms"),
+        ({"samples_ms": [1, 2e6]}, "item 1: latencies must be between"),
+        ({"latency_ms": 1, "system": "x" * 300}, "item 1: system must be one line of at most 56"),
+        ({"latency_ms": 1, "tool": "a\nb"}, "item 1: tool must be one line"),
+        ({"latency_ms": 1, "model": {"a": 1}}, "item 1: `model` must be text; got {'a': 1}"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_true_is_refused_in_one_line(tmp_path, fields, said):
+    (tmp_path / "lab.json").write_text(json.dumps([{"program": "a", **fields}]))
+
+    with pytest.raises(FileError, match=said) as info:
+        read_json(tmp_path / "lab.json")
+
+    assert "\n" not in str(info.value)
+    assert len(str(info.value)) < 250 + len(str(tmp_path))
+
+
+def test_a_file_nested_too_deep_is_refused(tmp_path):
+    (tmp_path / "lab.json").write_text("[" * 100_000 + "]" * 100_000)
+
+    with pytest.raises(FileError, match=r"lab\.json: is no valid JSON: maximum recursion"):
+        read_json(tmp_path / "lab.json")
+
+
+def test_an_absurd_xcode_report_is_refused(tmp_path):
+    with pytest.raises(FileError, match=r"between 0\.0001 and 1e\+06 ms; got 8\.7e\+06 ms"):
+        read_report(bundle(tmp_path, report(samples=[8700.0])))
+    document = report()
+    document["deviceInfo"]["osNameAndVersionWithoutBuildNumber"] = "x" * 300
+    with pytest.raises(FileError, match="system must be one line of at most 56 bytes"):
+        read_report(bundle(tmp_path, document, "b"))
+
+
 def test_a_folder_is_read_whole_and_its_own_files_are_not_reports(tmp_path):
     bundle(tmp_path / "deep", report())
     (tmp_path / "lab.csv").write_text("program,latency_ms\nb,1\n")
