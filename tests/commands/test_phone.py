@@ -77,6 +77,11 @@ def test_doctor_says_what_is_there_and_what_is_missing(tmp_path):
         ({"phones": []}, "device", "no iPhone 12 is connected"),
         ({"tunnel": "disconnected", "tunnel_wakes": False}, "connection", "does not open"),
         ({"tunnel": "disconnected"}, "connection", "open"),
+        (
+            {"system_after_tunnel": True, "tunnel": "disconnected", "tunnel_wakes": False},
+            "device",
+            "it is not on the cable: plug it in",
+        ),
     ],
 )
 def test_doctor_names_each_fault(tmp_path, faults, name, said):
