@@ -5,10 +5,8 @@ The training form of the run's folder is what all others are compared with, on v
 
 import functools
 import json
-import logging
 import statistics
 import time
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -234,9 +232,18 @@ def _onnx(folder: Path, fused: nn.Module, record: TrainFile, known: dict[str, st
     """Export with torch's exporter, for any number of images; preprocessing stays outside."""
     try:
         import onnxruntime
+
+        from repvit_nas.export.onnx import exported_model
     except ImportError as error:
         raise RepvitNasError("--format onnx needs: pip install 'repvit-nas[onnx]'") from error
-    model = _onnx_model(fused, record.asked.architecture.resolution)
+    side = record.asked.architecture.resolution
+    model = exported_model(
+        fused,
+        torch.zeros(2, 3, side, side),
+        input_names=["image"],
+        output_names=["scores"],
+        dynamic_shapes={"x": {0: torch.export.Dim("images")}},
+    )
     for key, value in (known | _preparation(fused)).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
@@ -254,30 +261,6 @@ def _onnx(folder: Path, fused: nn.Module, record: TrainFile, known: dict[str, st
 
     ran = f"onnxruntime {onnxruntime.__version__}"
     return Answering("onnx", ONNX_FILE, ONNX_TOLERANCE, ran, scores)
-
-
-def _onnx_model(fused: nn.Module, resolution: int) -> Any:
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # The exporter's own warnings, about torch's internals, change with its version.
-            warnings.simplefilter("ignore")
-            exported = torch.onnx.export(
-                fused,
-                (torch.zeros(2, 3, resolution, resolution),),
-                input_names=["image"],
-                output_names=["scores"],
-                dynamic_shapes={"x": {0: torch.export.Dim("images")}},
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        logger.setLevel(level)
-    if exported is None:
-        raise RepvitNasError("torch's exporter returned nothing; update torch and onnxscript")
-    return exported.model_proto
 
 
 def _preparation(model: Any) -> dict[str, str]:

@@ -10,6 +10,7 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.errors import FileError
 from repvit_nas.predictors.measured import Source
+from repvit_nas.report import text
 
 EXPORT_FILE: Final = "export.json"
 CHECK_FILE: Final = "check.json"
@@ -179,16 +180,23 @@ def relation(row: NetworkRow, top1: float | None, variant: NetworkRow) -> Relati
     return "neither"
 
 
+def first_cells(row: NetworkRow) -> Sequence[str]:
+    """Return what every table says of a network: name, size, latency and accuracy here."""
+    return (
+        row.name,
+        text.millions(row.params),
+        f"{row.macs / 1e6:,.1f}",
+        text.milliseconds(row.latency_ms, row.low_ms, row.high_ms),
+        "" if row.top1 is None else f"{row.top1:.2f}",
+    )
+
+
 def table_rows(found: CheckRecord) -> list[Sequence[str]]:
     """Return the cells of the networks beside each other."""
 
     def cells(row: NetworkRow) -> Sequence[str]:
         return (
-            row.name,
-            f"{row.params / 1e6:.2f}",
-            f"{row.macs / 1e6:,.1f}",
-            f"{row.latency_ms:.2f} ({row.low_ms:.2f}-{row.high_ms:.2f})",
-            "" if row.top1 is None else f"{row.top1:.2f}",
+            *first_cells(row),
             "" if row.published_ms is None else f"{row.published_ms:g}",
             "" if row.published_top1 is None else f"{row.published_top1:.1f}",
             row.relation,

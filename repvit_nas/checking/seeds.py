@@ -8,7 +8,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from repvit_nas.checking.records import CheckRecord, NetworkRow, Relation, relation
+from repvit_nas.checking.records import (
+    CheckRecord,
+    NetworkRow,
+    Relation,
+    first_cells,
+    relation,
+)
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.records import differences, read_training
 
@@ -167,14 +173,9 @@ def seeds_rows(found: SeedsRecord) -> list[Sequence[str]]:
     """Return the cells of the networks beside each other."""
 
     def cells(row: SeededRow) -> Sequence[str]:
-        network = row.network
         half = "" if row.lead_half is None else f" ± {row.lead_half:.2f}"
         return (
-            network.name,
-            f"{network.params / 1e6:.2f}",
-            f"{network.macs / 1e6:,.1f}",
-            f"{network.latency_ms:.2f} ({network.low_ms:.2f}-{network.high_ms:.2f})",
-            "" if network.top1 is None else f"{network.top1:.2f}",
+            *first_cells(row.network),
             str(len(row.top1)),
             "" if row.sd is None else f"{row.sd:.2f}",
             "" if row.lead is None else f"{row.lead:+.2f}{half}",

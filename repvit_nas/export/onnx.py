@@ -11,13 +11,14 @@ import functools
 import logging
 import warnings
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
 from onnx import helper
+from torch import nn
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
@@ -144,6 +145,20 @@ def _template(unit: Unit) -> onnx.ModelProto:
     """Export a unit with torch's exporter."""
     module = fused_module(unit, random_weights(unit, 0))
     example = torch.zeros(1, *input_shape(unit))
+    return exported_model(module, example)
+
+
+def exported_model(module: nn.Module, example: torch.Tensor, **options: Any) -> onnx.ModelProto:
+    """Return a module as torch's exporter writes it, without its remarks.
+
+    Args:
+        module: In evaluation mode.
+        example: An input of the shape that it takes.
+        **options: What `torch.onnx.export` takes, such as `input_names`.
+
+    Raises:
+        RepvitNasError: The exporter returned nothing.
+    """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -151,7 +166,7 @@ def _template(unit: Unit) -> onnx.ModelProto:
         with warnings.catch_warnings():
             # The exporter's own warnings, about torch's internals, change with its version.
             warnings.simplefilter("ignore")
-            exported = torch.onnx.export(module, (example,), dynamo=True, verbose=False)
+            exported = torch.onnx.export(module, (example,), dynamo=True, verbose=False, **options)
     finally:
         logger.setLevel(level)
     if exported is None:
