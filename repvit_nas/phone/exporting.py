@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Final, Literal
 
@@ -147,8 +148,8 @@ def export(
         progress: Told what is being done.
 
     Raises:
-        RepvitNasError: A package does not compute what torch computes, or the folder holds the
-            export of another plan.
+        RepvitNasError: A package does not compute what torch computes, the folder holds the export
+            of another plan, or a process was ended from outside.
         FileError: The folder cannot be written.
     """
     _claim(folder, plan)
@@ -233,7 +234,8 @@ def convert(
         progress: Told what is being done.
 
     Raises:
-        RepvitNasError: A package does not compute what torch computes.
+        RepvitNasError: A package does not compute what torch computes, or a process was ended from
+            outside; the packages that were written are kept.
         FileError: The folder cannot be written.
     """
     tools = _tools()
@@ -318,6 +320,13 @@ def _written(tasks: list[Task], processes: int | None) -> Iterable[Converted]:
         ) as pool:
             try:
                 yield from pool.map(_write, tasks[begin : begin + batch])
+            except BrokenProcessPool as error:
+                # The system ends the largest process where memory runs out, and says so to nobody.
+                raise RepvitNasError(
+                    "a process that converted programs was ended from outside, usually because too "
+                    "little memory was left; what was converted is kept: close other programs and "
+                    "repeat the command, which goes on from there"
+                ) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

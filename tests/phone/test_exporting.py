@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.export.package import WEIGHTS_PATH, package_digest
 from repvit_nas.latency_lut.importers import read_folder
 from repvit_nas.latency_lut.placement import read_placements, refused
-from repvit_nas.latency_lut.programs import chain, isolated, network, program
+from repvit_nas.latency_lut.programs import Program, chain, isolated, network, program
 from repvit_nas.latency_lut.series import combined, read_series, series_folder
 from repvit_nas.latency_lut.store import VisitLog
 from repvit_nas.phone.exporting import (
@@ -181,6 +182,29 @@ def test_another_version_s_package_is_converted_again(tmp_path, monkeypatch):
     (tmp_path / CONVERTED_FILE).write_bytes(b"nonsense\n")
     with pytest.raises(FileError, match="must note a package in every line"):
         convert(tmp_path, timed, processes=1)
+
+
+class Ended(Program):
+    """A program that ends the process that is to convert it."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGKILL,)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_ended_from_outside_is_said_and_gone_on_from(tmp_path, monkeypatch):
+    """As the system ends one where memory runs out."""
+    monkeypatch.setattr("repvit_nas.phone.exporting._TASKS", 1)  # so the first two come before it
+    timed = [chain(Ffn(8, 16, 7), copies) for copies in (1, 2, 3)]
+
+    with pytest.raises(RepvitNasError, match="ended from outside.*memory.*kept.*repeat") as error:
+        convert(tmp_path, [*timed[:2], Ended(timed[2].units)], processes=2)
+
+    assert "\n" not in str(error.value)
+    before = (tmp_path / CONVERTED_FILE).read_bytes()
+    assert before.count(b"\n") == 2
+    assert len(convert(tmp_path, timed, processes=1)) == 3
+    assert (tmp_path / CONVERTED_FILE).read_bytes().startswith(before)
 
 
 def xcode_report(name, latency_ms, *, model="iPhone 12", cpu=False):
