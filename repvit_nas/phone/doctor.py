@@ -12,7 +12,7 @@ from repvit_nas.phone.findings import Finding
 from repvit_nas.phone.mac import examine_mac, find_mac
 from repvit_nas.phone.opening import two_other_ways
 from repvit_nas.phone.products import Product
-from repvit_nas.phone.xcrun import Apple, XcrunError, find_xcrun, tool
+from repvit_nas.phone.xcrun import QUICK, Apple, XcrunError, find_xcrun, tool
 
 OLDEST_XCODE: Final = 16
 
@@ -42,6 +42,10 @@ def examine(
     tools = apple or find_xcrun()
     if tools is None:
         return [Finding("Apple's tools", fine=False, said=two_other_ways(wanted))]
+    try:
+        tools.run(["--version"], QUICK)  # whatever it says: it can be run
+    except XcrunError as error:
+        return [Finding("Apple's tools", fine=False, said=str(error))]
     findings = [Finding("Apple's tools", fine=True, said="xcrun is on the path")]
     findings += [_xcode(tools), _tool(tools, "devicectl"), _tool(tools, "coremlcompiler")]
     findings.append(_coremltools())

@@ -56,12 +56,16 @@ class Apple(Protocol):
         """Run a tool to its end.
 
         Raises:
-            XcrunError: It did not end in time.
+            XcrunError: It cannot be run, or did not end in time.
         """
         ...
 
     def start(self, words: list[str]) -> Process:
-        """Start a tool that goes on."""
+        """Start a tool that goes on.
+
+        Raises:
+            XcrunError: It cannot be run.
+        """
         ...
 
 
@@ -73,18 +77,35 @@ class XcrunError(RepvitNasError):
         self.said = said
 
 
+def _begun(words: list[str], out: IO[bytes], err: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start a process group of its own.
+
+    Raises:
+        XcrunError: The system cannot run it.
+    """
+    try:
+        return subprocess.Popen(  # noqa: S603
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        )
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise XcrunError(
+            f"{words[0]}: cannot be run: {said}; Apple's own is /usr/bin/xcrun: see that no other file "
+            "of that name comes before it on the path, and repeat the command",
+            said,
+        ) from error
+
+
 class _Started:
-    """A process group of its own."""
+    """A process group of its own that goes on."""
 
     def __init__(self, words: list[str]) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
-        self._process = subprocess.Popen(  # noqa: S603
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        try:
+            self._process = _begun(words, self._log, self._log)
+        except BaseException:
+            self._log.close()
+            raise
 
     def poll(self) -> int | None:
         return self._process.poll()
@@ -109,17 +130,12 @@ class Xcrun:
         """Run a tool to its end, which is its own: what it started may go on, and is stopped.
 
         Raises:
-            XcrunError: It did not end in time; it is stopped with everything it started.
+            XcrunError: It cannot be run, or did not end in time; it is stopped with everything it
+                started.
         """
         # Files, since a pipe ends only when the last of the processes that hold it does.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(  # noqa: S603
-                [str(self.path), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
+            process = _begun([str(self.path), *words], out, err)
             try:
                 end = time.monotonic() + timeout_s
                 while process.poll() is None:
@@ -134,7 +150,11 @@ class Xcrun:
             return Done(process.returncode, _text(out), _text(err))
 
     def start(self, words: list[str]) -> Process:
-        """Start a tool that goes on."""
+        """Start a tool that goes on.
+
+        Raises:
+            XcrunError: It cannot be run.
+        """
         return _Started([str(self.path), *words])
 
 

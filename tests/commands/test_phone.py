@@ -13,8 +13,8 @@ from fake_apple import BIN, FakeApple
 SYSTEM_PATH = "/usr/bin:/bin"
 
 
-def call(folder, *words, mac=False, **faults):
-    environment = os.environ | {"PATH": SYSTEM_PATH}
+def call(folder, *words, mac=False, path=SYSTEM_PATH, **faults):
+    environment = os.environ | {"PATH": path}
     environment.pop("REPVIT_NAS_TEAM", None)
     if mac:
         FakeApple(folder / "apple", **faults)
@@ -89,6 +89,23 @@ def test_doctor_names_each_fault(tmp_path, faults, name, said):
 
     assert said in findings(done)[name]["said"]
     assert findings(done)["team"]["fine"]
+
+
+def test_an_xcrun_that_cannot_be_run_is_a_finding(tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "xcrun").write_text("no program\n")
+    (tools / "xcrun").chmod(0o755)
+
+    asked = call(tmp_path, "doctor", "--team", "TEAM1", path=f"{tools}:{SYSTEM_PATH}")
+    timed = call(tmp_path, "measure-lut", "--device", "iphone12", path=f"{tools}:{SYSTEM_PATH}")
+
+    assert (asked.returncode, asked.stderr) == (1, "")
+    assert asked.stdout.startswith(f"missing Apple's tools: {tools}/xcrun: cannot be run")
+    assert len(asked.stdout.splitlines()) == 1
+    assert timed.returncode == 1
+    assert timed.stderr.startswith(f"error: {tools}/xcrun: cannot be run")
+    assert len(timed.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

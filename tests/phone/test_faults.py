@@ -275,6 +275,28 @@ def test_a_command_that_hangs_is_stopped(xcrun, tmp_path):
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        ("#!/bin/sh\n", 0o644, "Permission denied"),
+        ("no program\n", 0o755, "Exec format error"),
+        ("#!/no/such/interpreter\n", 0o755, "No such file"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call", [lambda xcrun: xcrun.run(["x"], 5), lambda xcrun: xcrun.start(["x"])]
+)
+def test_an_xcrun_that_cannot_be_run_is_said(tmp_path, call, text, mode, why):
+    path = tmp_path / "xcrun"
+    path.write_text(text)
+    path.chmod(mode)
+
+    with pytest.raises(XcrunError, match=f"{path}: cannot be run: {why}.*/usr/bin/xcrun") as error:
+        call(Xcrun(path))
+
+    assert "\n" not in str(error.value)
+
+
 def script(folder, text):
     path = folder / "xcrun"
     path.write_text("#!/bin/sh\n" + text)
