@@ -29,9 +29,20 @@ class FakeCoreMl:
 
     __version__ = "9.0"
 
-    def __init__(self, *, noise=0.005, cold=0.8, cpu_below_ms=0.0, refuses="", silent=False):
+    def __init__(
+        self,
+        *,
+        noise=0.005,
+        cold=0.8,
+        cpu_below_ms=0.0,
+        refuses="",
+        silent=False,
+        fails="",
+        no_plan="",
+    ):
         self.noise, self.cold, self.cpu_below_ms = noise, cold, cpu_below_ms
         self.refuses, self.silent = refuses, silent
+        self.fails, self.no_plan = fails, no_plan  # what predictions and compute plans say instead
         self.rng = random.Random(1)
         self.live = weakref.WeakSet()
         self.most_live = 0
@@ -47,6 +58,8 @@ class FakeCoreMl:
     def plan(self, path, compute_units):
         assert path.endswith(".mlmodelc")
         assert compute_units == "CPU_AND_NE"
+        if self.no_plan:
+            raise RuntimeError(self.no_plan)
         return _Plan(json.loads(Path(path.removesuffix("c")).read_text()), self.cpu_below_ms)
 
 
@@ -77,6 +90,8 @@ class _Model:
     def predict(self, taken):
         (image,) = taken.values()
         self.tools.taken.append((image.shape, str(image.dtype)))
+        if self.tools.fails:
+            raise RuntimeError(self.tools.fails)
         one = self.latency * (1 + self.tools.noise * abs(self.tools.rng.gauss(0, 1)))
         self.last = round(1e6 * one * (1 + self.tools.cold * 0.4**self.calls))
         self.calls += 1

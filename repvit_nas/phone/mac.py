@@ -230,16 +230,29 @@ class _LoadedHere:
             try:
                 self._model: Any = tools.models.MLModel(str(package), compute_units=self._units)
             except Exception as error:
-                raise RefusedError(f"Core ML cannot load {package}: {error}") from error
+                raise RefusedError(
+                    f"Core ML cannot load {package}: {_in_one_line(error)}"
+                ) from error
         refused = [str(item.message) for item in said if "predict()" in str(item.message)]
         if refused:
             raise RefusedError(f"Core ML refused {package}: {refused[0]}")
 
     def plan(self) -> list[tuple[str, str, float | None]]:
-        """Return name, preferred processor and cost of each operation."""
-        found = self._tools.models.compute_plan.MLComputePlan.load_from_path(
-            path=self._model.get_compiled_model_path(), compute_units=self._units
-        )
+        """Return name, preferred processor and cost of each operation.
+
+        Raises:
+            RepvitNasError: Core ML does not tell. The program is loaded, so that is no refusal of it.
+        """
+        try:
+            found = self._tools.models.compute_plan.MLComputePlan.load_from_path(
+                path=self._model.get_compiled_model_path(), compute_units=self._units
+            )
+        except Exception as error:
+            raise RepvitNasError(
+                f"{self._name}: Core ML must tell where its operations run; got "
+                f"{_in_one_line(error)}: repeat the command, which goes on from there, and if it stops "
+                "there again, see repvit-nas doctor --device mac"
+            ) from error
         program = found.model_structure.program
         if program is None or _FUNCTION not in program.functions:
             raise RepvitNasError(
@@ -263,15 +276,26 @@ class _LoadedHere:
     def predict(
         self, shape: Sequence[int], *, warm_up: int, calls: int
     ) -> tuple[list[float], bool]:
-        """Run it in one loop; return milliseconds of the timed calls."""
+        """Run it in one loop; return milliseconds of the timed calls.
+
+        Raises:
+            RefusedError: Core ML loads it, but does not run it.
+            RepvitNasError: It is not said how long a call took.
+        """
         taken = {INPUT: _image(tuple(shape))}
         for _ in range(warm_up):
-            self._model.predict(taken)
+            self._run(taken)
         series = []
         for _ in range(calls):
-            self._model.predict(taken)
+            self._run(taken)
             series.append(self._milliseconds(self._model.last_predict_duration_in_nano_seconds))
         return series, True
+
+    def _run(self, taken: dict[str, npt.NDArray[np.float32]]) -> None:
+        try:
+            self._model.predict(taken)
+        except Exception as error:
+            raise RefusedError(f"Core ML cannot run {self._name}: {_in_one_line(error)}") from error
 
     def _milliseconds(self, nanoseconds: Any) -> float:
         if not isinstance(nanoseconds, int | float) or not 0 < nanoseconds < float("inf"):
@@ -284,6 +308,11 @@ class _LoadedHere:
     def unload(self) -> None:
         """Let the model go; Core ML removes what it compiled with it."""
         self._model = None
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what an error of Core ML says, whose text may have several lines or none."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @functools.lru_cache(maxsize=16)

@@ -24,7 +24,9 @@ from repvit_nas.latency_lut.session import Limits
 from repvit_nas.phone.exporting import device_plan
 from repvit_nas.phone.mac import OnMac, examine_mac, find_mac, this_mac
 from repvit_nas.phone.measuring import GatedSession, check_same_model, own_series
+from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.opening import open_place
+from repvit_nas.phone.place import RefusedError
 from repvit_nas.phone.products import product
 from repvit_nas.predictors.campaign import Wishes, measure
 from repvit_nas.search_space.space import load_space
@@ -177,6 +179,41 @@ def test_two_models_never_share_a_folder(measured):
 def test_what_core_ml_refuses_is_said(tmp_path, faults, said):
     with pytest.raises(RepvitNasError, match=said):
         opened(FakeCoreMl(**faults), tmp_path)
+
+
+def test_a_program_that_core_ml_does_not_run_is_refused_by_name(tmp_path):
+    tools = FakeCoreMl()
+    runner = opened(tools, tmp_path, placements=tmp_path / PLACEMENTS_FILE)
+    timed = chain(Ffn(32, 64, 14), 2)
+    tools.fails = "Unable to compute the prediction using ML Program.\nIt can be an invalid input."
+
+    with (
+        pytest.raises(
+            RefusedError, match=f"cannot run {program_name(timed)}.mlpackage: .* It can"
+        ) as error,
+        runner.load(timed) as calls,
+    ):
+        calls(1)
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_program_is_not_to_blame_for_a_plan_that_cannot_be_read(tmp_path):
+    tools = FakeCoreMl(no_plan="Compute plan\nis not there.")
+    runner = opened(tools, tmp_path, placements=tmp_path / PLACEMENTS_FILE)
+    timed = chain(Ffn(32, 64, 14), 2)
+
+    with (
+        pytest.raises(
+            RepvitNasError, match=r"ffn-.*\.mlpackage: .*got Compute plan is not"
+        ) as error,
+        runner.load(timed),
+    ):
+        pass
+
+    assert not isinstance(error.value, RefusedError)
+    assert "\n" not in str(error.value)
+    assert not read_placements(tmp_path / PLACEMENTS_FILE)
 
 
 def test_a_mac_says_what_it_is():
