@@ -20,7 +20,13 @@ from repvit_nas.commands.options import (
     note,
     progress_bar,
 )
-from repvit_nas.commands.runtime import check_minutes, measured_device, temporary_folder
+from repvit_nas.commands.runtime import (
+    check_minutes,
+    check_options,
+    measured_device,
+    temporary_folder,
+    timed_by_core_ml,
+)
 from repvit_nas.errors import RepvitNasError
 
 
@@ -72,6 +78,7 @@ def command(
     if not architecture.num_classes:
         raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
     known = measured_device(device)
+    check_options(device, core_ml=timed_by_core_ml(known))
     minutes = minutes_for(known, minutes, PHONE_MEASURE_MINUTES)
     folder = temporary_folder()
     try:

@@ -17,6 +17,7 @@ from repvit_nas.commands.coreml import (
 from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
+    check_options,
     fit_and_write,
     runtime_options,
     runtime_spec,
@@ -118,9 +119,13 @@ def command(
     from repvit_nas.search_space.space import load_space
 
     check_minutes(minutes)
+    exporting = export_to is not None
+    # A runtime says that something else is to time a device of that name; an export is Core ML's.
+    other = None if exporting else runtime["runtime"]
+    phone = core_ml_device(device, other, exporting=exporting)
+    check_options(device, core_ml=phone is not None)
     searched, found = load_space(space)
     wishes = Wishes(units, calibration, networks, isolated, seed, resolution)
-    phone = core_ml_device(device, runtime["runtime"], exporting=export_to is not None)
     if phone is not None and export_to is not None:
         return export_programs(phone, export_to, searched, core_ml_wishes(wishes), as_json=as_json)
     if phone is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from repvit_nas.commands.options import console, progress_bar
 from repvit_nas.errors import RepvitNasError
@@ -30,6 +31,13 @@ _OPTIONS: Final = (
     click.option("--batch", type=int, default=1, show_default=True, help="Images in one call."),
     click.option("--compile", "compiled", is_flag=True, help="Let torch compile the programs."),
 )
+
+# By the names that the commands give them. Core ML runs one image in its own threads, and the devices
+# that it times have their names in the table of products.
+_NOT_FOR_CORE_ML: Final = frozenset(
+    {"runtime", "threads", "providers", "torch_device", "batch", "compiled", "title"}
+)
+_ONLY_FOR_CORE_ML: Final = frozenset({"team", "udid", "any_placement"})
 
 
 def runtime_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,6 +83,39 @@ def runtime_spec(
             f"{'--torch-device' if torch_device else '--providers'}"
         )
     return RuntimeSpec(runtime, threads, torch_device or providers, batch, compiled)
+
+
+def check_options(device: str, *, core_ml: bool) -> None:
+    """Raise if the command line gives options that would do nothing for a device.
+
+    What the environment gives is no mistake: a shell profile says it once for all devices.
+
+    Args:
+        device: The device's name.
+        core_ml: Whether Core ML times it.
+
+    Raises:
+        click.UsageError: It gives some.
+    """
+    context = click.get_current_context()
+    idle = _NOT_FOR_CORE_ML if core_ml else _ONLY_FOR_CORE_ML
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in idle
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{device!r} is {'' if core_ml else 'not '}timed by Core ML: leave out {', '.join(given)}, "
+            "which would do nothing there",
+            context,
+        )
+
+
+def timed_by_core_ml(device: "Device") -> bool:
+    """Return whether Core ML times a measured device."""
+    return device.file.runtime is not None and device.file.runtime.name == "coreml"
 
 
 def measured_device(name: str) -> "Device":

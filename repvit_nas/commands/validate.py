@@ -15,9 +15,11 @@ from repvit_nas.commands.coreml import (
 from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
+    check_options,
     measured_device,
     show_evaluation,
     temporary_folder,
+    timed_by_core_ml,
 )
 from repvit_nas.errors import RepvitNasError
 
@@ -78,6 +80,7 @@ def command(
     if networks < 2:
         raise RepvitNasError(f"--networks must be 2 or more; got {networks}")
     known = measured_device(device)
+    check_options(device, core_ml=timed_by_core_ml(known))
     minutes = minutes_for(known, minutes, PHONE_VALIDATE_MINUTES)
     predictor, found = load_predictor(device)
     note(f"predictor: {device}, from {found}")

@@ -147,3 +147,56 @@ def test_a_failure_leaves_the_device_modelled(mac, elsewhere, capsys):
     estimate = load_predictor("iphone12")[0].estimate(architecture)
     assert estimate.source == "modelled"
     assert _run(["devices"], debug=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--threads", "4"], "--threads"),
+        (["--threads", "1", "--batch", "2", "--title", "Mine"], "--threads, --batch, --title"),
+        (["--compile", "--providers", "X"], "--providers, --compile"),
+        (["--torch-device", "mps", "--export", "x"], "--torch-device"),
+        (["--runtime", "torch", "--export", "x"], "--runtime"),
+    ],
+)
+@pytest.mark.parametrize("device", ["iphone12", "mac"])
+def test_options_that_core_ml_does_not_take_are_refused(elsewhere, capsys, device, words, options):
+    assert _run(["measure-lut", "--device", device, *words], debug=False) == 2
+
+    said = capsys.readouterr().err
+    assert f"'{device}' is timed by Core ML: leave out {options}, which" in said
+    assert not list(elsewhere.iterdir())
+
+
+PHONE_OPTIONS = ["--team", "TEAM1", "--udid", "x"]
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["measure-lut", "--device", "cpu", *PHONE_OPTIONS], "--team, --udid"),
+        (["measure-lut", "--device", "cpu", "--any-placement"], "--any-placement"),
+        (["measure-lut", "--device", "mac", "--runtime", "torch", "--team", "T"], "--team"),
+        (["measure", "repvit_m0_9", "--device", "cpu-epyc", *PHONE_OPTIONS], "--team, --udid"),
+        (["validate", "--device", "cpu-epyc", "--udid", "x"], "--udid"),
+    ],
+)
+def test_options_that_only_core_ml_takes_are_refused(elsewhere, capsys, words, options):
+    assert _run(words, debug=False) == 2
+
+    said = capsys.readouterr().err
+    assert f"is not timed by Core ML: leave out {options}, which" in said
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["measure-lut", "--device", "new"], ["validate", "--device", "cpu-epyc", "--space", "no"]],
+)
+def test_what_a_shell_profile_says_for_phones_is_no_mistake(elsewhere, monkeypatch, capsys, words):
+    monkeypatch.setenv("REPVIT_NAS_TEAM", "TEAM1")
+    monkeypatch.setenv("REPVIT_NAS_UDID", "x")
+
+    assert _run(words, debug=False) == 1  # what is wrong is another thing
+
+    assert "leave out" not in capsys.readouterr().err
