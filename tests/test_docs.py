@@ -9,6 +9,7 @@ from support import ROOT
 
 from repvit_nas import __all__, __version__
 from repvit_nas.commands import COMMANDS
+from repvit_nas.export.converter import REQUIRED
 
 
 def test_written_documents_are_what_the_code_says():
@@ -45,6 +46,10 @@ def test_one_version_everywhere():
 
     assert f'version = "{__version__}"' in text
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_doctor_wants_the_coremltools_that_pip_is_asked_for():
+    assert f'"{REQUIRED}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_links_between_documents_lead_somewhere():

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from repvit_nas import files
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.export.converter import REQUIRED
 from repvit_nas.export.package import COMPILED_SUFFIX, INPUT
 from repvit_nas.phone.client import ModelRunner, Waits
 from repvit_nas.phone.discovery import Connected
@@ -142,7 +143,7 @@ def sources() -> Path:
     if not (folder / WORKSPACE).is_dir():
         raise RepvitNasError(
             f"{folder} is missing: the runner app comes with coremltools for macOS only; install it "
-            "there with pip install 'coremltools>=9.0'"
+            f"there with pip install '{REQUIRED}'"
         )
     return folder
 

@@ -1,11 +1,11 @@
 """What is missing before a device can be measured: one line each, with the remedy."""
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Final
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.export.converter import REQUIRED, installed_version, too_old
 from repvit_nas.phone.app import SERVICE, sources, with_loop, xcode_version
 from repvit_nas.phone.discovery import check_ready, choose, connected, open_tunnel, why_closed
 from repvit_nas.phone.findings import Finding
@@ -91,11 +91,11 @@ def _tool(tools: Apple, name: str) -> Finding:
 
 
 def _coremltools() -> Finding:
-    if importlib.util.find_spec("coremltools") is None:
-        return Finding("coremltools", fine=False, said="pip install 'coremltools>=9.0'")
-    from importlib.metadata import version
-
-    return Finding("coremltools", fine=True, said=version("coremltools"))
+    version = installed_version()
+    if not version:
+        return Finding("coremltools", fine=False, said=f"pip install '{REQUIRED}'")
+    lacking = too_old(version)
+    return Finding("coremltools", fine=not lacking, said=lacking or version)
 
 
 def _app(source: Path | None) -> list[Finding]:

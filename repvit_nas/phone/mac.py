@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.export.converter import REQUIRED, coremltools, installed_version, too_old
 from repvit_nas.export.package import INPUT
 from repvit_nas.phone.findings import Finding
 from repvit_nas.phone.place import Loaded, RefusedError
@@ -99,8 +100,6 @@ def _asked(words: list[str]) -> str:
 
 def core_ml() -> Any:
     """Return coremltools."""
-    from repvit_nas.export.converter import coremltools
-
     return coremltools()
 
 
@@ -149,15 +148,14 @@ def examine_mac(wanted: Product, mac: Mac, *, loads: bool | None = None) -> list
         "operations run; update it",
     )
     can = loads_models() if loads is None else loads
-    tools = Finding(
-        "coremltools",
-        fine=can,
-        said="loads models here"
+    lacking = (
+        too_old(installed_version())
         if can
         else "cannot load models: install it for this Mac, into a Python for "
         f"{platform.machine() or 'arm64'} of python.org or Homebrew, with pip install "
-        "--force-reinstall 'coremltools>=9.0'",
+        f"--force-reinstall '{REQUIRED}'"
     )
+    tools = Finding("coremltools", fine=not lacking, said=lacking or "loads models here")
     hand = Finding(
         "to check by hand",
         fine=None,

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 from fake_apple import BIN, FakeApple
+from fake_core_ml import MAC
+
+from repvit_nas.phone.doctor import examine
+from repvit_nas.phone.mac import examine_mac
+from repvit_nas.phone.products import product
 
 SYSTEM_PATH = "/usr/bin:/bin"
 
@@ -89,6 +94,27 @@ def test_doctor_names_each_fault(tmp_path, faults, name, said):
 
     assert said in findings(done)[name]["said"]
     assert findings(done)["team"]["fine"]
+
+
+@pytest.mark.parametrize(
+    ("version", "fine"), [("8.3.0", False), ("9.0b1", True), ("9.0", True), ("10", True)]
+)
+def test_doctor_wants_a_coremltools_that_is_new_enough(tmp_path, monkeypatch, version, fine):
+    """As pip notes what is installed, in a folder that comes first."""
+    noted = tmp_path / "site" / f"coremltools-{version}.dist-info"
+    noted.mkdir(parents=True)
+    (noted / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: coremltools\nVersion: {version}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+    phone = examine(product("iphone12"), team="T", apple=FakeApple(tmp_path / "apple"))
+    mac = examine_mac(product("mac"), MAC, loads=True)
+
+    old = f"{version} is too old: pip install --upgrade 'coremltools>=9.0'"
+    for listed, said in ((phone, version), (mac, "loads models here")):
+        (found,) = (item for item in listed if item.name == "coremltools")
+        assert found == ("coremltools", fine, said if fine else old)
 
 
 def test_an_xcrun_that_cannot_be_run_is_a_finding(tmp_path):
