@@ -15,6 +15,7 @@ from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
     from repvit_nas.latency_lut.device import Device, RuntimeSpec
+    from repvit_nas.phone.products import Product
     from repvit_nas.predictors.evaluation import Evaluation
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
@@ -124,15 +125,37 @@ def measured_device(name: str) -> "Device":
     Raises:
         RepvitNasError: There is no such device, or it is only modelled.
     """
-    from repvit_nas.latency_lut.device import load_device
+    from repvit_nas.latency_lut.device import device_names, load_device
+    from repvit_nas.phone.products import product
 
+    known = product(name)
+    if known is not None and name not in device_names():
+        raise RepvitNasError(
+            f"device {name!r} ({known.title}) is not measured so far: {_how_to_measure(known)}"
+        )
     device = load_device(name)
     if device.file.kind != "measured":
+        what = f"device {name!r} ({device.file.title}) is modelled so far"
+        if known is not None:
+            raise RepvitNasError(
+                f"{what}, and only a measured one can be timed: {_how_to_measure(known)}"
+            )
         raise RepvitNasError(
-            f"device {name!r} ({device.file.title}) is modelled from published latencies and cannot "
-            "be timed on this machine; measure this machine with repvit-nas measure-lut --device cpu"
+            f"{what}, from published latencies, and cannot be timed on this machine; measure this "
+            "machine with repvit-nas measure-lut --device cpu"
         )
     return device
+
+
+def _how_to_measure(known: "Product") -> str:
+    """Say what makes a Core ML device a measured one."""
+    name = known.device
+    where = "on that Mac" if known.is_mac else "on a Mac with Xcode and the device on its cable"
+    return (
+        f"repvit-nas measure-lut --device {name} {where} makes it measured; anywhere else, repvit-nas "
+        f"measure-lut --device {name} --export DIR and repvit-nas import-measurements DIR --device "
+        f"{name} do, as docs/iphone.md shows"
+    )
 
 
 def check_minutes(minutes: float) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fake_apple import BIN, FakeApple
 from fake_core_ml import MAC
 
+from repvit_nas.commands import _run
 from repvit_nas.phone.doctor import examine
 from repvit_nas.phone.mac import examine_mac
 from repvit_nas.phone.products import product
@@ -174,3 +175,23 @@ def test_nonsense_is_one_line(tmp_path, words, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("words", [["measure", "repvit_m0_9"], ["validate"]])
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("iphone12", "'iphone12' (iPhone 12 (A14)) is modelled so far"),
+        ("ipad10", "'ipad10' (iPad (10th generation)) is not measured so far"),
+        ("mac", "'mac' (the Mac at hand) is not measured so far"),
+    ],
+)
+def test_how_a_device_becomes_measured_is_said(elsewhere, capsys, words, device, said):
+    assert _run([*words, "--device", device], debug=False) == 1
+
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: device {said}")
+    assert f"measure-lut --device {device} on " in line
+    assert f"measure-lut --device {device} --export DIR" in line
+    assert f"import-measurements DIR --device {device}" in line
+    assert "--device cpu" not in line
