@@ -16,7 +16,17 @@ from repvit_nas.phone.client import ModelRunner, Waits
 from repvit_nas.phone.discovery import Connected
 from repvit_nas.phone.place import Loaded
 from repvit_nas.phone.products import product_of_type
-from repvit_nas.phone.xcrun import BUILD, COPY, QUICK, Apple, Process, XcrunError, devicectl, tool
+from repvit_nas.phone.xcrun import (
+    BUILD,
+    COPY,
+    QUICK,
+    Apple,
+    Process,
+    XcrunError,
+    devicectl,
+    says_locked,
+    tool,
+)
 
 WORKSPACE: Final = "ModelRunner.xcworkspace"
 SERVICE: Final = Path("ModelRunner") / "ModelService.swift"
@@ -211,7 +221,7 @@ def build(
         say: Told when the stock app is built because the loop could not be.
 
     Raises:
-        RepvitNasError: There is no team or no source, or the build fails.
+        RepvitNasError: There is no team or no source, the device is locked, or the build fails.
     """
     check_team(team)
     origin = source or sources()
@@ -228,6 +238,8 @@ def build(
                 apple, device, folder, team=team, origin=origin, patched=content, again=again
             )
         except XcrunError as error:
+            if error.locked:  # no fault of the source
+                raise RepvitNasError(_is_locked(device.title)) from error
             if content is None:
                 raise RepvitNasError(
                     f"the runner app cannot be built: {error.said or error}; open Xcode once, sign in "
@@ -324,9 +336,14 @@ class Phone:
         self._remove()
         on = ["--device", self.device.identifier]
         self._installed = True  # or half of it
-        devicectl(
-            self.apple, ["device", "install", "app", *on, str(self.built.path.resolve())], BUILD
-        )
+        try:
+            devicectl(
+                self.apple, ["device", "install", "app", *on, str(self.built.path.resolve())], BUILD
+            )
+        except XcrunError as error:
+            if error.locked:
+                raise RepvitNasError(_is_locked(self.device.title)) from error
+            raise
         words = [
             "devicectl", "device", "process", "launch", "--console", "--terminate-existing", *on,
             self.built.bundle,
@@ -454,10 +471,14 @@ class _LoadedThere:
         self._client.unload(self._model)
 
 
+def _is_locked(title: str) -> str:
+    return f"{title} is locked: unlock it, leave its screen on, and repeat the command"
+
+
 def _why_not_started(said: str, title: str) -> str:
     text = said.lower()
-    if "locked" in text:
-        return f"{title} is locked: unlock it, leave its screen on, and repeat the command"
+    if says_locked(said):
+        return _is_locked(title)
     if "trust" in text or "profile" in text or "signature" in text:
         return (
             f"{title} does not trust the app's signature: on the device, Settings, General, VPN & "

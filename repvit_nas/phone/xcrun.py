@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,9 @@ _GRACE: Final = 3.0
 # Between two looks whether a command ended; Python's own wait looks every 50 ms only.
 _LOOK: Final = 0.005
 _SHOWN: Final = 300
+# What launching says, and what installing and building say, which mount a disk image on the device:
+# `kAMDMobileImageMounterDeviceLocked: The device is locked.`
+_LOCKED: Final = re.compile(r"device[^.]{0,60}\b(un)?locked\b|DeviceLocked", re.IGNORECASE)
 
 
 class Done(NamedTuple):
@@ -70,11 +74,23 @@ class Apple(Protocol):
 
 
 class XcrunError(RepvitNasError):
-    """One of Apple's tools failed; `said` is what it printed."""
+    """One of Apple's tools failed; `said` is the end of what it printed, in one line.
 
-    def __init__(self, message: str, said: str = "") -> None:
+    Args:
+        message: The message.
+        said: What the tool printed.
+        locked: Whether it printed that the device is locked.
+    """
+
+    def __init__(self, message: str, said: str = "", *, locked: bool = False) -> None:
         super().__init__(message)
         self.said = said
+        self.locked = locked
+
+
+def says_locked(text: str) -> bool:
+    """Return whether Apple's tools say that the device is locked; keychains and databases may be too."""
+    return _LOCKED.search(text) is not None
 
 
 def _begun(words: list[str], out: IO[bytes], err: IO[bytes]) -> "subprocess.Popen[bytes]":
@@ -206,8 +222,12 @@ def tool(apple: Apple, words: list[str], timeout_s: float = QUICK) -> str:
     """
     done = apple.run(words, timeout_s)
     if done.code:
-        said = (done.stderr.strip() or done.stdout.strip())[-_SHOWN:]
-        raise XcrunError(f"xcrun {' '.join(words[:4])}: exit code {done.code}: {said}", said)
+        said = " ".join((done.stderr.strip() or done.stdout).split())[-_SHOWN:]
+        raise XcrunError(
+            f"xcrun {' '.join(words[:4])}: exit code {done.code}: {said}",
+            said,
+            locked=says_locked(done.stderr + done.stdout),
+        )
     return done.stdout
 
 
@@ -229,8 +249,10 @@ def devicectl(apple: Apple, words: list[str], timeout_s: float = QUICK) -> dict[
                 "Xcode 15 or newer is needed"
             ) from error
     if outcome != "success" or not isinstance(result, dict):
+        said = str(document.get("error"))
         raise XcrunError(
-            f"xcrun devicectl {' '.join(words[:3])}: {outcome}: {document.get('error')}",
-            str(document.get("error")),
+            f"xcrun devicectl {' '.join(words[:3])}: {outcome}: {said}",
+            said,
+            locked=says_locked(said),
         )
     return result

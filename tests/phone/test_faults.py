@@ -23,6 +23,14 @@ SHORT = Waits(answer=0.3, load=0.3, poll=0.01, copy=5)
 IPHONE = product("iphone12")
 
 
+# What Apple's tools say of a locked phone before they install on it: the reason comes early.
+LOCKED = (
+    "The developer disk image could not be mounted on this device. (CoreDeviceError error 12040)\n"
+    "  The operation failed since the device is locked. (kAMDMobileImageMounterDeviceLocked)\n"
+    "    Options = {\n" + "        MountedBundlePath = /private/var/tmp/CoreDevice;\n" * 12 + "}"
+)
+
+
 def opened(apple, tmp_path, **options):
     return open_phone(
         IPHONE,
@@ -71,6 +79,9 @@ def timed(apple, tmp_path):
             "is paired, but it is not on the cable: plug it in",
         ),
         ({"locked": True}, "is locked: unlock it"),
+        ({"install_error": LOCKED}, "is locked: unlock it"),
+        ({"build_error": LOCKED}, "is locked: unlock it"),
+        ({"build_error": "build.db: database is locked"}, "cannot be built: .*database is locked"),
         ({"nothing_builds": True}, "cannot be built:.*BUILD FAILED.*sign in"),
         ({"installs_fail": 9}, "provisioning profile has expired"),
         ({"copy_to_fail_on": [-1]}, "copying to the device failed 3 times.*is the cable in"),
@@ -398,6 +409,22 @@ def test_the_app_s_process_ends_with_the_session(xcrun, tmp_path):
     phone.stop()
 
     assert not running(pid)
+
+
+@pytest.mark.parametrize("fault", ["install_error", "build_error"])
+def test_a_locked_phone_is_no_reason_to_build_otherwise(tmp_path, fault):
+    """Neither without the loop, nor once more what was built before."""
+    apple = FakeApple(tmp_path / "apple")
+    if fault == "install_error":
+        opened(apple, tmp_path).stop()
+    apple.set(**{fault: LOCKED})
+    said = []
+
+    with pytest.raises(RepvitNasError, match="is locked"):
+        opened(apple, tmp_path, say=said.append)
+
+    assert len(apple.calls("xcodebuild", "-workspace")) == 1
+    assert not [line for line in said if "app" in line]
 
 
 def test_no_serial_number_or_name_is_kept(tmp_path):
