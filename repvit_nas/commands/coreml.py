@@ -134,8 +134,9 @@ def publish_and_fit(
     evaluation: Any
     if published.device.file.kind == "modelled":
         note(
-            f"{published.units} units are too few to make {device.device} a measured device: it stays "
-            f"modelled, from what was published and {published.networks} timed networks together"
+            f"{published.units} units and {published.networks} networks are too few to make "
+            f"{device.device} a measured device: it stays modelled, from what was published and what "
+            "was timed together; the units that were timed take the place of their modelled figures"
         )
         evaluation = fit_published_and_write(published.device, Path("predictors") / device.device)
         show: Callable[[], None] = functools.partial(show_published, evaluation, device.device)

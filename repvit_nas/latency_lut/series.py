@@ -3,8 +3,8 @@
 A *series* is a folder of its own, `latency_lut/<device>/series/<name>/`, with its circumstances,
 plan, visits and placements: one system build, one way of running. What the series say of units and
 networks is combined into the device's table: one series, the reference, is taken as it is, the others
-are brought to it by one factor each, estimated from what both timed, whose error they carry. Cold
-calls, other models and other resolutions are left aside; two system builds are never averaged.
+are brought to it by one factor each, estimated from what both timed, whose error all their rows have in
+common. Cold calls, other models and other resolutions are left aside; two system builds are never averaged.
 """
 
 import itertools
@@ -288,6 +288,7 @@ def combined(
     rows = _rows(first.table)
     systems = dict.fromkeys(rows, first.system)
     sources = [_source(first)]
+    shared_sd: dict[str, float] = {}
     for other in ordered[1:]:
         theirs = _rows(other.table)
         factor, error, shared = _factor(rows, theirs)
@@ -299,10 +300,11 @@ def combined(
                 factor_sd=round(error, 5),
             )
         )
+        shared_sd[other.name] = round(error, 5)
         for key, row in theirs.items():
             value = row.latency_ms / factor
             sd = math.hypot(row.sd_ms / factor, value * error)
-            scaled = spread(row, value, sd, row.rounds)
+            scaled = msgspec.structs.replace(spread(row, value, sd, row.rounds), series=other.name)
             if key not in rows:
                 rows[key], systems[key] = scaled, other.system
             elif systems[key] == other.system != NOT_STATED:
@@ -310,7 +312,9 @@ def combined(
     alone = [row for row in first.table.rows if isinstance(row, IsolatedRow)]
     units = [row for row in rows.values() if isinstance(row, UnitRow)]
     networks = [row for row in rows.values() if isinstance(row, NetworkRow)]
-    table = msgspec.structs.replace(first.table, rows=(*units, *networks, *alone))
+    table = msgspec.structs.replace(
+        first.table, rows=(*units, *networks, *alone), shared_sd=shared_sd
+    )
     return table, Sources(sources=tuple(sources), aside=aside)
 
 
@@ -352,7 +356,11 @@ def _factor(mine: Mapping[object, Row], theirs: Mapping[object, Row]) -> tuple[f
 
 
 def _mean(one: Row, other: Row) -> Row:
-    """Return the mean of two latencies of the same thing, each weighed by its error."""
+    """Return the mean of two latencies of the same thing, each weighed by its error.
+
+    It counts as a row of the first series: what the other's rows have in common is a part of its
+    error, and of a few rows only.
+    """
     weights = (one.sd_ms**-2, other.sd_ms**-2)
     total = sum(weights)
     value = (weights[0] * one.latency_ms + weights[1] * other.latency_ms) / total

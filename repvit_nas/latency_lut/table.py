@@ -32,6 +32,8 @@ from repvit_nas.units import Unit
 TABLE_FILE: Final = "table.json"
 # A machine is as it was if its sentinel takes as long as it did, up to this share.
 _ALIKE: Final = 0.05
+# No less of a row's error than this share is its own, whatever its series has in common.
+_LEAST_OWN: Final = 0.05
 
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 Role = Literal["calibration", "held_out"]
@@ -46,6 +48,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         low_ms: Lower end of the 90 % interval; below 0 where a small cost is hardly known.
         high_ms: Its upper end.
         rounds: Rounds it rests on.
+        series: The series that it was timed in, where that is not the table's own.
     """
 
     latency_ms: Milliseconds
@@ -53,6 +56,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     low_ms: float
     high_ms: float
     rounds: Annotated[int, msgspec.Meta(ge=1)]
+    series: str = ""
 
     def __post_init__(self) -> None:
         """Check that every number is one."""
@@ -95,6 +99,8 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         sentinel_ms: What the sentinel took: whether the machine is as it was can be told by it.
         minutes: What the visits took.
         unresolved: Units whose cost could not be told from nothing.
+        shared_sd: Relative standard deviation that all rows of a series have in common, by series:
+            they were brought to the table's own by one factor, which is off by so much.
         rows: The latencies.
     """
 
@@ -109,6 +115,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sentinel_ms: float | None = None
     minutes: float
     unresolved: tuple[Unit, ...] = ()
+    shared_sd: dict[str, Annotated[float, msgspec.Meta(ge=0, lt=1)]] = {}
     rows: tuple[UnitRow | NetworkRow | IsolatedRow, ...]
 
     def __post_init__(self) -> None:
@@ -124,6 +131,9 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 raise ValueError(
                     f"rows must hold a unit or network once; got {times} rows of {what}"
                 )
+        unknown = {row.series for row in self.rows if row.series} - self.shared_sd.keys()
+        if unknown:
+            raise ValueError(f"shared_sd must name every series of a row; got none of {unknown}")
 
     @property
     def resolution(self) -> int | None:
@@ -149,6 +159,11 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def networks(self, role: str) -> list[NetworkRow]:
         """The rows of networks of a role."""
         return [row for row in self.rows if isinstance(row, NetworkRow) and row.role == role]
+
+    def own_sd_ms(self, row: UnitRow | NetworkRow) -> float:
+        """Return the standard deviation of a row without what its whole series has in common."""
+        shared = self.shared_sd.get(row.series, 0.0) * row.latency_ms
+        return math.sqrt(max(row.sd_ms**2 - shared**2, (_LEAST_OWN * row.sd_ms) ** 2))
 
 
 def build_table(

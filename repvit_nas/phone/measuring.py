@@ -224,8 +224,8 @@ def publish(
     """Combine the series of a device into its table, and make it a measured device.
 
     Where the series do not suffice for that (too few units or networks), a modelled device stays
-    modelled, and its next fit takes the networks that were timed together with the published
-    ones. A device that was measured before stays as it is. The circumstances of the device become
+    modelled, and its next fit takes what was timed together with the published latencies: the
+    units that were timed take the place of their modelled figures. A device that was measured before stays as it is. The circumstances of the device become
     those of the series that is taken as it is.
 
     Args:
@@ -245,7 +245,7 @@ def publish(
     known = _known(folder)
     networks = calibration + held_out
     if not _suffices(table):
-        if networks and known is not None and known.file.kind == "modelled":
+        if (table.units or networks) and known is not None and known.file.kind == "modelled":
             write_table(folder / TABLE_FILE, table)
             return Published(known, sources, len(table.units), networks)
         raise RepvitNasError(

@@ -101,6 +101,17 @@ def relative_covariance(observations: Sequence[Observation], errors: ErrorModel)
     return covariance + np.diag(own)
 
 
+def counted(observations: Sequence[Observation]) -> tuple[list[Unit], Floats]:
+    """Return the units of all observations, and how often each has each, `(n, units)`."""
+    units = sorted({unit for item in observations for unit, _ in item.units}, key=repr)
+    position = {unit: index for index, unit in enumerate(units)}
+    counts = np.zeros((len(observations), len(units)))
+    for row, item in enumerate(observations):
+        for unit, count in item.units:
+            counts[row, position[unit]] = count
+    return units, counts
+
+
 def design(
     observations: Sequence[Observation],
     grid: FormGrid,
@@ -108,12 +119,7 @@ def design(
     columns: Sequence[Column] = FUSING_COLUMNS,
 ) -> Design:
     """Tabulate `observations` under every form of `grid`."""
-    units = sorted({unit for item in observations for unit, _ in item.units}, key=repr)
-    position = {unit: index for index, unit in enumerate(units)}
-    counts = np.zeros((len(observations), len(units)))
-    for row, item in enumerate(observations):
-        for unit, count in item.units:
-            counts[row, position[unit]] = count
+    units, counts = counted(observations)
     forms = grid.forms()
     table = tabulate(units)
     overhead = OVERHEAD_MS * np.array([[item.calls] for item in observations])

@@ -16,12 +16,7 @@ from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table
 from repvit_nas.predictors.assumptions import ASSUMPTIONS_FILE, Assumptions
 from repvit_nas.predictors.evaluation import Evaluation, evaluate, learning_curve
 from repvit_nas.predictors.fit import design, fit
-from repvit_nas.predictors.learning import (
-    assumptions_for,
-    beside_measured,
-    beside_published,
-    learn,
-)
+from repvit_nas.predictors.learning import PartlyMeasured, assumptions_for, learn
 from repvit_nas.predictors.measured import ARRAYS_FILE
 from repvit_nas.predictors.predictor import (
     PREDICTOR_FILE,
@@ -32,9 +27,15 @@ from repvit_nas.predictors.predictor import (
     load_predictor,
     predictor_of,
 )
+from repvit_nas.predictors.timed import (
+    beside_measured,
+    beside_published,
+    unit_observations,
+)
 from repvit_nas.predictors.validate import (
     VALIDATION_FILE,
     Validation,
+    ensemble_predictions,
     misfit_of_target,
     validate,
 )
@@ -158,8 +159,8 @@ def _bases(device: Device) -> dict[str, Predictor]:
 def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, Validation]:
     """Fit a modelled device to the latencies published of it, and say how far off the fit is.
 
-    Whole networks that were timed, but too few units to make it a measured device, are fitted with
-    them: they are what counts, and the published ones are taken to be off as a whole.
+    What was timed, but is too little to make it a measured device, is fitted with them: see
+    :func:`beside_measured`. Units that were timed take the place of their modelled figures.
 
     Raises:
         RepvitNasError: There are too few published rows.
@@ -179,13 +180,17 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
         )
     assumptions = files.read_json(path, Assumptions)
     errors = assumptions.errors
-    if device.path(TABLE_FILE).is_file():
-        table = read_table(device.path(TABLE_FILE))
-        timed = [*table.networks("calibration"), *table.networks("held_out")]
-        observations += beside_published(timed, observations)
-        errors = beside_measured(errors)
-    problem = design(observations, assumptions.forms, errors, assumptions.columns)
+    table = read_table(device.path(TABLE_FILE)) if device.path(TABLE_FILE).is_file() else None
+    units = [] if table is None else unit_observations(table, table.units)
+    if table is not None:
+        observations += beside_published(table, observations)
+        errors = beside_measured(errors, table)
+    problem = design([*observations, *units], assumptions.forms, errors, assumptions.columns)
     members = fit(problem)
+    timed = (
+        None if table is None or not units else PartlyMeasured(table, assumptions.columns, errors)
+    )
+    found = None if timed is None else timed.refined(members)
     groups = len({item.network for item in observations} | {item.family for item in observations})
     done = itertools.count()
     validation, quantile = validate(
@@ -195,6 +200,7 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
         members,
         errors,
         progress=lambda name: progress(f"validating without {name}", next(done), groups),
+        predict=ensemble_predictions if timed is None else timed.predictions(observations + units),
     )
     predictor = PredictorFile(
         device=device.name,
@@ -212,16 +218,18 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
         large_misfit=errors.large,
         quantile=round(quantile, 4),
         fitted_on=FittedOn(
-            observations=len(observations),
+            observations=len(observations) + len(units),
             digest=device.digest(),
             assumptions_digest=files.digest(files.read_bytes(path)),
             repvit_nas=__version__,
         ),
+        measured=None if found is None else found.learned.part,
     )
     # The folder that is written hides the shipped one: what was assumed goes with it.
     folder = data.listed("predictors").get(device.name)
     made = assumptions if folder is not None and folder.shipped else None
-    return Fitted(predictor, validation, assumptions=made), validation
+    arrays = b"" if found is None else found.arrays
+    return Fitted(predictor, validation, arrays, made), validation
 
 
 def find_assumptions(device: Device) -> Path | None:

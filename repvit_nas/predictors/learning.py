@@ -8,20 +8,19 @@ Three layers, each explaining what the one before leaves:
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
 from repvit_nas import __version__, files
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
-from repvit_nas.latency_lut.programs import network
-from repvit_nas.latency_lut.series import USUAL_OFFSET
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
-from repvit_nas.predictors.fit import Member, design, fit, member_costs
+from repvit_nas.predictors.fit import Design, Member, counted, design, fit, member_costs
 from repvit_nas.predictors.measured import (
     Learned,
     MeasuredPart,
@@ -30,10 +29,23 @@ from repvit_nas.predictors.measured import (
     floored,
     ranges_of,
 )
-from repvit_nas.predictors.physical import COLUMNS, FormGrid
+from repvit_nas.predictors.physical import COLUMNS, Column, FormGrid
 from repvit_nas.predictors.predictor import FittedOn, MemberRecord, Predictor, PredictorFile
-from repvit_nas.predictors.residual import fit_kernel, fit_residual, leave_one_out
-from repvit_nas.predictors.validate import TARGET_FAMILY, multiplier
+from repvit_nas.predictors.residual import (
+    NO_KERNEL,
+    Kernel,
+    fit_kernel,
+    fit_residual,
+    leave_one_out,
+)
+from repvit_nas.predictors.timed import (
+    UNIT_MISFIT,
+    beside_measured,
+    network_observations,
+    offsets_of,
+    unit_observations,
+)
+from repvit_nas.predictors.validate import Predict, multiplier
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
 
@@ -50,10 +62,6 @@ _MOST_OVERHEAD: Final = 0.8
 _GBPS_PER_TMACS: Final = (30.0, 100.0, 300.0)
 # Units with fewer MACs than this do not show how fast a device computes.
 _TELLING_MACS: Final = 5_000_000
-# How far the physical model's form may miss one unit, and one whole network, of a table.
-UNIT_MISFIT: Final = {"unit": 0.10, "network": 0.02}
-# What the rows of a table are called where each way of timing has its own offset.
-_TOOL: Final = "table"
 
 Pricer = Callable[[Sequence[Unit]], Floats]
 
@@ -106,72 +114,6 @@ def assumptions_for(table: Table) -> Assumptions:
     )
 
 
-def observations(units: Sequence[UnitRow], networks: Sequence[NetworkRow]) -> list[Observation]:
-    """Return rows of a table as observations."""
-    return [
-        Observation(
-            name=repr(row.unit),
-            network=repr(row.unit),
-            family="unit",
-            resolution=0,
-            units=((row.unit, 1),),
-            latency_ms=row.latency_ms,
-            error_ms=row.sd_ms,
-            tool=_TOOL,
-            source=_TOOL,
-            calls=row.calls,
-        )
-        for row in units
-    ] + [
-        Observation(
-            name=row.architecture.name,
-            network=row.architecture.name,
-            family="network",
-            resolution=0,
-            units=tuple(count(rows(row.architecture)).items()),
-            latency_ms=row.latency_ms,
-            error_ms=row.sd_ms,
-            tool=_TOOL,
-            source=_TOOL,
-        )
-        for row in networks
-    ]
-
-
-def beside_measured(errors: ErrorModel) -> ErrorModel:
-    """Return the errors of published rows beside a table of the same device.
-
-    The table is what counts: its rows have no offset, and the published ones have at least the one
-    that two ways of timing a device usually have.
-    """
-    offset = {name: max(value, USUAL_OFFSET) for name, value in errors.offset.items()}
-    return msgspec.structs.replace(
-        errors,
-        misfit={**UNIT_MISFIT, **errors.misfit},
-        shared={**dict.fromkeys(UNIT_MISFIT, 0.0), **errors.shared},
-        offset={**offset, _TOOL: 0.0},
-    )
-
-
-def beside_published(
-    networks: Sequence[NetworkRow], published: Sequence[Observation]
-) -> list[Observation]:
-    """Return timed networks as observations that one fit takes with published ones.
-
-    A network that was published too keeps its name: how far the model misses it is the same for both.
-    """
-    names = {frozenset(item.units): item.network for item in reversed(published)}
-    found = []
-    for item, row in zip(observations((), networks), networks, strict=True):
-        name = names.get(frozenset(item.units), network(row.architecture).key)
-        found.append(
-            msgspec.structs.replace(
-                item, network=name, family=TARGET_FAMILY, resolution=row.architecture.resolution
-            )
-        )
-    return found
-
-
 def learn(
     table: Table,
     assumptions: Assumptions,
@@ -204,32 +146,16 @@ def learn(
             f"device {table.device!r}: at least {FEWEST_UNITS} and {FEWEST_NETWORKS} are needed; "
             "run measure-lut with more --units and --networks"
         )
-    named: list[Unit] = [row.unit for row in timed]
     if base is None:
-        seen = [*observations(timed, networks), *published]
-        errors = beside_measured(assumptions.errors) if published else assumptions.errors
+        seen = unit_observations(table, timed) + network_observations(table, networks)
+        seen += published
+        errors = beside_measured(assumptions.errors, table, published=bool(published))
         problem = design(seen, assumptions.forms, errors, assumptions.columns)
         members = fit(problem, seed=seed)
         prior: Pricer = functools.partial(member_costs, members, columns=assumptions.columns)
     else:
         members, prior = _transferred(base, timed)
-    physical = floored(prior(named))
-    noise = np.array([row.sd_ms / row.latency_ms for row in timed])
-    log_ratio = _log_ratio(timed, members, physical)
-    kernel = fit_kernel(named, log_ratio.mean(axis=1), noise, seed=seed)
-    residual = fit_residual(kernel, named, log_ratio, noise, seed=seed)
-    rng = np.random.default_rng(seed)
-    shaken = np.exp(noise[:, None] * rng.standard_normal(physical.shape))
-    looked_up = np.exp(log_ratio) * physical * shaken
-    arrays = arrays_bytes(residual, looked_up)
-    part = MeasuredPart(
-        kernel=kernel,
-        scale=1.0,
-        # A unit too small to be told from nothing was timed all the same.
-        ranges=ranges_of([*named, *table.unresolved]),
-        arrays_digest=files.digest(arrays),
-        units=tuple(TimedUnit(row.unit, row.latency_ms, row.sd_ms) for row in timed),
-    )
+    found = refined(table, timed, members, prior, offsets=table.shared_sd, seed=seed)
     file = PredictorFile(
         device=table.device,
         source="interpolated",
@@ -249,14 +175,125 @@ def learn(
             assumptions_digest="",
             repvit_nas=__version__,
         ),
-        measured=part,
+        measured=found.learned.part,
     )
-    learned = Learned(part, residual, looked_up)
     return Learning(
-        _calibrated(Predictor(file, learned, physical=prior), networks),
-        arrays,
-        leave_one_out(kernel, named, log_ratio.mean(axis=1), noise),
+        _calibrated(Predictor(file, found.learned, physical=prior), table, networks),
+        found.arrays,
+        found.left_out,
     )
+
+
+class Refined(NamedTuple):
+    """What timed units add to a physical ensemble.
+
+    Attributes:
+        learned: The looked-up units and the residual of the others.
+        arrays: Its arrays as a file.
+        left_out: By how much the logarithm of each unit misses what all others predict, `(n,)`.
+    """
+
+    learned: Learned
+    arrays: bytes
+    left_out: Floats
+
+
+def refined(
+    table: Table,
+    timed: Sequence[UnitRow],
+    members: Sequence[Member],
+    prior: Pricer,
+    *,
+    offsets: Mapping[str, float],
+    kernel: Kernel | None = None,
+    seed: int = 0,
+) -> Refined:
+    """Return what timed units add to an ensemble: they are looked up, others are corrected.
+
+    Args:
+        table: The table.
+        timed: Units of it, at least one.
+        members: The ensemble.
+        prior: What each member says of units.
+        offsets: By series, `""` for the table's own, the relative standard deviation that its rows
+            have in common.
+        kernel: Of the residual; fitted to the units if there is none. With :data:`NO_KERNEL`,
+            units that were not timed stay as the ensemble has them.
+        seed: Of the draws.
+    """
+    named: list[Unit] = [row.unit for row in timed]
+    physical = floored(prior(named))
+    noise = np.array([table.own_sd_ms(row) / row.latency_ms for row in timed])
+    log_ratio = _log_ratio(timed, members, physical)
+    mean = log_ratio.mean(axis=1)
+    if kernel is None:
+        kernel = fit_kernel(named, mean, noise, seed=seed)
+    groups = [
+        (np.array([float(row.series == series) for row in timed]), deviation)
+        for series, deviation in offsets.items()
+        if deviation
+    ]
+    residual, common = fit_residual(kernel, named, log_ratio, noise, offsets=groups, seed=seed)
+    rng = np.random.default_rng(seed)
+    shaken = np.exp(noise[:, None] * rng.standard_normal(physical.shape))
+    looked_up = np.exp(log_ratio - common) * physical * shaken
+    arrays = arrays_bytes(residual, looked_up)
+    part = MeasuredPart(
+        kernel=kernel,
+        scale=1.0,
+        # A unit too small to be told from nothing was timed all the same.
+        ranges=ranges_of([*named, *table.unresolved]) if kernel.deviation else {},
+        arrays_digest=files.digest(arrays),
+        units=tuple(TimedUnit(row.unit, row.latency_ms, row.sd_ms) for row in timed),
+    )
+    left_out = leave_one_out(kernel, named, mean, noise)
+    return Refined(Learned(part, residual, looked_up), arrays, left_out)
+
+
+class PartlyMeasured:
+    """Units that were timed of a device that is modelled otherwise.
+
+    They take the place of their modelled figures. What they say of units that were not timed is
+    believed once there are enough of them, and whole networks that were timed in the same way.
+
+    Args:
+        table: What was timed; some units at least.
+        columns: What has a cost on the device.
+        errors: How far figures may be off, see :func:`beside_measured`.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[Column], errors: ErrorModel) -> None:
+        networks = any(isinstance(row, NetworkRow) for row in table.rows)
+        self._kernel = None if networks and len(table.units) >= FEWEST_UNITS else NO_KERNEL
+        self._table = table
+        self._columns = columns
+        self._offsets = offsets_of(errors, table)
+
+    def refined(self, members: Sequence[Member]) -> Refined:
+        """Return what the units add to an ensemble; all later ones get the first one's kernel."""
+        found = refined(
+            self._table,
+            self._table.units,
+            members,
+            functools.partial(member_costs, members, columns=self._columns),
+            offsets=self._offsets,
+            kernel=self._kernel,
+        )
+        self._kernel = found.learned.part.kernel
+        return found
+
+    def predictions(self, observations: Sequence[Observation]) -> Predict:
+        """Return what says of observations what an ensemble with the units does."""
+        units, counts = counted(observations)
+        calls = np.array([[item.calls] for item in observations])
+
+        def predict(members: Sequence[Member], _: Design) -> Floats:
+            physical = member_costs(members, units, self._columns)
+            costs = self.refined(members).learned.refine(units, physical)
+            overheads = np.array([member.overhead_ms for member in members])
+            return np.asarray(counts @ costs + calls * overheads)
+
+        return predict
 
 
 def _log_ratio(timed: Sequence[UnitRow], members: Sequence[Member], physical: Floats) -> Floats:
@@ -280,7 +317,7 @@ def _transferred(base: Predictor, timed: Sequence[UnitRow]) -> tuple[list[Member
     return members, lambda units: base.unit_costs(units) * scale
 
 
-def _calibrated(predictor: Predictor, networks: Sequence[NetworkRow]) -> Predictor:
+def _calibrated(predictor: Predictor, table: Table, networks: Sequence[NetworkRow]) -> Predictor:
     """Return the predictor with scale, misfit and intervals that its calibration networks give.
 
     A network's own ratio takes no part in what its interval is checked with.
@@ -288,7 +325,7 @@ def _calibrated(predictor: Predictor, networks: Sequence[NetworkRow]) -> Predict
     totals = np.stack([predictor.totals(count(rows(row.architecture))) for row in networks])
     mean, spread = totals.mean(axis=1), totals.std(axis=1) / totals.mean(axis=1)
     measured = np.array([row.latency_ms for row in networks])
-    error = np.array([row.sd_ms for row in networks]) / measured
+    error = np.array([table.own_sd_ms(row) for row in networks]) / measured
     ratio = np.log(measured / mean)
     size = len(ratio)
     scale = np.exp(ratio.sum() / (size + _PRIOR_NETWORKS))
@@ -297,4 +334,11 @@ def _calibrated(predictor: Predictor, networks: Sequence[NetworkRow]) -> Predict
     explained = float(np.mean(error**2 + spread**2))
     misfit = np.sqrt(max(_LEAST_MISFIT**2, float(np.mean(missed**2)) - explained))
     scores = np.abs(missed) / np.sqrt(spread**2 + misfit**2 + error**2)
-    return predictor.calibrated(float(scale), float(misfit), multiplier(scores))
+    # Networks do not show by how much their whole series is off; the scale takes that from them.
+    taken = Counter(row.series for row in networks)
+    shared = [
+        deviation * taken[series] / (size + _PRIOR_NETWORKS)
+        for series, deviation in table.shared_sd.items()
+    ]
+    misfit = math.hypot(float(misfit), *shared)
+    return predictor.calibrated(float(scale), misfit, multiplier(scores))

@@ -53,6 +53,8 @@ class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 PRIOR_KERNEL: Final = Kernel(
     NAMES, 0.3, tuple(2.0 if name in ("channels", "inner", "size") else 3.0 for name in NAMES), 0.02
 )
+# What leaves everything that was not timed as the physical model has it.
+NO_KERNEL: Final = msgspec.structs.replace(PRIOR_KERNEL, deviation=0.0)
 
 
 class Residual(NamedTuple):
@@ -141,16 +143,28 @@ def fit_kernel(units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed:
 
 
 def fit_residual(
-    kernel: Kernel, units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed: int = 0
-) -> Residual:
-    """Draw one function from the posterior for each member.
+    kernel: Kernel,
+    units: Sequence[Unit],
+    log_ratio: Floats,
+    noise: Floats,
+    *,
+    offsets: Sequence[tuple[Floats, float]] = (),
+    seed: int = 0,
+) -> tuple[Residual, Floats]:
+    """Draw one function from the posterior for each member, and by how much measurements are off.
 
     Args:
         kernel: The kernel.
         units: The measured units.
         log_ratio: Logarithm of measured cost over what each member says, `(n, members)`.
         noise: Relative standard deviation of each measurement, `(n,)`.
+        offsets: For each group of measurements that may be off in common, 1 where one belongs to
+            it and 0 elsewhere, `(n,)`, and the relative standard deviation of that.
         seed: Of the draws.
+
+    Returns:
+        The draws, and what of `log_ratio` is the common error of a group, `(n, members)`. Groups
+        are told apart by what they say of like units; without a kernel they are not.
     """
     rng = np.random.default_rng(seed)
     lengths = np.array(kernel.lengths)
@@ -167,9 +181,19 @@ def fit_residual(
         kernel, scaled, np.zeros((len(units), members)), frequencies, phases, amplitudes
     )
     error = np.sqrt(noise**2 + kernel.noise**2)
-    total = covariance(kernel, scaled, scaled) + np.diag(error**2)
+    shared = np.zeros((len(units), len(units)))
+    common = np.zeros((len(units), members))
+    for inside, deviation in offsets:
+        shared += deviation**2 * np.outer(inside, inside)
+        drawn = rng.standard_normal((1, members))
+        # Centred, so that the members' mean is what was measured.
+        common += deviation * np.outer(inside, drawn - drawn.mean())
+    total = covariance(kernel, scaled, scaled) + np.diag(error**2) + shared
     noisy = draws._prior(scaled) + error[:, None] * rng.standard_normal((len(units), members))  # noqa: SLF001
-    return draws._replace(update=np.asarray(np.linalg.solve(total, log_ratio - noisy)))
+    update = np.asarray(np.linalg.solve(total, log_ratio - noisy - common))
+    if kernel.deviation:
+        common += shared @ update
+    return draws._replace(update=update), common
 
 
 def leave_one_out(

@@ -21,6 +21,8 @@ TARGET_FAMILY: Final = "repvit"
 LOOKALIKES: Final = ("repvit", "repnext")
 # With fewer of those, intervals are calibrated on all families.
 _FEWEST: Final = 12
+# What an ensemble says of the observations of a problem, `(n, members)`.
+Predict = Callable[[Sequence[Member], Design], Floats]
 # Deviations to either side of 90 % of a normal distribution.
 NORMAL_90: Final = 1.645
 VALIDATION_FILE: Final = "validation.json"
@@ -84,6 +86,10 @@ class HeldOut(NamedTuple):
     mean_ms: Floats
     variance: Floats
 
+    def first(self, size: int) -> "HeldOut":
+        """Return the first so many predictions."""
+        return HeldOut(self.mean_ms[:size], self.variance[:size])
+
     def replaced(self, other: "HeldOut") -> "HeldOut":
         """Return these predictions with those of `other` wherever it has one."""
         known = np.isfinite(other.mean_ms)
@@ -109,17 +115,23 @@ def held_out(
     progress: Callable[[str], None] = lambda _: None,
     *,
     only: str | None = None,
+    predict: Predict = ensemble_predictions,
 ) -> HeldOut:
     """Predict each group of observations, or one of them, by a fit to all the others.
 
-    Observations that were not predicted are nan.
+    Args:
+        problem: The observations.
+        groups: The group of each; those without one (`""`) are in every fit.
+        progress: Told whom the next fit does not see.
+        only: Predict this group alone; what is not predicted is nan.
+        predict: Makes predictions of an ensemble.
     """
     names = np.array(groups)
     mean, variance = np.full(len(names), np.nan), np.full(len(names), np.nan)
-    for name in sorted(set(groups)) if only is None else [only]:
+    for name in sorted(set(groups) - {""}) if only is None else [only]:
         inside = names == name
         members = fit(problem.subset(~inside), members=_MEMBERS)
-        predictions = ensemble_predictions(members, problem)[inside]
+        predictions = predict(members, problem)[inside]
         mean[inside], variance[inside] = predictions.mean(axis=1), predictions.var(axis=1)
         progress(name)
     return HeldOut(mean, variance)
@@ -159,6 +171,35 @@ def _other_misfit(item: Observation, errors: ErrorModel) -> float:
         errors.of(errors.offset, item.tool),
     )
     return math.hypot(*parts)
+
+
+def _offset(item: Observation, errors: ErrorModel) -> float:
+    """Return by how much the source of a lookalike may be off; others' is part of their variance."""
+    return errors.of(errors.offset, item.tool) if item.family in LOOKALIKES else 0.0
+
+
+def without_offsets(
+    observations: Sequence[Observation], predicted: HeldOut, own: Floats, errors: ErrorModel
+) -> list[Observation]:
+    """Return observations, those of RepViT's shapes without what their source is off as a whole.
+
+    Intervals are for one network around a right model; that a source is off says nothing of them.
+    """
+    found = list(observations)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for row, item in enumerate(observations):
+        if _offset(item, errors):
+            groups.setdefault((item.tool, item.source), []).append(row)
+    for group in groups.values():
+        latency = np.array([observations[row].latency_ms for row in group])
+        mean = predicted.mean_ms[group]
+        weights = 1 / (own[group] + predicted.variance[group] / mean**2)
+        prior = _offset(observations[group[0]], errors) ** -2
+        off = math.exp(float(weights @ np.log(latency / mean) / (weights.sum() + prior)))
+        for row in group:
+            item = found[row]
+            found[row] = msgspec.structs.replace(item, latency_ms=item.latency_ms / off)
+    return found
 
 
 def multiplier(scores: Floats) -> float:
@@ -205,16 +246,34 @@ def validate(
     errors: ErrorModel,
     *,
     progress: Callable[[str], None] = lambda _: None,
+    predict: Predict = ensemble_predictions,
 ) -> tuple[Validation, float]:
-    """Check a fit against what it never saw; return the checks and the interval's multiplier."""
-    in_sample = ensemble_predictions(members, problem).mean(axis=1)
-    by_network = held_out(problem, [item.network for item in observations], progress)
+    """Check a fit against what it never saw; return the checks and the interval's multiplier.
+
+    Args:
+        device: Whose fit it is.
+        observations: The networks.
+        problem: The networks in the same order, and behind them units, which every fit sees.
+        members: The fit to all of that.
+        errors: How far the figures may be off.
+        progress: Told whom the next fit does not see.
+        predict: Makes predictions of an ensemble, for the networks at least.
+    """
+    size = len(observations)
+    units = [""] * (len(problem.latency_ms) - size)
+    in_sample = predict(members, problem).mean(axis=1)
+    names = [item.network for item in observations]
+    by_network = held_out(problem, names + units, progress, predict=predict).first(size)
     families = [item.family for item in observations]
-    by_family = held_out(problem, families, progress)
+    by_family = held_out(problem, families + units, progress, predict=predict).first(size)
     alike = ["lookalikes" if family in LOOKALIKES else family for family in families]
-    by_shape = by_family.replaced(held_out(problem, alike, progress, only="lookalikes"))
-    intervals = calibrate(observations, by_network, own_variance(observations, errors))
-    half = intervals.each * intervals.deviation_ms
+    unlike = held_out(problem, alike + units, progress, only="lookalikes", predict=predict)
+    by_shape = by_family.replaced(unlike.first(size))
+    own = own_variance(observations, errors)
+    intervals = calibrate(without_offsets(observations, by_network, own, errors), by_network, own)
+    # A figure of a source that may be off as a whole may be further from what is predicted.
+    offset = np.array([_offset(item, errors) for item in observations])
+    half = intervals.each * np.hypot(intervals.deviation_ms, offset * by_network.mean_ms)
     checks = tuple(
         Check(
             name=item.name,

@@ -104,6 +104,32 @@ def test_an_older_build_gives_only_what_the_newer_has_not_timed():
     assert found[UNITS[5]] == pytest.approx(6.0, rel=0.01)
 
 
+def test_what_a_series_has_in_common_is_told_from_each_row_s_own_error():
+    """The older build's rows were brought to the newer one by one factor, off by 3 % or so."""
+    old = series("old", [1.25, 2.5, 3.75, 5.0, 6.25, 7.5], when=1, os=OLD)
+    new = series("new", [1.0, 2.02], when=2, os=NEW)
+
+    table, sources = combined([old, new])
+
+    (factor_sd,) = table.shared_sd.values()
+    assert table.shared_sd == {"old": sources.sources[1].factor_sd}
+    by_unit = {row.unit: row for row in table.units}
+    assert [by_unit[unit].series for unit in UNITS[:6]] == ["", "", "old", "old", "old", "old"]
+    row = by_unit[UNITS[5]]
+    # 1 % is its own, as the series has it; the rest is the factor's.
+    assert table.own_sd_ms(row) == pytest.approx(0.01 * row.latency_ms, rel=1e-3)
+    assert row.sd_ms == pytest.approx(row.latency_ms * (0.01**2 + factor_sd**2) ** 0.5, rel=1e-3)
+    assert table.own_sd_ms(by_unit[UNITS[0]]) == pytest.approx(0.01)
+
+
+def test_a_row_of_a_series_that_nobody_knows_is_refused():
+    table, _ = combined([series("own", [1.0, 2.0])])
+    row = msgspec.structs.replace(table.units[0], series="elsewhere")
+
+    with pytest.raises(ValueError, match=r"shared_sd must name every series.*elsewhere"):
+        msgspec.structs.replace(table, rows=(row,))
+
+
 def test_two_series_of_one_build_are_averaged():
     table, _ = combined([series("a", [1.0, 2.0, 2.0, 2.0]), series("b", [1.1, 2.0, 2.0, 2.0])])
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from repvit_nas.predictors.features import NAMES, RANGED, columns, unit_features
 from repvit_nas.predictors.residual import (
+    NO_KERNEL,
     PRIOR_KERNEL,
     Kernel,
     covariance,
@@ -73,7 +74,7 @@ def truth(units):
 
 def drawn(units, noise=0.01, members=200):
     log_ratio = np.repeat(truth(units)[:, None], members, axis=1)
-    return fit_residual(PRIOR_KERNEL, units, log_ratio, np.full(len(units), noise))
+    return fit_residual(PRIOR_KERNEL, units, log_ratio, np.full(len(units), noise))[0]
 
 
 def test_draws_are_the_posterior_of_the_gaussian_process():
@@ -117,6 +118,44 @@ def test_evaluation_in_batches_is_evaluation(monkeypatch):
 
     assert residual.evaluate(features) == pytest.approx(whole)
     assert residual.evaluate(features[:0]).shape == (0, 8)
+
+
+def test_what_a_group_is_off_in_common_is_the_exact_posterior():
+    """Against the closed form: a Gaussian process, one offset for half of the units, and noise."""
+    members, deviation, noise = 4000, 0.06, 0.01
+    inside = np.arange(len(BLOCKS)) % 2.0
+    log_ratio = truth(BLOCKS) + 0.05 * inside
+    features = unit_features(BLOCKS) / np.array(PRIOR_KERNEL.lengths)
+    error = np.eye(len(BLOCKS)) * (noise**2 + PRIOR_KERNEL.noise**2)
+    total = covariance(PRIOR_KERNEL, features, features) + error
+    total += deviation**2 * np.outer(inside, inside)
+    weights = deviation**2 * np.linalg.solve(total, inside)
+
+    _, common = fit_residual(
+        PRIOR_KERNEL, BLOCKS, np.repeat(log_ratio[:, None], members, axis=1),
+        np.full(len(BLOCKS), noise), offsets=[(inside, deviation)],
+    )  # fmt: skip
+
+    assert not common[inside == 0].any()
+    off = common[inside == 1]
+    assert np.ptp(off, axis=0).max() < 1e-9  # one draw for all of the group
+    left = deviation**2 - deviation**2 * weights @ inside
+    assert off[0].mean() == pytest.approx(weights @ log_ratio, abs=0.002)
+    assert off[0].std() == pytest.approx(np.sqrt(left), rel=0.1)
+    assert off[0].mean() > 0.02  # like units of the other half tell a part of it
+
+
+def test_without_a_kernel_nothing_is_said_of_other_units():
+    log_ratio = np.full((len(BLOCKS), 50), 0.4)
+    inside = np.ones(len(BLOCKS))
+
+    residual, common = fit_residual(
+        NO_KERNEL, BLOCKS, log_ratio, np.full(len(BLOCKS), 0.01), offsets=[(inside, 0.06)]
+    )
+
+    assert not residual.evaluate(unit_features(BLOCKS)).any()
+    assert common[0].std() == pytest.approx(0.06, rel=0.3)
+    assert common[0].mean() == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_kernel_finds_which_features_matter():

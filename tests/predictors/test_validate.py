@@ -1,5 +1,7 @@
 """The promises of the modelled iPhone 12, recomputed from the shipped data."""
 
+import math
+
 import numpy as np
 import pytest
 from support import ROOT
@@ -8,8 +10,8 @@ from repvit_nas import files
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.published import read_observations
-from repvit_nas.predictors.assumptions import Assumptions
-from repvit_nas.predictors.fit import design
+from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
+from repvit_nas.predictors.fit import Design, design
 from repvit_nas.predictors.fitting import find_assumptions, fit_published, write_fitted
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.predictors.validate import (
@@ -20,6 +22,7 @@ from repvit_nas.predictors.validate import (
     held_out,
     multiplier,
     summarise,
+    without_offsets,
 )
 from repvit_nas.search_space import family
 
@@ -157,6 +160,44 @@ def test_other_families_do_not_calibrate():
     held = HeldOut(np.full(24, 10.0), np.zeros(24))
 
     assert calibrate(items, held, np.full(24, 0.01)).quantile == 1.645
+
+
+def error_model(**offset):
+    return ErrorModel(
+        repeat=0.0, misfit={"other": 0.0}, shared={"other": 0.0}, offset={"other": 0.0, **offset},
+        large=0.0, variants=0.0,
+    )  # fmt: skip
+
+
+def test_what_a_source_is_off_as_a_whole_says_nothing_of_intervals():
+    """Closed form: the mean of `n` ratios, drawn to nothing by an offset of 6 % before any."""
+    items = [observation(f"n{k}", 10.8) for k in range(4)] + [observation("o", 10.8, "resnet")]
+    held, own = HeldOut(np.full(5, 10.0), np.zeros(5)), np.full(5, 0.02**2)
+    errors = error_model(t=0.06)
+
+    found = [item.latency_ms for item in without_offsets(items, held, own, errors)]
+
+    weight = 4 / 0.02**2
+    off = math.exp(math.log(1.08) * weight / (weight + 1 / 0.06**2))
+    assert found[:4] == pytest.approx([10.8 / off] * 4)
+    assert found[4] == 10.8  # how far other families are off is part of their variance
+    assert without_offsets(items, held, own, error_model()) == items
+
+
+def test_what_has_no_group_is_in_every_fit(monkeypatch):
+    sizes = []
+
+    def fitted(problem, **_):
+        sizes.append(len(problem.latency_ms))
+        return []
+
+    monkeypatch.setattr("repvit_nas.predictors.validate.fit", fitted)
+    problem = Design([], np.zeros((0, 4, 1)), np.ones(4), np.eye(4))
+
+    found = held_out(problem, ["a", "b", "a", ""], predict=lambda *_: np.ones((4, 2)))
+
+    assert sizes == [2, 3]  # without both of a, without b
+    assert np.isnan(found.mean_ms).tolist() == [False, False, False, True]
 
 
 def test_a_lucky_sample_does_not_narrow_the_interval_below_normal():
