@@ -1,11 +1,12 @@
 """`measure-lut --device iphone12` from the command line to a fitted device, on the simulated phone."""
 
 import json
+import os
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from fake_apple import FakeApple, app_source, simulated_packages
+from fake_apple import BIN, FakeApple, app_source, simulated_packages
 
 from repvit_nas import data
 from repvit_nas.commands import _run
@@ -21,18 +22,32 @@ WORDS = [
 
 
 @pytest.fixture
-def mac(elsewhere, monkeypatch):
-    """A Mac with a phone, whose programs are as long as the simulated device's."""
-    apple = FakeApple(elsewhere / "apple", noise=0.003)
+def programs(elsewhere, monkeypatch):
+    """What only coremltools for macOS holds, and programs as long as the simulated device's."""
     runner = "repvit_nas.latency_lut.runners.coreml"
-    monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: apple)
-    for room in ("app", "opening"):
+    for room in ("app", "doctor", "opening"):
         monkeypatch.setattr(
             f"repvit_nas.phone.{room}.sources", lambda: app_source(elsewhere / "app")
         )
-    monkeypatch.setattr("repvit_nas.phone.app._SETTLE", 0.0)
     monkeypatch.setattr(f"{runner}.write_packages", simulated_packages)
     monkeypatch.setattr(f"{runner}._input_shape", lambda _: (3, 4, 4))
+
+
+@pytest.fixture
+def mac(elsewhere, monkeypatch, programs):
+    """A Mac with a phone, in this process: quick enough for whole sessions."""
+    apple = FakeApple(elsewhere / "apple", noise=0.003)
+    monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: apple)
+    monkeypatch.setattr("repvit_nas.phone.app._SETTLE", 0.0)
+    return apple
+
+
+@pytest.fixture
+def xcrun_on_path(elsewhere, monkeypatch, programs):
+    """The same Mac behind a program called xcrun, with processes of its own."""
+    apple = FakeApple(elsewhere / "apple", noise=0.003)
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_APPLE_HOME", str(apple.home))
     return apple
 
 
@@ -137,12 +152,40 @@ def test_team_and_udid_are_options_where_a_network_is_timed(capsys):
     assert "--team or REPVIT_NAS_TEAM" in capsys.readouterr().err
 
 
-def test_a_failure_leaves_the_device_modelled(mac, elsewhere, capsys):
-    mac.set(locked=True)
+@pytest.mark.slow
+def test_a_phone_is_measured_by_an_xcrun_on_the_path(xcrun_on_path, elsewhere, capsys):
+    assert _run(["doctor", "--device", "iphone12", "--team", "TEAM1"], debug=True) == 0
+    said = capsys.readouterr().out
+    assert "ok      Apple's tools" in said
+    assert "ok      device: iPhone 12" in said
+    assert "missing" not in said
+    words = [
+        "measure-lut", "--device", "iphone12", "--team", "TEAM1", "--units", "8", "--networks", "2",
+        "--calibration", "3", "--minutes", "60", "--precision", "0.9",
+    ]  # fmt: skip
+
+    assert _run(words, debug=True) == 0
+
+    said = capsys.readouterr()
+    assert "series iphone13-2_23f84_warm" in said.err
+    assert "RMSPE" in said.out
+    document = json.loads((elsewhere / "latency_lut/iphone12/device.json").read_text())
+    assert document["kind"] == "measured"
+    assert load_predictor("iphone12")[0].file.measured is not None
+    # Nothing is left on the phone, and the app's console is no process any more.
+    assert not (xcrun_on_path.home / "container").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((xcrun_on_path.home / "app.pid").read_text()), 0)
+
+
+def test_a_failure_leaves_the_device_modelled(xcrun_on_path, capsys):
+    xcrun_on_path.set(locked=True)
 
     assert _run([*WORDS], debug=False) == 1
 
     assert "is locked" in capsys.readouterr().err
+    assert xcrun_on_path.calls("devicectl", "device", "process", "launch")
+    assert xcrun_on_path.calls()[-1][:4] == ["devicectl", "device", "uninstall", "app"]
     architecture = family()["repvit_m0_9"].architecture
     estimate = load_predictor("iphone12")[0].estimate(architecture)
     assert estimate.source == "modelled"
