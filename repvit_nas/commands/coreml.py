@@ -187,6 +187,7 @@ def measure_device(
         claim_folder,
         expected_minutes,
         own_series,
+        planned_otherwise,
     )
     from repvit_nas.phone.opening import PACKAGES_FOLDER, check_here, open_place
     from repvit_nas.predictors.campaign import measure
@@ -207,7 +208,10 @@ def measure_device(
                 opened.callback(place.stop)
                 runner = CoreMlRunner(place, packages)
                 check_same_model(folder, runner.circumstances()["processor"])
-                home = own_series(folder, runner, plan.resolution)
+                home = own_series(folder, runner, plan)
+                otherwise = planned_otherwise(home, runner, plan)
+                if otherwise:
+                    note(otherwise)
                 home.mkdir(parents=True, exist_ok=True)
                 runner.keep_placements(home / PLACEMENTS_FILE)
                 session = GatedSession(home, runner, everywhere=everywhere, passing=True)

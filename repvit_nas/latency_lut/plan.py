@@ -16,6 +16,17 @@ EXPLORING_ROUNDS: Final = 1
 # Fewer units than this do not show where to go on.
 FEWEST_EXPLORED: Final = 20
 
+# What a user chooses of a plan, and by which options; all else follows from that and from what was
+# timed.
+_OPTIONS: Final = {
+    "seed": "--seed",
+    "resolution": "--resolution",
+    "wanted": "--units",
+    "calibration": "--calibration or --space",
+    "held_out": "--networks or --space",
+    "isolated": "--isolated",
+}
+
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `plan.json` (schema 1).
@@ -53,6 +64,17 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError(
                 f"lengths must hold two different numbers from 1 on; got {self.lengths}"
             )
+
+    def other_option(self, other: "Plan") -> str:
+        """Return the first option by which two plans differ; empty if they were made alike."""
+        return next(
+            (
+                option
+                for name, option in _OPTIONS.items()
+                if getattr(self, name) != getattr(other, name)
+            ),
+            "",
+        )
 
     @property
     def networks(self) -> tuple[Architecture, ...]:

@@ -134,16 +134,20 @@ def series_folder(folder: Path, name: str) -> Path:
     return folder / SERIES_FOLDER / name
 
 
-def series_name(folder: Path, wanted: str, circumstances: dict[str, str]) -> str:
+def series_name(
+    folder: Path, wanted: str, circumstances: dict[str, str], plan: Plan | None = None
+) -> str:
     """Return the name of the series that figures of these circumstances belong to.
 
-    Where a series called so has others, such as another version of the runtime, that one stays as it
-    is, and a number behind the name makes it another.
+    Where a series called so has others, such as another version of the runtime or another phone, or
+    was planned with other options, that one stays as it is, and a number behind the name makes it
+    another.
 
     Args:
         folder: The device's folder.
         wanted: The series' name.
         circumstances: The circumstances of the figures.
+        plan: What is to be timed, where a session goes on with its own options only.
 
     Raises:
         FileError: A series' file is not valid.
@@ -157,9 +161,17 @@ def series_name(folder: Path, wanted: str, circumstances: dict[str, str]) -> str
             continue
         found = files.read_json(home / DEVICE_FILE, DeviceFile)
         same = not differences(found.circumstances, circumstances)
-        if same and found.protocol == PROTOCOL_VERSION:
+        if same and found.protocol == PROTOCOL_VERSION and not other_option(home, plan):
             break
     return name
+
+
+def other_option(home: Path, plan: Plan | None) -> str:
+    """Return the first option by which a series was planned otherwise; empty if it was not."""
+    path = home / PLAN_FILE
+    if plan is None or not path.is_file():
+        return ""
+    return files.read_json(path, Plan).other_option(plan)
 
 
 def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[Series]:

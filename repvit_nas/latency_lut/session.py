@@ -96,12 +96,12 @@ class Session:
             if self.visits:
                 raise RepvitNasError(
                     f"{path}: is missing, but {self.log.path.name} beside it holds visits, and nobody "
-                    f"knows whose; remove {self.folder}, or choose another --device name"
+                    f"knows whose; move {self.folder} elsewhere, or choose another --device name"
                 )
             files.write_json(path, wanted)
             return wanted
         found = files.read_json(path, DeviceFile)
-        elsewhere = f"choose another --device name, or remove {self.folder}"
+        elsewhere = f"choose another --device name, or move {self.folder} elsewhere"
         if found.kind != "measured":
             raise RepvitNasError(
                 f"{path}: device {device!r} is modelled from published latencies, not measured "
@@ -147,13 +147,12 @@ class Session:
             self.keep(wanted)
             return wanted
         found = files.read_json(path, Plan)
-        for field in ("seed", "resolution", "wanted", "calibration", "held_out", "isolated"):
-            if getattr(found, field) != getattr(wanted, field):
-                raise RepvitNasError(
-                    f"{path}: was made with another {field.replace('_', ' ')} (--units, "
-                    "--networks, --seed, --space, --resolution or --isolated); give the same "
-                    "options to go on, or choose another --device name"
-                )
+        option = found.other_option(wanted)
+        if option:
+            raise RepvitNasError(
+                f"{path}: was made with another {option}; give the same options to go on, or choose "
+                "another --device name"
+            )
         return found
 
     def keep(self, plan: Plan) -> None:

@@ -187,6 +187,11 @@ class OnMac:
         return self._mac.chip
 
     @property
+    def which(self) -> str:
+        """Nothing: there is one Mac here."""
+        return ""
+
+    @property
     def build(self) -> str:
         """The build of its system."""
         return self._mac.build

@@ -9,7 +9,13 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import DEVICE_FILE, Device, DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.device import (
+    DEVICE_FILE,
+    Device,
+    DeviceFile,
+    RuntimeSpec,
+    differences,
+)
 from repvit_nas.latency_lut.importers import Imported
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
@@ -32,6 +38,7 @@ from repvit_nas.latency_lut.series import (
     Series,
     Sources,
     combined,
+    other_option,
     read_series,
     series_folder,
     series_name,
@@ -173,18 +180,42 @@ def check_same_model(folder: Path, processor: str) -> None:
             )
 
 
-def own_series(folder: Path, runner: CoreMlRunner, resolution: int) -> Path:
+def own_series(folder: Path, runner: CoreMlRunner, plan: Plan) -> Path:
     """Return the folder of the series that a runner's figures belong to.
 
-    Another version of coremltools, or other networks, start another series; the one before stays.
+    Another phone, another version of coremltools, or other options start another series; the one
+    before stays, and is combined with it.
 
     Args:
         folder: The device's folder.
         runner: What times the device.
-        resolution: Input side in pixels of the networks.
+        plan: What is to be timed.
     """
-    here = machine() | runner.circumstances() | {RESOLUTION: f"{resolution} px"}
-    return series_folder(folder, series_name(folder, runner.series(), here))
+    here = machine() | runner.circumstances() | {RESOLUTION: f"{plan.resolution} px"}
+    return series_folder(folder, series_name(folder, runner.series(), here, plan))
+
+
+def planned_otherwise(home: Path, runner: CoreMlRunner, plan: Plan) -> str:
+    """Say which other series differs from a new one in its options alone; empty if none does.
+
+    Args:
+        home: The new series' folder.
+        runner: What times the device.
+        plan: What is to be timed.
+    """
+    if (home / DEVICE_FILE).is_file():
+        return ""
+    here = machine() | runner.circumstances() | {RESOLUTION: f"{plan.resolution} px"}
+    for path in sorted(home.parent.glob(f"{runner.series()}*/{DEVICE_FILE}"), reverse=True):
+        alike = not differences(files.read_json(path, DeviceFile).circumstances, here)
+        option = other_option(path.parent, plan)
+        if alike and option:
+            return (
+                f"series {path.parent.name} was planned with another {option}: it stays, "
+                f"{home.name} is begun beside it, and both count; to go on with that one, stop this "
+                "and give its options again"
+            )
+    return ""
 
 
 def expected_minutes(plan: Plan, seconds: float) -> tuple[float, float]:

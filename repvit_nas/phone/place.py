@@ -43,6 +43,11 @@ class Place(Protocol):
         ...
 
     @property
+    def which(self) -> str:
+        """What tells it from another device of its model and names neither; empty for this Mac."""
+        ...
+
+    @property
     def build(self) -> str:
         """The build of its system: another one starts another series."""
         ...

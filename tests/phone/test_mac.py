@@ -147,15 +147,17 @@ def test_another_coremltools_starts_a_series_of_its_own(measured):
     newer = FakeCoreMl()
     newer.__version__ = "99.0"
     runner = opened(newer, folder / ".programs")
+    plan = session.plan(device_plan(load_space("repvit")[0], WISHES, at_once=False))
 
-    home = own_series(folder, runner, 224)
+    home = own_series(folder, runner, plan)
 
     assert home.name == f"{session.folder.name}_2"
     home.mkdir()
     GatedSession(home, runner).claim("mac", "", RuntimeSpec("coreml", target="mac"), 224)
-    assert own_series(folder, runner, 224) == home
-    assert own_series(folder, opened(tools, folder / ".programs"), 224) == session.folder
-    assert own_series(folder, runner, 256).name == f"{session.folder.name}_3"
+    assert own_series(folder, runner, plan) == home
+    assert own_series(folder, opened(tools, folder / ".programs"), plan) == session.folder
+    larger = msgspec.structs.replace(plan, resolution=256)
+    assert own_series(folder, runner, larger).name == f"{session.folder.name}_3"
     assert session.log.path.read_bytes() == before
 
 

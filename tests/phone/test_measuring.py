@@ -13,11 +13,17 @@ from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, gated_table, read_placements, refused
 from repvit_nas.latency_lut.programs import chain, network
 from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
-from repvit_nas.latency_lut.series import combined, read_series, series_folder
+from repvit_nas.latency_lut.series import combined, read_series
 from repvit_nas.latency_lut.session import Limits
 from repvit_nas.phone.client import Waits
 from repvit_nas.phone.exporting import device_plan
-from repvit_nas.phone.measuring import GatedSession, expected_minutes, publish
+from repvit_nas.phone.measuring import (
+    GatedSession,
+    expected_minutes,
+    own_series,
+    planned_otherwise,
+    publish,
+)
 from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.opening import open_phone
 from repvit_nas.phone.products import product
@@ -46,29 +52,35 @@ def space():
     return load_space("repvit")[0]
 
 
-def run(apple, folder, space, *, rounds=2, at_once=False, everywhere=False):
+def run(
+    apple, folder, space, *, rounds=2, at_once=False, everywhere=False, wishes=WISHES, udid=""
+):  # fmt: skip
     """Measure as the command does; return the series' session."""
-    plan = device_plan(space, WISHES, at_once=at_once)
+    plan = device_plan(space, wishes, at_once=at_once)
     phone = open_phone(
-        IPHONE, folder, team="T", apple=apple, source=app_source(folder / "app"), waits=QUICK,
+        IPHONE, folder, team="T", udid=udid, apple=apple, source=app_source(folder / "app"), waits=QUICK,
         sleep=lambda _: None,
     )  # fmt: skip
     try:
         packages = folder / ".programs"
         packages.mkdir(parents=True, exist_ok=True)
         runner = CoreMlRunner(phone, packages, writer=simulated_packages, shape=shape)
-        home = series_folder(folder, runner.series())
+        home = own_series(folder, runner, plan)
+        session_notes.append(planned_otherwise(home, runner, plan))
         home.mkdir(parents=True, exist_ok=True)
         runner.keep_placements(home / PLACEMENTS_FILE)
         session = GatedSession(home, runner, everywhere=everywhere, passing=True)
         session.claim("iphone12", "", RuntimeSpec("coreml", target="iphone12"), plan.resolution)
-        measure(session, session.plan(plan), space, WISHES, limits=LIMITS, progress=quiet)
+        measure(session, session.plan(plan), space, wishes, limits=LIMITS, progress=quiet)
         plan = session.plan(plan)
         for number in range(2, rounds):
             session._round(plan, number, LIMITS, quiet)
     finally:
         phone.stop()
     return session
+
+
+session_notes = []
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +205,47 @@ def test_another_system_build_starts_a_series_of_its_own(measured, space):
         "24A999"
         not in publish(IPHONE, folder, latest=session.folder.name).device.file.circumstances["os"]
     )
+
+
+def test_another_phone_of_the_model_is_a_series_of_its_own(space, tmp_path):
+    apple = FakeApple(tmp_path / "apple", noise=0.003, phones=["iPhone13,2"] * 2)
+    first, second = ("00008101-000A3C210CE0000" + digit for digit in "01")
+    one = run(apple, tmp_path, space, udid=first)
+    before = one.log.path.read_bytes()
+
+    other = run(apple, tmp_path, space, udid=second)
+
+    assert other.folder.name == f"{one.folder.name}_2"
+    assert one.log.path.read_bytes() == before
+    assert run(apple, tmp_path, space, udid=first).folder == one.folder
+    table, sources = combined(read_series(tmp_path, "iphone12"))
+    assert len(sources.sources) == 2
+    assert sources.sources[1].shared > 10
+    assert sources.sources[1].factor == pytest.approx(1.0, abs=0.02)
+    kept = "".join(path.read_text() for path in tmp_path.glob("series/*/*.json*"))
+    assert "000A3C210CE0" not in kept.upper()
+    assert set(table.shared_sd) == {sources.sources[1].series}
+
+
+def test_a_short_try_is_not_in_the_way_of_the_whole(space, tmp_path):
+    """Other options begin a series beside the first one; what both timed brings them together."""
+    apple = FakeApple(tmp_path / "apple", noise=0.003)
+    short = run(apple, tmp_path, space, wishes=WISHES._replace(units=8, held_out=2))
+    before = short.log.path.read_bytes()
+    assert session_notes[-1] == ""
+
+    whole = run(apple, tmp_path, space)
+
+    assert whole.folder.name == f"{short.folder.name}_2"
+    assert f"series {short.folder.name} was planned with another --units" in session_notes[-1]
+    assert short.log.path.read_bytes() == before
+    assert run(apple, tmp_path, space).folder == whole.folder
+    assert session_notes[-1] == ""
+    published = publish(IPHONE, tmp_path, latest=whole.folder.name)
+    assert [one.series for one in published.sources.sources] == [
+        whole.folder.name, short.folder.name,
+    ]  # fmt: skip
+    assert published.sources.sources[1].shared >= 5
 
 
 def test_programs_on_the_cpu_are_kept_but_not_counted(space, tmp_path):

@@ -86,7 +86,8 @@ class CoreMlRunner:
 
     def circumstances(self) -> dict[str, str]:
         """Return device, system, runtime and what latencies depend on; no serial number, no name."""
-        return {
+        own = {"phone": self._place.which} if self._place.which else {}
+        return own | {
             "processor": f"{self._place.chip} ({self._place.model})",
             "cores": "Neural Engine",
             "accelerator": "Neural Engine",
