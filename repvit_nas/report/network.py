@@ -26,6 +26,7 @@ class NetworkRow(msgspec.Struct, frozen=True):
         bytes_moved: Bytes of weights and activations read and written, in fp16.
         peak_bytes: Bytes of activations alive at the worst moment, in fp16.
         latency_ms: What it adds to the network's latency.
+        source: Where that comes from.
     """
 
     unit: dict[str, Any]
@@ -35,6 +36,7 @@ class NetworkRow(msgspec.Struct, frozen=True):
     bytes_moved: int
     peak_bytes: int
     latency_ms: float
+    source: Source
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ def describe(architecture: Architecture, predictor: Predictor) -> Description:
             bytes_moved=unit.bytes_moved,
             peak_bytes=unit.peak_bytes,
             latency_ms=round(float(cost), 5),
+            source=predictor.source([unit]),
         )
         for unit, cost in zip(units, costs, strict=True)
     )
@@ -99,8 +102,8 @@ def network_table(description: Description) -> "Table":
 
     title = description.architecture.name or "network"
     table = Table(title=f"{title}: {description.shape}")
-    for header in ("unit", "times", "M MACs", "k params", f"µs, {description.source}", "peak kB"):
-        table.add_column(header, justify="left" if header == "unit" else "right")
+    for header in ("unit", "times", "M MACs", "k params", "µs", "source", "peak kB"):
+        table.add_column(header, justify="left" if header in ("unit", "source") else "right")
     for times, row in _runs(description.rows):
         fields = {name: value for name, value in row.unit.items() if name != "type"}
         words = " ".join(f"{name} {value}" for name, value in fields.items())
@@ -110,6 +113,7 @@ def network_table(description: Description) -> "Table":
             f"{times * row.macs / 1e6:,.1f}",
             f"{times * row.params / 1e3:,.1f}",
             f"{times * row.latency_ms * 1e3:,.1f}",
+            row.source,
             f"{row.peak_bytes / 1e3:,.0f}",
         )
     table.add_section()
@@ -119,6 +123,7 @@ def network_table(description: Description) -> "Table":
         f"{description.macs / 1e6:,.1f}",
         f"{description.params / 1e3:,.1f}",
         f"{sum(row.latency_ms for row in description.rows) * 1e3:,.1f}",
+        description.source,
         f"{description.peak_bytes / 1e3:,.0f}",
     )
     return table

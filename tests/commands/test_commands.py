@@ -11,6 +11,7 @@ from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.commands import COMMANDS, cli, main
 from repvit_nas.commands.search import parse_budgets
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space import family
 
 
@@ -78,6 +79,21 @@ def test_show_as_json_adds_up(invoke):
         "overhead_ms"
     ] == pytest.approx(document["latency_ms"], abs=1e-3)
     assert len(document["rows"]) == 1 + 20 + 3 * 3 + 1
+
+
+def test_show_says_of_every_unit_where_its_latency_comes_from(invoke):
+    _, out, _ = invoke("show", "repvit_m0_9", "--device", "cpu-epyc", "--foreign", "--json")
+    document = json.loads(out)
+    timed = {
+        json.dumps(msgspec.to_builtins(item.unit), sort_keys=True)
+        for item in load_predictor("cpu-epyc", foreign=True)[0].file.measured.units
+    }
+
+    for row in document["rows"]:
+        known = json.dumps(row["unit"], sort_keys=True) in timed
+        assert (row["source"] == "measured") == known
+    assert {row["source"] for row in document["rows"]} == {"measured", "interpolated"}
+    assert document["source"] == "interpolated"  # the weakest of its units'
 
 
 def test_show_for_people(invoke):
