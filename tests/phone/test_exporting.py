@@ -377,7 +377,7 @@ def test_networks_without_chains_make_a_better_modelled_device(plan, elsewhere, 
     assert _run(words, debug=True) == 0
 
     assert (
-        "it stays modelled, from what was published and 8 timed networks" in capsys.readouterr().err
+        "0 units and 8 networks are too few to make iphone12 a measured" in capsys.readouterr().err
     )
     now, _ = load_predictor("iphone12")
     estimates = [now.estimate(item) for item in unseen]
