@@ -30,15 +30,17 @@ def core_ml_device(device: str, runtime: str | None, *, exporting: bool) -> "Pro
     """Return the Core ML device that a name stands for; None if something else is to time it.
 
     Raises:
-        RepvitNasError: Programs are to be exported for a device that runs no Core ML.
+        RepvitNasError: Core ML is asked for by name, or programs are to be exported, for a device
+            that runs no Core ML.
     """
+    from repvit_nas.phone.measuring import RUNTIME
     from repvit_nas.phone.products import product, products
 
-    found = product(device) if runtime is None else None
-    if found is None and exporting:
+    found = product(device) if runtime in (None, RUNTIME) else None
+    if found is None and (exporting or runtime == RUNTIME):
         raise RepvitNasError(
-            f"--export writes programs for Core ML devices; {device!r} is none; known: "
-            f"{', '.join(products())}"
+            f"{'--export' if exporting else '--runtime coreml'} is for Core ML devices; {device!r} is "
+            f"none; known: {', '.join(products())}"
         )
     return found
 

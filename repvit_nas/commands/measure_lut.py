@@ -123,7 +123,7 @@ def command(
     # A runtime says that something else is to time a device of that name; an export is Core ML's.
     other = None if exporting else runtime["runtime"]
     phone = core_ml_device(device, other, exporting=exporting)
-    check_options(device, core_ml=phone is not None)
+    check_options(device, core_ml=phone is not None, exporting=exporting)
     searched, found = load_space(space)
     wishes = Wishes(units, calibration, networks, isolated, seed, resolution)
     if phone is not None and export_to is not None:

@@ -38,7 +38,10 @@ _OPTIONS: Final = (
 _NOT_FOR_CORE_ML: Final = frozenset(
     {"runtime", "threads", "providers", "torch_device", "batch", "compiled", "title"}
 )
-_ONLY_FOR_CORE_ML: Final = frozenset({"team", "udid", "any_placement"})
+_ONLY_FOR_PHONES: Final = frozenset({"team", "udid"})
+_ONLY_FOR_CORE_ML: Final = _ONLY_FOR_PHONES | {"any_placement"}
+# An export times nothing.
+_NOT_FOR_EXPORT: Final = _ONLY_FOR_CORE_ML | {"minutes", "precision"}
 
 
 def runtime_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +89,7 @@ def runtime_spec(
     return RuntimeSpec(runtime, threads, torch_device or providers, batch, compiled)
 
 
-def check_options(device: str, *, core_ml: bool) -> None:
+def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> None:
     """Raise if the command line gives options that would do nothing for a device.
 
     What the environment gives is no mistake: a shell profile says it once for all devices.
@@ -94,12 +97,21 @@ def check_options(device: str, *, core_ml: bool) -> None:
     Args:
         device: The device's name.
         core_ml: Whether Core ML times it.
+        exporting: Whether its programs are only written.
 
     Raises:
         click.UsageError: It gives some.
     """
+    from repvit_nas.phone.products import product
+
     context = click.get_current_context()
+    known = product(device)
+    what = f"{device!r} is {'' if core_ml else 'not '}timed by Core ML"
     idle = _NOT_FOR_CORE_ML if core_ml else _ONLY_FOR_CORE_ML
+    if core_ml and known is not None and known.is_mac:
+        what, idle = f"{device!r} is a Mac, timed by its own Core ML", idle | _ONLY_FOR_PHONES
+    if exporting:
+        what, idle = "--export times nothing", idle | _NOT_FOR_EXPORT
     given = [
         option.opts[0]
         for option in context.command.params
@@ -108,8 +120,7 @@ def check_options(device: str, *, core_ml: bool) -> None:
     ]
     if given:
         raise click.UsageError(
-            f"{device!r} is {'' if core_ml else 'not '}timed by Core ML: leave out {', '.join(given)}, "
-            "which would do nothing there",
+            f"{what}: leave out {', '.join(given)}, which would do nothing there",
             context,
         )
 

@@ -105,9 +105,10 @@ def core_ml() -> Any:
 
 def loads_models() -> bool:
     """Return whether the installed coremltools can load models: it is a build for this Mac."""
-    if importlib.util.find_spec("coremltools") is None:
-        return False
-    return importlib.util.find_spec("coremltools.libcoremlpython") is not None
+    found = importlib.util.find_spec("coremltools")
+    folders = (found.submodule_search_locations or ()) if found else ()
+    # Asking for the part by its name would import all of coremltools.
+    return any(True for folder in folders for _ in Path(folder).glob("libcoremlpython*"))
 
 
 def examine_mac(wanted: Product, mac: Mac, *, loads: bool | None = None) -> list[Finding]:

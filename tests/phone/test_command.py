@@ -198,8 +198,7 @@ def test_a_failure_leaves_the_device_modelled(xcrun_on_path, capsys):
         (["--threads", "4"], "--threads"),
         (["--threads", "1", "--batch", "2", "--title", "Mine"], "--threads, --batch, --title"),
         (["--compile", "--providers", "X"], "--providers, --compile"),
-        (["--torch-device", "mps", "--export", "x"], "--torch-device"),
-        (["--runtime", "torch", "--export", "x"], "--runtime"),
+        (["--runtime", "coreml"], "--runtime"),
     ],
 )
 @pytest.mark.parametrize("device", ["iphone12", "mac"])
@@ -207,7 +206,40 @@ def test_options_that_core_ml_does_not_take_are_refused(elsewhere, capsys, devic
     assert _run(["measure-lut", "--device", device, *words], debug=False) == 2
 
     said = capsys.readouterr().err
-    assert f"'{device}' is timed by Core ML: leave out {options}, which" in said
+    how = "a Mac, timed by its own Core ML" if device == "mac" else "timed by Core ML"
+    assert f"'{device}' is {how}: leave out {options}, which" in said
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mac", "--team", "T"], "its own Core ML: leave out --team, which"),
+        (
+            ["mac", "--export", "x", "--threads", "2"],
+            "--export times nothing: leave out --threads,",
+        ),
+        (["iphone12", "--export", "x", "--runtime", "torch"], "nothing: leave out --runtime,"),
+        (
+            ["iphone12", "--export", "x", "--team", "T", "--minutes", "5", "--any-placement"],
+            "--export times nothing: leave out --minutes, --team, --any-placement, which",
+        ),
+    ],
+)
+def test_options_that_an_export_or_a_mac_does_not_take_are_refused(elsewhere, capsys, words, said):
+    assert _run(["measure-lut", "--device", *words], debug=False) == 2
+
+    assert said in capsys.readouterr().err
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--runtime", "coreml"], ["--export", "x"]])
+def test_core_ml_times_core_ml_devices(elsewhere, capsys, words):
+    assert _run(["measure-lut", "--device", "cpu", *words], debug=False) == 1
+
+    said = capsys.readouterr().err
+    assert f"{' '.join(words[: 2 - (words[0] == '--export')])} is for Core ML devices" in said
+    assert "'cpu' is none; known: iphone" in said
     assert not list(elsewhere.iterdir())
 
 

@@ -22,7 +22,7 @@ from repvit_nas.latency_lut.runners.coreml import LOOP, WARM_UP, CoreMlRunner
 from repvit_nas.latency_lut.series import read_series, series_folder
 from repvit_nas.latency_lut.session import Limits
 from repvit_nas.phone.exporting import device_plan
-from repvit_nas.phone.mac import OnMac, examine_mac, find_mac, this_mac
+from repvit_nas.phone.mac import OnMac, examine_mac, find_mac, loads_models, this_mac
 from repvit_nas.phone.measuring import GatedSession, check_same_model, own_series
 from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.opening import open_place
@@ -227,6 +227,18 @@ def test_a_mac_says_what_it_is():
     }
 
     assert this_mac(lambda words: answers[" ".join(words)]) == MAC
+
+
+def test_whether_coremltools_loads_models_is_seen_without_importing_it(tmp_path, monkeypatch):
+    package = tmp_path / "coremltools"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('imported')")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "coremltools", raising=False)
+
+    assert not loads_models()
+    (package / "libcoremlpython.so").write_bytes(b"")
+    assert loads_models()
 
 
 @pytest.mark.parametrize(
