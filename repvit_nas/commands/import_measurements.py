@@ -33,7 +33,8 @@ def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) ->
     from repvit_nas.latency_lut.importers import read_folder
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import read_manifest, read_plan
-    from repvit_nas.phone.measuring import claim_folder, import_series
+    from repvit_nas.phone.importing import import_series
+    from repvit_nas.phone.measuring import claim_folder
     from repvit_nas.phone.products import product, products
 
     wanted = product(device)

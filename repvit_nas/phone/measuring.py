@@ -1,38 +1,33 @@
 """A session on a Core ML device, and what its series make of the device's folder."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
     Device,
     DeviceFile,
-    RuntimeSpec,
     differences,
 )
-from repvit_nas.latency_lut.importers import Imported
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     Placement,
     gated_table,
-    placement,
     read_placements,
     refused,
-    write_placements,
 )
-from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
+from repvit_nas.latency_lut.plan import Plan, programs
 from repvit_nas.latency_lut.programs import Program
-from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION, SENTINELS
+from repvit_nas.latency_lut.protocol import SENTINELS
 from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
 from repvit_nas.latency_lut.series import (
-    NOT_STATED,
     SERIES_FOLDER,
     SOURCES_FILE,
     Series,
@@ -44,13 +39,12 @@ from repvit_nas.latency_lut.series import (
     series_name,
 )
 from repvit_nas.latency_lut.session import RESOLUTION, Progress, Session
-from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog, VisitRecord
+from repvit_nas.latency_lut.store import VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.machine import machine
-from repvit_nas.phone.exporting import Manifest, planned
 from repvit_nas.phone.mac import RUN_HERE
 from repvit_nas.phone.place import RefusedError
-from repvit_nas.phone.products import ANY_MAC, PRODUCTS_FILE, Product, products
+from repvit_nas.phone.products import PRODUCTS_FILE, Product
 from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
 
 RUNTIME: Final = "coreml"
@@ -59,11 +53,8 @@ USUAL_ROUNDS: Final = 4
 _FEWEST_HELD_OUT: Final = 2
 # Operations that are named in a message.
 _SHOWN: Final = 5
-_SHOWN_OPERATIONS: Final = 5
 # More programs than these, and than are taken, are not the programs' fault.
 _FEW_NOT_TAKEN: Final = 3
-# Compute units that leave the Neural Engine out: their latencies are not its.
-_OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
 
 
 class GatedSession(Session):
@@ -113,10 +104,11 @@ class GatedSession(Session):
             return
         timed = {visit.key for visit in self.visits}
         raise RepvitNasError(
-            f"{len(timed & off.keys())} of {len(timed)} programs do not run on the Neural Engine alone"
-            f"{_operations(off.values())}, and {len(self.not_taken)} the device refuses: only {units} units and {networks} calibration networks "
-            f"count, and a fit needs {FEWEST_UNITS} and {FEWEST_NETWORKS}; what was timed is kept in "
-            f"{self.folder}: repeat with --any-placement to count all of it"
+            f"{len(timed & off.keys())} of {len(timed)} programs do not run on the Neural Engine "
+            f"alone{_operations(off.values())}, and {len(self.not_taken)} the device refuses: only "
+            f"{units} units and {networks} calibration networks count, and a fit needs "
+            f"{FEWEST_UNITS} and {FEWEST_NETWORKS}; what was timed is kept in {self.folder}: repeat "
+            "with --any-placement to count all of it"
         )
 
     def _off(self) -> dict[str, Placement]:
@@ -155,7 +147,7 @@ def _operations(placements: Iterable[Placement]) -> str:
         for item in placements
         for kind in {name.rstrip("0123456789").rstrip("_") for name in item.elsewhere}
     )
-    names = [f"{kind} in {times}" for kind, times in kinds.most_common(_SHOWN_OPERATIONS)]
+    names = [f"{kind} in {times}" for kind, times in kinds.most_common(_SHOWN)]
     return f" (elsewhere run {', '.join(names)})" if names else ""
 
 
@@ -180,6 +172,10 @@ def check_same_model(folder: Path, processor: str) -> None:
             )
 
 
+def _circumstances(runner: CoreMlRunner, plan: Plan) -> dict[str, str]:
+    return machine() | runner.circumstances() | {RESOLUTION: f"{plan.resolution} px"}
+
+
 def own_series(folder: Path, runner: CoreMlRunner, plan: Plan) -> Path:
     """Return the folder of the series that a runner's figures belong to.
 
@@ -191,7 +187,7 @@ def own_series(folder: Path, runner: CoreMlRunner, plan: Plan) -> Path:
         runner: What times the device.
         plan: What is to be timed.
     """
-    here = machine() | runner.circumstances() | {RESOLUTION: f"{plan.resolution} px"}
+    here = _circumstances(runner, plan)
     return series_folder(folder, series_name(folder, runner.series(), here, plan))
 
 
@@ -205,7 +201,7 @@ def planned_otherwise(home: Path, runner: CoreMlRunner, plan: Plan) -> str:
     """
     if (home / DEVICE_FILE).is_file():
         return ""
-    here = machine() | runner.circumstances() | {RESOLUTION: f"{plan.resolution} px"}
+    here = _circumstances(runner, plan)
     for path in sorted(home.parent.glob(f"{runner.series()}*/{DEVICE_FILE}"), reverse=True):
         alike = not differences(files.read_json(path, DeviceFile).circumstances, here)
         option = other_option(path.parent, plan)
@@ -256,8 +252,9 @@ def publish(
 
     Where the series do not suffice for that (too few units or networks), a modelled device stays
     modelled, and its next fit takes what was timed together with the published latencies: the
-    units that were timed take the place of their modelled figures. A device that was measured before stays as it is. The circumstances of the device become
-    those of the series that is taken as it is.
+    units that were timed take the place of their modelled figures. A device that was measured
+    before stays as it is. The circumstances of the device become those of the series that is taken
+    as it is.
 
     Args:
         product: The device.
@@ -345,171 +342,3 @@ def _copy_shipped(device: str, folder: Path, *names: str) -> None:
     for name in names:
         if (shipped / name).is_file() and not (folder / name).exists():
             files.write_bytes(folder / name, files.read_bytes(shipped / name))
-
-
-def import_series(
-    product: Product,
-    folder: Path,
-    plan: Plan,
-    manifest: Manifest,
-    reports: list[Imported],
-    *,
-    say: Callable[[str], None] = lambda _: None,
-) -> list[str]:
-    """Write imported reports as series of a device, one for each tool, system and compute units.
-
-    Where reports of the same plan were imported before, a program's new ones replace its old ones,
-    and the other programs stay.
-
-    Args:
-        product: The device.
-        folder: Its folder.
-        plan: What was exported.
-        manifest: The programs of that.
-        reports: The reports.
-        say: Told what an earlier import is replaced by.
-
-    Returns:
-        The names of the series.
-
-    Raises:
-        FileError: A report is of a program that was not exported, or of another device.
-    """
-    named = {entry.name: entry.key for entry in manifest.programs}
-    models = {report.model for report in reports if report.model}
-    if product.product_type == ANY_MAC and len(models) > 1:
-        raise FileError(
-            f"reports for --device {product.device} must be of one model; got "
-            f"{', '.join(sorted(models))}: import each into a device of its own, such as "
-            f"macbook-air-m2 (latency_lut/{PRODUCTS_FILE} lists them)"
-        )
-    groups: dict[tuple[str, str, str, str], list[Imported]] = {}
-    for report in reports:
-        if report.name not in named:
-            raise FileError(
-                f"{report.origin}: program {report.name!r} is not in the manifest; a report's file "
-                f"name must be the package's, such as {next(iter(named), 'none')}"
-            )
-        if report.model and not product.is_called(report.model):
-            raise FileError(
-                f"{report.origin}: was made on {report.model}, not on {product.title}; import it for "
-                "that device"
-            )
-        kind = (report.tool, report.system, report.compute_units, _model(product, report.model))
-        groups.setdefault(kind, []).append(report)
-    identity = files.digest(msgspec.json.encode(plan))[:8]
-    made = [(kind, *_visits(plan, group, named)) for kind, group in groups.items()]
-    names = []
-    for (tool, system, units, model), visits, placements in made:
-        words = [tool, system or "any-system", units or "any-units", identity]
-        if product.product_type == ANY_MAC and model != ANY_MAC:
-            words.insert(0, model)
-        file = _imported_device(product, plan, (tool, system, units, model))
-        name = series_name(folder, "_".join(_word(word) for word in words), file.circumstances)
-        home = series_folder(folder, name)
-        files.write_bytes(home / PLAN_FILE, files.encode_lines(plan, "units"))
-        files.write_json(home / DEVICE_FILE, file)
-        replaced = _add(home, visits, placements)
-        if replaced:
-            say(f"series {name}: {replaced}")
-        names.append(name)
-    return names
-
-
-def _model(product: Product, called: str) -> str:
-    """Return the model that a report is of: where a name stands for any Mac, the one it states."""
-    if product.product_type != ANY_MAC or not called:
-        return product.product_type
-    known = (row for row in products().values() if row.product_type != ANY_MAC)
-    return next((row.product_type for row in known if row.is_called(called)), called)
-
-
-def _add(home: Path, visits: list[VisitRecord], placements: dict[str, Placement]) -> str:
-    """Write visits and placements into a series: those of a program replace what it had.
-
-    Returns:
-        How many programs were replaced and kept; empty for a new series.
-    """
-    new = {visit.key for visit in visits}
-    before = VisitLog(home / OBSERVATIONS_FILE).read()
-    kept = [visit for visit in before if visit.key not in new]
-    where = {
-        key: item for key, item in read_placements(home / PLACEMENTS_FILE).items() if key not in new
-    }
-    write_placements(home / PLACEMENTS_FILE, where | placements)
-    merged = (
-        msgspec.structs.replace(visit, position=place)
-        for place, visit in enumerate((*kept, *visits))
-    )
-    files.write_bytes(
-        home / OBSERVATIONS_FILE,
-        b"".join(msgspec.json.encode(visit) + b"\n" for visit in merged),
-    )
-    there = {visit.key for visit in before}
-    if not there:
-        return ""
-    return (
-        f"{len(new - there)} programs are new, {len(new & there)} replace what was there, "
-        f"{len(there - new)} are kept as they were"
-    )
-
-
-def _word(text: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in text.lower())
-
-
-def _visits(
-    plan: Plan, reports: list[Imported], named: dict[str, str]
-) -> tuple[list[VisitRecord], dict[str, Placement]]:
-    """Return reports as visits: the n-th report of a program is its visit of round n."""
-    known = planned(plan)
-    seen: dict[str, int] = {}
-    visits, placements = [], {}
-    for place, report in enumerate(reports):
-        key = named[report.name]
-        if key not in known:
-            raise FileError(
-                f"{report.origin}: program {report.name!r} is in the manifest but not in the plan "
-                "beside it: the two belong to different exports"
-            )
-        number = seen.get(key, 0)
-        seen[key] = number + 1
-        visits.append(
-            VisitRecord(
-                round=number,
-                position=place,
-                key=key,
-                warm=(),
-                series=tuple(round(value, 6) for value in report.series),
-                seconds=max(1e-4, round(sum(report.series) / 1e3, 4)),
-            )
-        )
-        if report.operations:
-            placements[key] = placement(key, report.operations)
-        elif report.compute_units in _OTHER_UNITS:
-            placements[key] = Placement(key, {report.compute_units: 1})
-    return visits, placements
-
-
-def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, str]) -> DeviceFile:
-    tool, system, units, model = kind
-    circumstances = {
-        "processor": f"{product.chip} ({model})",
-        "cores": "Neural Engine",
-        "accelerator": "Neural Engine",
-        "os": system or NOT_STATED,
-        "runtime": f"coreml, {tool}",
-        "compute_units": units or NOT_STATED,
-        "loop": "warm",
-        "precision": "fp16",
-        "batch": "1",
-        RESOLUTION: f"{plan.resolution} px",
-    }
-    return DeviceFile(
-        device=product.device,
-        title=product.title,
-        kind="measured",
-        circumstances=circumstances,
-        protocol=PROTOCOL_VERSION,
-        runtime=RuntimeSpec(RUNTIME, target=product.device),
-    )

@@ -34,7 +34,8 @@ from repvit_nas.phone.exporting import (
     read_plan,
     roles,
 )
-from repvit_nas.phone.measuring import import_series, publish
+from repvit_nas.phone.importing import import_series
+from repvit_nas.phone.measuring import publish
 from repvit_nas.phone.naming import program_name
 from repvit_nas.phone.products import product, product_of_type, products
 from repvit_nas.predictors.campaign import Wishes
