@@ -10,6 +10,8 @@ POSSIBLE_MS: Final = (1e-4, 1e6)
 # Four of them and a digest are the name of a series' folder.
 LONGEST_WORDS: Final = 56
 _SHOWN: Final = 60
+# Folders that hold a model, as an export writes it or Core ML compiles it: files in them are no reports.
+_MODELS: Final = (".mlpackage", ".mlmodelc")
 
 
 class Imported(NamedTuple):
@@ -80,8 +82,9 @@ def read_folder(folder: Path) -> list[Imported]:
         raise FileError(f"{folder}: must be a folder with reports")
     found: list[Imported] = []
     for path in sorted(folder.rglob("*")):
-        inside = any(parent.suffix == BUNDLE for parent in path.relative_to(folder).parents)
-        if inside or path.name in OWN_FILES or ".mlpackage" in str(path.relative_to(folder)):
+        parents = path.relative_to(folder).parents
+        inside = any(parent.suffix in (BUNDLE, *_MODELS) for parent in parents)
+        if inside or path.name in OWN_FILES:
             continue
         if path.suffix == BUNDLE:
             found.append(read_report(path))

@@ -205,6 +205,9 @@ def test_a_folder_is_read_whole_and_its_own_files_are_not_reports(tmp_path):
     inner = tmp_path / "programs" / "x.mlpackage"
     inner.mkdir(parents=True)
     (inner / "Manifest.json").write_text("{}")
+    compiled = tmp_path / "programs" / "b.mlmodelc"  # as Xcode leaves one beside its package
+    compiled.mkdir()
+    (compiled / "metadata.json").write_text('[{"storagePrecision": "Float16"}]')
 
     names = {found.name for found in read_folder(tmp_path)}
 
