@@ -130,10 +130,16 @@ class Session:
         there = {k: v for k, v in device.file.circumstances.items() if k != RESOLUTION}
         different = differences(there, here)
         if different:
+            spec = device.file.runtime
             raise RepvitNasError(
                 f"device {device.name!r} was measured under other circumstances: "
-                f"{'; '.join(different)}; measure this machine with repvit-nas measure-lut "
-                "--device NAME"
+                f"{'; '.join(different)}; "
+                + (
+                    "measure it as it is here with repvit-nas measure-lut --device "
+                    f"{device.name}, which begins a series of its own"
+                    if spec is not None and spec.name == "coreml"
+                    else "measure this machine with repvit-nas measure-lut --device NAME"
+                )
             )
 
     def plan(self, wanted: Plan) -> Plan:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.device import device_names, load_device
 from repvit_nas.phone.app import Phone, build, check_team, sources
 from repvit_nas.phone.client import Waits
 from repvit_nas.phone.discovery import find_device
@@ -21,19 +22,41 @@ PACKAGES_FOLDER: Final = ".programs"
 def two_other_ways(wanted: Product) -> str:
     """Say how a device is measured without a Mac at hand."""
     name = wanted.device
-    why = (
-        f"this is no Mac, and {wanted.title} can only time itself: run the command there, with a "
-        "coremltools that was installed there"
-        if wanted.is_mac
-        else f"xcrun is not on the path, and only a Mac with Xcode can drive an {wanted.title}; until "
-        "it is measured, its latencies are modelled from published latencies or from other devices"
-    )
+    modelled = name in device_names() and load_device(name).file.kind == "modelled"
+    until = "; until it is measured, its latencies are modelled" if modelled else ""
     return (
-        f"{why}. There are two other ways: (1) repvit-nas measure-lut --device {name} --export DIR "
-        "writes every program to time, on any machine; time them in Xcode (performance reports) or "
-        f"in a device lab, put the reports into DIR; (2) repvit-nas import-measurements DIR --device "
-        f"{name} takes Xcode's *.mlperf, CSV or JSON back into the table; docs/iphone.md shows both"
+        f"{_no_way(wanted)}{until}. There are two other ways: (1) repvit-nas measure-lut --device "
+        f"{name} --export DIR writes every program to time, on any machine; time them in Xcode "
+        "(performance reports) or in a device lab, put the reports into DIR; (2) repvit-nas "
+        f"import-measurements DIR --device {name} takes Xcode's *.mlperf, CSV or JSON back into the "
+        "table; docs/iphone.md shows both"
     )
+
+
+def _no_way(wanted: Product) -> str:
+    if wanted.is_mac:
+        return (
+            f"this is no Mac, and {wanted.title} can only time itself: run the command there, with a "
+            "coremltools that was installed there"
+        )
+    return f"xcrun is not on the path, and only a Mac with Xcode can drive an {wanted.title}"
+
+
+def check_driven(wanted: Product) -> None:
+    """Raise where nothing here can run one more network on a device that is measured already.
+
+    Args:
+        wanted: The model.
+
+    Raises:
+        RepvitNasError: Nothing can; the message says what is known of the device without that.
+    """
+    if (find_mac() if wanted.is_mac else find_xcrun()) is None:
+        raise RepvitNasError(
+            f"{_no_way(wanted)}. Without it, repvit-nas predict ARCH --device {wanted.device} says "
+            f"what a network takes, from what was measured or imported, and repvit-nas fit --device "
+            f"{wanted.device} how far off that is on networks held out"
+        )
 
 
 def apple_tools(wanted: Product) -> Apple:

@@ -94,7 +94,9 @@ class Learned(NamedTuple):
         if can:
             named = [units[row] for row in can]
             features = unit_features(named)
-            if outside != "flag":
+            # Without ranges nothing is interpolated: the rest is modelled as a device without
+            # timed units is, whatever the policy.
+            if outside != "flag" and self.part.ranges:
                 features = self._within(named, features, clip=outside == "clip")
             costs[can] *= np.exp(self.residual.evaluate(features))
         costs[rows >= 0] = self.looked_up[rows[rows >= 0]]

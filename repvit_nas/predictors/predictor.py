@@ -281,7 +281,8 @@ def load_predictor(
 
     Raises:
         UnknownNameError: There is no such device.
-        RepvitNasError: The device has no fitted predictor yet, or is another machine's processor.
+        RepvitNasError: The device has no fitted predictor yet, or one of other figures than it has
+            now, or is another machine's processor.
     """
     loaded = load_device(device)
     if not foreign:
@@ -292,9 +293,11 @@ def load_predictor(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
     predictor = read_predictor(found.path / PREDICTOR_FILE, outside)
-    if loaded.file.kind == "measured" and loaded.digest() != predictor.file.fitted_on.digest:
+    if loaded.digest() != predictor.file.fitted_on.digest:
+        # What was published and what was timed are fitted at once: there is no session to finish.
+        finish = "finish measure-lut, or " if loaded.file.kind == "measured" else ""
         raise RepvitNasError(
             f"{found.path / PREDICTOR_FILE}: was not fitted to the figures in {loaded.folder}: "
-            f"finish measure-lut, or run repvit-nas fit --device {device}"
+            f"{finish}run repvit-nas fit --device {device}"
         )
     return predictor, found

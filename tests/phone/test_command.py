@@ -11,7 +11,9 @@ from fake_apple import BIN, FakeApple, app_source, simulated_packages
 from repvit_nas import data
 from repvit_nas.commands import _run
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
+from repvit_nas.latency_lut.session import Session
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 
@@ -275,3 +277,41 @@ def test_what_a_shell_profile_says_for_phones_is_no_mistake(elsewhere, monkeypat
     assert _run(words, debug=False) == 1  # what is wrong is another thing
 
     assert "leave out" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["measure", "repvit_m0_9"], ["validate"]])
+@pytest.mark.usefixtures("measured_phone")
+def test_without_a_mac_a_measured_phone_is_not_said_to_be_modelled(monkeypatch, capsys, words):
+    """Its reports were imported: to export again is no way to time one network."""
+    table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
+    monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda _: table)
+    predictor = "repvit_nas.predictors.predictor.load_predictor"
+    monkeypatch.setattr(predictor, lambda _: (None, "a test"))
+    monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: None)
+
+    assert _run([*words, "--device", "iphone12"], debug=False) == 1
+
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "xcrun is not on the path" in said
+    assert "repvit-nas predict ARCH --device iphone12" in said
+    assert "--export" not in said
+    assert "modelled" not in said
+
+
+@pytest.mark.usefixtures("measured_phone")
+def test_without_a_mac_the_other_ways_do_not_call_a_measured_phone_modelled(capsys, monkeypatch):
+    monkeypatch.setattr("repvit_nas.phone.opening.find_xcrun", lambda: None)
+
+    assert _run(["measure-lut", "--device", "iphone12"], debug=False) == 1
+
+    said = capsys.readouterr().err
+    assert "--export DIR" in said
+    assert "modelled" not in said
+
+
+def test_another_phone_of_the_model_is_told_to_begin_a_series(tmp_path, measured_phone):
+    device = load_device("iphone12")
+    runner = SimpleNamespace(circumstances=lambda: {"phone": "1234"})
+
+    with pytest.raises(RepvitNasError, match="'1234' here.*measure-lut --device iphone12, which"):
+        Session(tmp_path / "s", runner).same_machine(device)

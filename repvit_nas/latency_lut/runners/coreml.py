@@ -245,7 +245,7 @@ def open_device(spec: RuntimeSpec, *, team: str, udid: str = "") -> CoreMlRunner
     Raises:
         RepvitNasError: It is no Core ML device, none is connected, or it is not ready.
     """
-    from repvit_nas.phone.opening import PACKAGES_FOLDER, open_place
+    from repvit_nas.phone.opening import PACKAGES_FOLDER, check_driven, open_place
     from repvit_nas.phone.products import product, products
 
     found = product(spec.target)
@@ -254,6 +254,7 @@ def open_device(spec: RuntimeSpec, *, team: str, udid: str = "") -> CoreMlRunner
             f"runtime coreml needs a Core ML device; {spec.target!r} is none; known: "
             f"{', '.join(products())}"
         )
+    check_driven(found)
     folder = Path("latency_lut") / found.device
     place = open_place(found, folder, team=team, udid=udid)
     try:
