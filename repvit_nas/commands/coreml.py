@@ -11,6 +11,7 @@ import click
 from repvit_nas.commands import INTERRUPTED
 from repvit_nas.commands.options import echo_json, note, progress_bar
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import number_of
 
 # A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
 PHONE_MINUTES: Final = 480.0
@@ -117,16 +118,17 @@ def publish_and_fit(
     published = publish(device, folder, everywhere=everywhere, latest=latest)
     for source in published.sources.sources:
         note(
-            f"series {source.series}: {source.units} units, {source.networks} networks"
+            f"series {source.series}: {number_of(source.units, 'unit')}, "
+            f"{number_of(source.networks, 'network')}"
             + (
-                f", {source.left_out} programs left out: not on the Neural Engine alone "
+                f", {number_of(source.left_out, 'program')} left out: not on the Neural Engine alone "
                 "(--any-placement counts them)"
                 if source.left_out
                 else ""
             )
             + (
                 f", divided by {source.factor:.3f} (± {source.factor_sd:.1%}, from "
-                f"{source.shared} shared latencies)"
+                f"{number_of(source.shared, 'shared latency')})"
                 if source is not published.sources.sources[0]
                 else ""
             )
@@ -136,8 +138,8 @@ def publish_and_fit(
     evaluation: Any
     if published.device.file.kind == "modelled":
         note(
-            f"{published.units} units and {published.networks} networks are too few to make "
-            f"{device.device} a measured device: it stays modelled, from what was published and what "
+            f"{number_of(published.units, 'unit')} and {number_of(published.networks, 'network')} are "
+            f"too few to make {device.device} a measured device: it stays modelled, from what was published and what "
             "was timed together; the units that were timed take the place of their modelled figures"
         )
         evaluation = fit_published_and_write(published.device, Path("predictors") / device.device)
@@ -179,6 +181,7 @@ def measure_device(
     from repvit_nas.latency_lut.plan import programs
     from repvit_nas.latency_lut.programs import network
     from repvit_nas.latency_lut.runners.coreml import CoreMlRunner, write_packages
+    from repvit_nas.latency_lut.series import read_series
     from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import device_plan
@@ -199,6 +202,7 @@ def measure_device(
     plan = device_plan(space, wishes, at_once=False)
     packages = folder / PACKAGES_FOLDER
     spec = RuntimeSpec(RUNTIME, target=device.device)
+    read_series(folder, device.device)  # a damaged one is no surprise for the end of a session
     with hold(folder):
         claim_folder(device, folder)
         try:

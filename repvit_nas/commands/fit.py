@@ -34,7 +34,8 @@ def command(device: str, *, as_json: bool) -> None:
     A modelled device is fitted to published latencies; every network is predicted by fits that
     never saw it: without the network, without its whole family, and RepViT without RepNeXt too,
     whose networks have its shapes. A measured device is fitted to its table and compared with the
-    networks that were held out.
+    networks that were held out. Where the folder of a series was moved away, the device's table is
+    made of the others first.
 
     \b
     Example: repvit-nas fit --device iphone12
@@ -42,6 +43,8 @@ def command(device: str, *, as_json: bool) -> None:
     from repvit_nas.latency_lut.device import load_device
 
     loaded = load_device(device)
+    if not loaded.folder.shipped and _without_moved(device, loaded.folder.path, as_json=as_json):
+        return
     folder = Path("predictors") / device
     if loaded.file.kind == "measured":
         evaluation: Any = fit_and_write(loaded)
@@ -57,6 +60,24 @@ def command(device: str, *, as_json: bool) -> None:
         echo_json(document)
         return
     show()
+
+
+def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
+    """Fit a Core ML device anew if a series of its table was moved away, and return whether so."""
+    from repvit_nas.commands.coreml import publish_and_fit
+    from repvit_nas.latency_lut.store import hold
+    from repvit_nas.phone.measuring import moved_away, take_back
+    from repvit_nas.phone.products import product
+
+    wanted = product(device)
+    gone = moved_away(folder) if wanted is not None else []
+    if wanted is None or not gone:
+        return False
+    with hold(folder):
+        everywhere = take_back(wanted, folder)
+        note(f"series gone from {folder}: {', '.join(gone)}; the others are combined anew")
+        publish_and_fit(wanted, folder, everywhere=everywhere, as_json=as_json)
+    return True
 
 
 def fit_published_and_write(device: "Device", folder: Path) -> "Validation":

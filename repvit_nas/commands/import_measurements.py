@@ -8,6 +8,7 @@ import click
 from repvit_nas.commands.coreml import publish_and_fit
 from repvit_nas.commands.options import debug_option, json_option, note
 from repvit_nas.errors import UnknownNameError
+from repvit_nas.words import number_of
 
 
 @click.command("import-measurements")
@@ -18,14 +19,24 @@ from repvit_nas.errors import UnknownNameError
     is_flag=True,
     help="Count programs too that did not run on the Neural Engine alone.",
 )
+@click.option(
+    "--unlike-predicted",
+    is_flag=True,
+    help="Take latencies too that are far from those predicted for the device.",
+)
 @json_option
 @debug_option
-def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) -> Any:
+def command(
+    folder: Path, device: str, *, any_placement: bool, unlike_predicted: bool, as_json: bool
+) -> Any:
     r"""Take reports of the programs in DIR into the device's table, and fit it.
 
     DIR is what `measure-lut --device NAME --export DIR` wrote, with the reports put into it: Xcode's
     performance reports (NAME.mlperf), or CSV or JSON files with `program` and `latency_ms` or
     `samples_ms`. Serial numbers, device identifiers and device names in reports are not kept.
+
+    Nothing is written where a report is not valid, or where latencies are so far from those predicted
+    for the device that they must be in another unit.
 
     \b
     Example: repvit-nas import-measurements programs --device iphone12
@@ -33,7 +44,7 @@ def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) ->
     from repvit_nas.latency_lut.importers import read_folder
     from repvit_nas.latency_lut.store import hold
     from repvit_nas.phone.exporting import read_manifest, read_plan
-    from repvit_nas.phone.importing import import_series
+    from repvit_nas.phone.importing import checked_parts, write_parts
     from repvit_nas.phone.measuring import claim_folder
     from repvit_nas.phone.products import product, products
 
@@ -43,8 +54,10 @@ def command(folder: Path, device: str, *, any_placement: bool, as_json: bool) ->
     manifest, plan = read_manifest(folder), read_plan(folder)
     reports = read_folder(folder)
     home = Path("latency_lut") / device
+    # Before the folder is there: it hides what is shipped of the device.
+    parts = checked_parts(wanted, home, plan, manifest, reports, unlike_predicted=unlike_predicted)
     with hold(home):
         claim_folder(wanted, home)
-        names = import_series(wanted, home, plan, manifest, reports, say=note)
-        note(f"{len(reports)} reports of {folder} are in {home} as {', '.join(names)}")
+        names = write_parts(home, plan, parts, say=note)
+        note(f"{number_of(len(reports), 'report')} of {folder} now in {home} as {', '.join(names)}")
         return publish_and_fit(wanted, home, everywhere=any_placement, as_json=as_json)

@@ -22,6 +22,7 @@ from repvit_nas.commands.runtime import (
     timed_by_core_ml,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import number_of
 
 
 @click.command("validate")
@@ -110,7 +111,7 @@ def command(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if off:
-        note(f"{len(off)} programs left out: they did not run on the Neural Engine alone")
+        note(f"{number_of(len(off), 'program')} left out: not on the Neural Engine alone")
         timed = without_networks(timed, off)
     changed = slower_now(table, timed)
     if changed:

@@ -191,8 +191,14 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
     for name in names:
         home = root / name
         visits = VisitLog(home / OBSERVATIONS_FILE).read()
-        if not visits or not (home / PLAN_FILE).is_file():
+        if not visits:
             continue
+        for file in (DEVICE_FILE, PLAN_FILE):
+            if not (home / file).is_file():
+                raise FileError(
+                    f"{home / file}: is missing, but {OBSERVATIONS_FILE} beside it holds visits: "
+                    f"restore the file, or move {home} elsewhere to go on without this series"
+                )
         plan = files.read_json(home / PLAN_FILE, Plan)
         placements = read_placements(home / PLACEMENTS_FILE)
         counted = frozenset() if everywhere else refused(placements)

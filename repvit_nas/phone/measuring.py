@@ -39,13 +39,14 @@ from repvit_nas.latency_lut.series import (
     series_name,
 )
 from repvit_nas.latency_lut.session import RESOLUTION, Progress, Session
-from repvit_nas.latency_lut.store import VisitRecord
+from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitRecord
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
 from repvit_nas.machine import machine
 from repvit_nas.phone.mac import RUN_HERE
 from repvit_nas.phone.place import RefusedError
 from repvit_nas.phone.products import PRODUCTS_FILE, Product
 from repvit_nas.predictors.learning import FEWEST_NETWORKS, FEWEST_UNITS
+from repvit_nas.words import number_of
 
 RUNTIME: Final = "coreml"
 # Rounds that a session usually takes until its intervals are narrow.
@@ -106,7 +107,8 @@ class GatedSession(Session):
         raise RepvitNasError(
             f"{len(timed & off.keys())} of {len(timed)} programs do not run on the Neural Engine "
             f"alone{_operations(off.values())}, and {len(self.not_taken)} the device refuses: only "
-            f"{units} units and {networks} calibration networks count, and a fit needs "
+            f"{number_of(units, 'unit')} and {number_of(networks, 'calibration network')} count, and a "
+            "fit needs "
             f"{FEWEST_UNITS} and {FEWEST_NETWORKS}; what was timed is kept in {self.folder}: repeat "
             "with --any-placement to count all of it"
         )
@@ -269,16 +271,16 @@ def publish(
     series = read_series(folder, product.device, everywhere=everywhere)
     table, sources = combined(series, meets=_suffices, latest=latest)
     held_out, calibration = len(table.networks("held_out")), len(table.networks("calibration"))
-    files.write_json(folder / SOURCES_FILE, sources)
     known = _known(folder)
     networks = calibration + held_out
     if not _suffices(table):
         if (table.units or networks) and known is not None and known.file.kind == "modelled":
             write_table(folder / TABLE_FILE, table)
+            files.write_json(folder / SOURCES_FILE, sources)
             return Published(known, sources, len(table.units), networks)
         raise RepvitNasError(
-            f"{folder}: {len(table.units)} units, {calibration} calibration and {held_out} held-out "
-            f"networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
+            f"{folder}: {number_of(len(table.units), 'unit')}, {calibration} calibration and {held_out} "
+            f"held-out networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
             f"{_FEWEST_HELD_OUT}: what is there is kept, and measure-lut or import-measurements adds "
             f"to it ({product.device} stays as it was){_without(series, sources)}"
         )
@@ -287,6 +289,7 @@ def publish(
     _copy_shipped(product.device, folder, PUBLISHED_FILE)  # one fit takes both
     write_table(folder / TABLE_FILE, table)
     files.write_json(folder / DEVICE_FILE, file)
+    files.write_json(folder / SOURCES_FILE, sources)
     device = Device(data.Found(folder, shipped=False), file)
     return Published(device, sources, len(table.units), networks)
 
@@ -309,8 +312,8 @@ def _without(series: list[Series], sources: Sources) -> str:
         names = sorted({name for one in series if one.name in used for name in one.elsewhere})
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         said += (
-            f"; {left_out} programs were timed but do not count, since they did not run on the Neural "
-            f"Engine alone (elsewhere: {', '.join(names[:_SHOWN])}{more}); --any-placement counts them"
+            f"; {number_of(left_out, 'program')} timed but not counted: not on the Neural Engine alone "
+            f"(elsewhere: {', '.join(names[:_SHOWN])}{more}); --any-placement counts them"
         )
     for one in sources.aside:
         said += f"; series {one.series} is left aside: {one.why}"
@@ -335,6 +338,58 @@ def claim_folder(product: Product, folder: Path) -> None:
         folder: Its folder in the working directory.
     """
     _copy_shipped(product.device, folder, DEVICE_FILE, PUBLISHED_FILE)
+
+
+def moved_away(folder: Path) -> list[str]:
+    """Return the series that a device's table was made of, and whose folders are gone since.
+
+    Args:
+        folder: The device's folder.
+
+    Raises:
+        FileError: Its `sources.json` is not valid.
+    """
+    path = folder / SOURCES_FILE
+    if not path.is_file():
+        return []
+    return [
+        source.series
+        for source in files.read_json(path, Sources).sources
+        if not (series_folder(folder, source.series) / OBSERVATIONS_FILE).is_file()
+    ]
+
+
+def take_back(product: Product, folder: Path) -> bool:
+    """Make a device's folder ready to be published from the series that are left.
+
+    Where latencies of the device are shipped, it is modelled by these again until the series
+    suffice without the one that was moved away.
+
+    Args:
+        product: The device.
+        folder: Its folder.
+
+    Returns:
+        Whether programs counted so far that did not run on the Neural Engine alone.
+
+    Raises:
+        FileError: A file is not valid.
+        RepvitNasError: No series is left.
+    """
+    series = read_series(folder, product.device)
+    if not series:
+        raise RepvitNasError(
+            f"{folder / SERIES_FOLDER}: no series is left of those that {TABLE_FILE} was made of: "
+            f"import or measure one, or move {folder} and predictors/{product.device} elsewhere to "
+            "have the device as it is shipped"
+        )
+    before = {one.series: one for one in files.read_json(folder / SOURCES_FILE, Sources).sources}
+    shipped = data.shipped_root() / "latency_lut" / product.device / DEVICE_FILE
+    if shipped.is_file():
+        files.write_bytes(folder / DEVICE_FILE, files.read_bytes(shipped))
+    return any(
+        one.left_out and one.name in before and not before[one.name].left_out for one in series
+    )
 
 
 def _copy_shipped(device: str, folder: Path, *names: str) -> None:
