@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.physical import (
@@ -34,6 +35,10 @@ OVERHEAD_MS: Final = 0.45
 _REWEIGHTINGS: Final = 3
 # A latency that the terms cannot explain at all must not weigh without limit.
 _LEAST_PREDICTED: Final = 1e-3
+# Forms that fit leave the typical latency within a tenth, and none further off than twice. Beyond these
+# factors, the typical one or any one, the latencies are not of one device in one unit.
+_TYPICALLY_OFF: Final = 2.0
+_FURTHEST_OFF: Final = 30.0
 # The error model has a term of its own for networks larger than this.
 LARGE_RESOLUTION: Final = 320
 
@@ -143,6 +148,9 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
 
     Returns:
         The members, the better forms drawn more often.
+
+    Raises:
+        RepvitNasError: No form comes near the latencies.
     """
     rng = np.random.default_rng(seed)
     factor = np.linalg.cholesky(problem.correlated)
@@ -160,16 +168,41 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
 
 def _weights(problem: Design, whitener: Floats, solutions: list[Floats]) -> Floats:
     """Weigh forms by their likelihood, the misfit scaled to what the best form leaves."""
-    misfits = np.array(
-        [
-            np.sum((whitener @ np.log(matrix @ solution / problem.latency_ms)) ** 2)
-            for matrix, solution in zip(problem.matrices, solutions, strict=True)
-        ]
-    )
+    predicted = np.einsum("fnc,fc->fn", problem.matrices, np.stack(solutions))
+    misses = np.log(np.maximum(predicted / problem.latency_ms, _LEAST_PREDICTED))
+    misfits = ((misses @ whitener.T) ** 2).sum(axis=1)
+    _check_near(problem, misses[misfits.argmin()])
     freedom = max(1, len(problem.latency_ms) - problem.matrices.shape[2])
     dispersion = max(1.0, misfits.min() / freedom)
     weights = np.exp(-0.5 * (misfits - misfits.min()) / dispersion)
     return np.asarray(weights / weights.sum())
+
+
+def _check_near(problem: Design, misses: Floats) -> None:
+    """Raise if even the best form is nowhere near the latencies.
+
+    Args:
+        problem: What is fitted.
+        misses: Logarithms of predicted to given latency, by the best form.
+
+    Raises:
+        RepvitNasError: It is not.
+    """
+    # A latency whose own error is that large is no contradiction.
+    deviation = np.sqrt(np.diag(problem.correlated))
+    far, limit = np.abs(misses) > np.log(_FURTHEST_OFF) + 2 * deviation, _FURTHEST_OFF
+    if not far.any() and np.median(np.abs(misses)) > np.log(_TYPICALLY_OFF):
+        far, limit = np.abs(misses) > np.log(_TYPICALLY_OFF), _TYPICALLY_OFF
+    if not far.any():
+        return
+    worst = int(np.argmax(np.where(far, np.abs(misses), 0.0)))
+    given = problem.latency_ms[worst]
+    raise RepvitNasError(
+        f"no model of a device fits these latencies: {far.sum()} of {len(misses)} are more than "
+        f"{limit:g} times off the best one, such as {given:.4g} ms where that says "
+        f"{given * np.exp(misses[worst]):.4g} ms; see whether some of what was timed, imported or "
+        "published is in another unit, and import it again or move its series away"
+    )
 
 
 def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats) -> Floats:
