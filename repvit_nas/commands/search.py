@@ -17,6 +17,7 @@ from repvit_nas.commands.options import (
     progress_bar,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     from repvit_nas.search.run import Inputs, Outcome
@@ -240,7 +241,7 @@ def _show(outcome: "Outcome", settings: "Settings") -> None:
     screen.print(references)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
     screen.print(
-        f"{len(result.front)} networks on the front; {result.trials:,} trials, "
+        f"{number_of(len(result.front), 'network')} on the front; {result.trials:,} trials, "
         f"{result.evaluations:,} different, {outcome.seconds:.1f} s."
     )
     if result.exact_share is not None and result.exact_optuna_share is not None:

@@ -98,8 +98,8 @@ def command(
     fresh = [network for network in drawn if network.stages not in seen][:networks]
     if len(fresh) < networks:
         raise RepvitNasError(
-            f"space {searched.name!r} has only {len(fresh)} networks that measure-lut did not time; "
-            f"--networks asks for {networks}"
+            f"space {searched.name!r} has only {number_of(len(fresh), 'network')} that measure-lut did "
+            f"not time; --networks asks for {networks}"
         )
     folder = temporary_folder()
     try:

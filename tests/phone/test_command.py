@@ -10,10 +10,14 @@ from fake_apple import BIN, FakeApple, app_source, simulated_packages
 
 from repvit_nas import data
 from repvit_nas.commands import _run
+from repvit_nas.commands.coreml import publish_and_fit
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
+from repvit_nas.latency_lut.series import Source, Sources
 from repvit_nas.latency_lut.session import Session
+from repvit_nas.phone.measuring import Published
+from repvit_nas.phone.products import products
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 
@@ -315,3 +319,32 @@ def test_another_phone_of_the_model_is_told_to_begin_a_series(tmp_path, measured
 
     with pytest.raises(RepvitNasError, match="'1234' here.*measure-lut --device iphone12, which"):
         Session(tmp_path / "s", runner).same_machine(device)
+
+
+@pytest.mark.usefixtures("mac")
+def test_a_damaged_series_is_said_before_a_session_begins(elsewhere, capsys):
+    """Not hours later, where the series are combined."""
+    home = elsewhere / "latency_lut/iphone12/series/lab"
+    home.mkdir(parents=True)
+    visit = {"round": 0, "position": 0, "key": "k", "warm": [], "series": [1.0], "seconds": 1.0}
+    (home / "observations.jsonl").write_text(json.dumps(visit) + "\n")
+
+    assert _run([*WORDS], debug=False) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "series/lab/device.json: is missing" in line
+    assert "move latency_lut/iphone12/series/lab elsewhere" in line
+    assert [path.name for path in home.parent.iterdir()] == ["lab"]
+
+
+@pytest.mark.parametrize(("units", "said"), [(1, "1 unit, 2 networks"), (2, "2 units, 2 networks")])
+def test_one_unit_is_not_called_units(elsewhere, monkeypatch, capsys, units, said):
+    source = Source(series="lab", units=units, networks=2)
+    device = SimpleNamespace(file=SimpleNamespace(kind="measured"))
+    published = Published(device, Sources(sources=(source,)), units, 2)
+    monkeypatch.setattr("repvit_nas.phone.measuring.publish", lambda *_, **__: published)
+    monkeypatch.setattr("repvit_nas.commands.runtime.fit_and_write", lambda _: {})
+
+    publish_and_fit(products()["iphone12"], elsewhere, everywhere=False, as_json=True)
+
+    assert f"series lab: {said}\n" in capsys.readouterr().err
