@@ -139,8 +139,9 @@ def publish_and_fit(
     if published.device.file.kind == "modelled":
         note(
             f"{number_of(published.units, 'unit')} and {number_of(published.networks, 'network')} are "
-            f"too few to make {device.device} a measured device: it stays modelled, from what was published and what "
-            "was timed together; the units that were timed take the place of their modelled figures"
+            f"too few to make {device.device} a measured device: it stays modelled, from what was "
+            "published and what was timed together; the units that were timed take the place of their "
+            "modelled figures"
         )
         evaluation = fit_published_and_write(published.device, Path("predictors") / device.device)
         show: Callable[[], None] = functools.partial(show_published, evaluation, device.device)

@@ -279,8 +279,8 @@ def publish(
             files.write_json(folder / SOURCES_FILE, sources)
             return Published(known, sources, len(table.units), networks)
         raise RepvitNasError(
-            f"{folder}: {number_of(len(table.units), 'unit')}, {calibration} calibration and {held_out} "
-            f"held-out networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
+            f"{folder}: {number_of(len(table.units), 'unit')}, {calibration} calibration and "
+            f"{held_out} held-out networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
             f"{_FEWEST_HELD_OUT}: what is there is kept, and measure-lut or import-measurements adds "
             f"to it ({product.device} stays as it was){_without(series, sources)}"
         )

@@ -10,7 +10,7 @@ POSSIBLE_MS: Final = (1e-4, 1e6)
 # Four of them and a digest are the name of a series' folder.
 LONGEST_WORDS: Final = 56
 _SHOWN: Final = 60
-# Folders that hold a model, as an export writes it or Core ML compiles it: files in them are no reports.
+# Folders that hold a model, as an export writes it or Core ML compiles it: no reports are in them.
 _MODELS: Final = (".mlpackage", ".mlmodelc")
 
 
