@@ -191,7 +191,7 @@ def _check_near(problem: Design, misses: Floats) -> None:
     # A latency whose own error is that large is no contradiction.
     deviation = np.sqrt(np.diag(problem.correlated))
     far, limit = np.abs(misses) > np.log(_FURTHEST_OFF) + 2 * deviation, _FURTHEST_OFF
-    if not far.any() and np.median(np.abs(misses)) > np.log(_TYPICALLY_OFF):
+    if len(far) and not far.any() and np.median(np.abs(misses)) > np.log(_TYPICALLY_OFF):
         far, limit = np.abs(misses) > np.log(_TYPICALLY_OFF), _TYPICALLY_OFF
     if not far.any():
         return
