@@ -4,9 +4,10 @@ Core ML takes compute units as a wish. A program of which a single costed operat
 processor was not timed on the Neural Engine; its visits are kept, but no fit sees them unless asked.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,11 +23,16 @@ from repvit_nas.units import Block, Ffn, Unit
 
 PLACEMENTS_FILE: Final = "placements.jsonl"
 NEURAL_ENGINE: Final = "neuralEngine"
-# One round says nothing of repeatability; two visits of one program usually differ by this share.
+# Where no program has two rounds, or all repeat exactly, such as one report that is there twice, this
+# is by how much two visits of a program usually differ. Nothing repeats better than the least.
 _USUAL_REPEAT: Final = 0.02
+_LEAST_REPEAT: Final = 0.003
+# Fewer rounds of one program than these say less of its error than all programs together do.
+_TELLING_ROUNDS: Final = 4
 # What stands for a processor where the device does not take the program at all.
 REFUSED: Final = "refused"
 _LEAST_LENGTHS: Final = 2
+RowT = TypeVar("RowT", bound=UnitRow | NetworkRow)
 _LEAST_NETWORKS: Final = 2
 
 
@@ -124,7 +130,8 @@ def gated_table(
     """Return the table of the programs that count.
 
     A unit whose shortest chain was left on the CPU keeps the slope over its other lengths, as long
-    as two are left. Figures of one round get the error that one round usually has.
+    as two are left. Figures of few rounds get the error that so many rounds usually have, and a unit
+    whose cost is then no larger than its error is unresolved.
 
     Args:
         device: Whose table it is.
@@ -154,7 +161,12 @@ def gated_table(
         )
         made = build_table(device, part, counted)
         unresolved += made.unresolved
-        rows += [_honest(row, known, lengths) for row in made.units]
+        for row in made.units:
+            honest = _honest(row, known, lengths)
+            if honest.latency_ms > honest.sd_ms:
+                rows.append(honest)
+            else:
+                unresolved.append(row.unit)
     rows = [_honest(row, known, ()) if isinstance(row, NetworkRow) else row for row in rows]
     order = {unit: place for place, unit in enumerate(plan.units)}
     rows.sort(key=lambda row: order.get(row.unit, 0) if isinstance(row, UnitRow) else len(order))
@@ -168,22 +180,22 @@ def _usable(unit: Unit, plan: Plan, timed: set[str]) -> tuple[int, ...]:
     return tuple(length for length in plan.lengths if chain(unit, length).key in timed)
 
 
-def _honest(row: UnitRow | NetworkRow, known: Figures, lengths: tuple[int, ...]) -> UnitRow | NetworkRow:  # fmt: skip
-    """Return a row whose error is not smaller than one round usually has, if it has one round."""
-    if row.rounds > 1:
+def _honest(row: RowT, known: Figures, lengths: tuple[int, ...]) -> RowT:
+    """Return a row whose error is not smaller than that of so few rounds usually is."""
+    if row.rounds >= _TELLING_ROUNDS:
         return row
     if isinstance(row, UnitRow):
         terms = [(item.key, factor) for item, factor in recipe(row.unit, lengths).terms]
     else:
         terms = [(network(row.architecture).key, 1.0)]
     parts = [factor * float(np.nanmedian(known.row(key))) for key, factor in terms]
-    deviation = max(row.sd_ms, _USUAL_REPEAT * float(np.linalg.norm(parts)))
-    return spread(row, row.latency_ms, deviation, row.rounds)
+    variation = known.variation[known.statistic]
+    usual = max(variation, _LEAST_REPEAT) if variation else _USUAL_REPEAT
+    least = usual * float(np.linalg.norm(parts)) / math.sqrt(row.rounds)
+    return spread(row, row.latency_ms, max(row.sd_ms, least), row.rounds)
 
 
-def spread(
-    row: UnitRow | NetworkRow, latency_ms: float, sd_ms: float, rounds: int
-) -> UnitRow | NetworkRow:
+def spread(row: RowT, latency_ms: float, sd_ms: float, rounds: int) -> RowT:
     """Return a row with another latency and error."""
     return msgspec.structs.replace(
         row,

@@ -95,7 +95,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         units: Units that it timed.
         networks: Networks that it timed.
         left_out: Programs that did not run on the Neural Engine alone, and are left out.
-        shared: Latencies that it has in common with the first source.
+        shared: Latencies that it has in common with the sources before it.
         factor: What its latencies were divided by.
         factor_sd: Relative standard deviation of that.
     """
@@ -309,7 +309,7 @@ def combined(
     shared_sd: dict[str, float] = {}
     for other in ordered[1:]:
         theirs = _rows(other.table)
-        factor, error, shared = _factor(rows, theirs)
+        factor, error, shared = _factor(rows, theirs, shared_sd)
         sources.append(
             msgspec.structs.replace(
                 _source(other),
@@ -328,10 +328,19 @@ def combined(
             elif systems[key] == other.system != NOT_STATED:
                 rows[key] = _mean(rows[key], scaled)
     alone = [row for row in first.table.rows if isinstance(row, IsolatedRow)]
-    units = [row for row in rows.values() if isinstance(row, UnitRow)]
+    timed = [row for row in rows.values() if isinstance(row, UnitRow)]
+    units = [row for row in timed if row.latency_ms > row.sd_ms]
     networks = [row for row in rows.values() if isinstance(row, NetworkRow)]
+    resolved = {row.unit for row in units}
+    # Not to be told from nothing, in any series.
+    hardly = [row.unit for row in timed] + [
+        unit for one in ordered for unit in one.table.unresolved
+    ]
     table = msgspec.structs.replace(
-        first.table, rows=(*units, *networks, *alone), shared_sd=shared_sd
+        first.table,
+        rows=(*units, *networks, *alone),
+        shared_sd=shared_sd,
+        unresolved=tuple(dict.fromkeys(unit for unit in hardly if unit not in resolved)),
     )
     return table, Sources(sources=tuple(sources), aside=aside)
 
@@ -357,20 +366,35 @@ def _rows(table: Table) -> dict[object, Row]:
     return found
 
 
-def _factor(mine: Mapping[object, Row], theirs: Mapping[object, Row]) -> tuple[float, float, int]:
-    """Return how much slower `theirs` is, the relative error of that, and on how many it rests."""
+def _factor(
+    mine: Mapping[object, Row], theirs: Mapping[object, Row], shared_sd: Mapping[str, float]
+) -> tuple[float, float, int]:
+    """Return how much slower `theirs` is, the relative error of that, and on how many it rests.
+
+    Args:
+        mine: What is known so far.
+        theirs: What another series says.
+        shared_sd: What rows of `mine` have in common, by series: many of them do not lower that.
+    """
     shared = [key for key in theirs if key in mine]
     if not shared:
         return 1.0, USUAL_OFFSET, 0
     pairs = [(theirs[key], mine[key]) for key in shared]
     ratio = np.log([one.latency_ms / other.latency_ms for one, other in pairs])
+    common = np.array([shared_sd.get(other.series, 0.0) for _, other in pairs])
     variance = np.array(
         [(a.sd_ms / a.latency_ms) ** 2 + (b.sd_ms / b.latency_ms) ** 2 for a, b in pairs]
     )
+    own = np.maximum(variance - common**2, 0.0) + _LEAST_OFFSET**2
     # The usual offset is what is expected before anything is compared.
-    precision = np.concatenate([1 / (variance + _LEAST_OFFSET**2), [1 / USUAL_OFFSET**2]])
+    precision = np.concatenate([1 / own, [1 / USUAL_OFFSET**2]])
     mean = float((precision[:-1] @ ratio) / precision.sum())
-    return math.exp(mean), float(math.hypot(precision.sum() ** -0.5, _LEAST_OFFSET)), len(shared)
+    taken: dict[str, float] = {}
+    for (_, other), weight in zip(pairs, precision[:-1] / precision.sum(), strict=True):
+        taken[other.series] = taken.get(other.series, 0.0) + float(weight)
+    carried = [weight * shared_sd.get(name, 0.0) for name, weight in taken.items()]
+    error = math.hypot(precision.sum() ** -0.5, _LEAST_OFFSET, *carried)
+    return math.exp(mean), error, len(shared)
 
 
 def _mean(one: Row, other: Row) -> Row:

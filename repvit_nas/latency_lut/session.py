@@ -37,6 +37,8 @@ VISIT_MS: Final = 60.0
 ISOLATED_MS: Final = 20.0
 # The circumstance that belongs to the table, not to the machine.
 RESOLUTION: Final = "resolution"
+# Full rounds that the networks' precision does not end a session before.
+_FEWEST_FULL: Final = 2
 # Visits after which the length of a round can be told.
 _TELLING: Final = 40
 
@@ -187,7 +189,9 @@ class Session:
             self._round(plan, number, limits, progress)
 
     def rounds(self, plan: Plan, limits: Limits, progress: Progress) -> None:
-        """Run full rounds, at least one, until the limits are reached.
+        """Run full rounds until the limits are reached: two, unless there is time for one only.
+
+        One round says nothing of how well the units that were chosen after the first one repeat.
 
         Raises:
             RepvitNasError: The time is too short for one full round.
@@ -198,8 +202,9 @@ class Session:
             number += 1
             begun = any(item.round >= number for item in self.visits)
             share = interval_share(self.table(plan))
+            full = number - EXPLORING_ROUNDS
             if not begun and (
-                share <= limits.precision
+                (share <= limits.precision and full >= _FEWEST_FULL)
                 or self.minutes + self._expected_minutes(plan, number) > limits.minutes
             ):
                 return

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.predictors.features import unit_features
+from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
 from repvit_nas.predictors.residual import Kernel, covariance
 from repvit_nas.search_space.space import Space
 from repvit_nas.shapes import Floats
@@ -28,6 +28,11 @@ _EXPECTED_NOISE: Final = 0.02
 # Of each kind of unit at least this share of the units is timed: a network is only interpolated if
 # all its kinds were measured, however little they matter.
 _LEAST_SHARE: Final = 0.06
+# After the first few, which have to say the most, one unit in so many is chosen where its kind's
+# smallest or largest have not been timed yet: what lies outside is only modelled, and a network with
+# one such unit is.
+_EDGE_AFTER: Final = 8
+_EDGE_EVERY: Final = 3
 # After so many draws of many networks without a new one, a space is taken to have no more.
 _FRUITLESS: Final = 50
 
@@ -107,7 +112,9 @@ def choose_units(
         for unit, times in bag.items():
             shares[row, position[unit]] = times * cost[position[unit]]
     shares /= shares.sum(axis=1, keepdims=True)
-    scaled = unit_features(candidates) / np.array(kernel.lengths)
+    features = unit_features(candidates)
+    sizes = features[:, columns(RANGED)]
+    scaled = features / np.array(kernel.lengths)
     error = _EXPECTED_NOISE**2 + kernel.noise**2
     known = np.zeros((0, len(candidates)))
     variance = np.full(len(candidates), kernel.deviation**2)
@@ -125,6 +132,9 @@ def choose_units(
         else:
             gain = (coupled**2).sum(axis=0) / (variance + error)
             allowed = open_ & _due(kinds, open_)
+            if step >= _EDGE_AFTER and step % _EDGE_EVERY == 0:
+                edge = open_ & _edges(kinds, sizes, open_)
+                allowed = edge if edge.any() else allowed
             best = int(np.argmax(np.where(allowed, gain, -1.0)))
             chosen.append(candidates[best])
         open_[best] = False
@@ -144,6 +154,29 @@ def _due(kinds: npt.NDArray[np.str_], open_: npt.NDArray[np.bool_]) -> npt.NDArr
         if (taken == kind).sum() < _LEAST_SHARE * len(taken):
             return np.asarray(kinds == kind)
     return np.ones(len(kinds), dtype=bool)
+
+
+def _edges(
+    kinds: npt.NDArray[np.str_], sizes: Floats, open_: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return which candidates are the smallest or largest of their kind where none such was chosen.
+
+    Args:
+        kinds: Of the candidates.
+        sizes: Their features that say how large they are, `(candidates, features)`.
+        open_: Which were not chosen.
+    """
+    edge = np.zeros(len(kinds), dtype=bool)
+    for kind in np.unique(kinds):
+        inside = kinds == kind
+        taken = sizes[inside & ~open_]
+        for column, values in enumerate(sizes.T):
+            low, high = values[inside].min(), values[inside].max()
+            if not len(taken) or taken[:, column].min() > low + SLACK:
+                edge |= inside & (values == low)
+            if not len(taken) or taken[:, column].max() < high - SLACK:
+                edge |= inside & (values == high)
+    return edge
 
 
 def _default_costs(units: Sequence[Unit]) -> Floats:

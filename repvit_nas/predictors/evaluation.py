@@ -130,6 +130,7 @@ def evaluate(
         unit_checks=tuple(
             UnitCheck(row.unit, row.latency_ms, round(100 * float(np.expm1(-missed)), 3))
             for row, missed in zip(table.units, missing, strict=False)
+            if math.isfinite(missed)
         ),
     )
 

@@ -28,6 +28,8 @@ NAMES: Final = (
 )
 # The features that say how large a unit is; measured ranges are ranges of these.
 RANGED: Final = ("channels", "inner", "size", "kernel")
+# One may lie this far outside what was measured and still count as inside, in octaves.
+SLACK: Final = 0.25
 
 
 def unit_features(units: Sequence[Unit]) -> Floats:

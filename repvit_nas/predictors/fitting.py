@@ -200,7 +200,9 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
         members,
         errors,
         progress=lambda name: progress(f"validating without {name}", next(done), groups),
-        predict=ensemble_predictions if timed is None else timed.predictions(observations + units),
+        predict=ensemble_predictions
+        if timed is None or found is None
+        else timed.predictions(observations + units, found.learned.part.kernel),
     )
     predictor = PredictorFile(
         device=device.name,
@@ -235,8 +237,13 @@ def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, 
 def find_assumptions(device: Device) -> Path | None:
     """Return the path of the assumptions that a device is fitted under, if there are any."""
     found = data.listed("predictors").get(device.name)
-    if found is None or (device.file.kind == "measured" and found.shipped != device.folder.shipped):
-        return None  # those of another machine's device of the same name
+    if found is None:
+        return None
+    runtime = device.file.runtime
+    # A Core ML device's name stands for one model wherever it is measured; a processor's does not.
+    own = runtime is None or runtime.name == "coreml" or found.shipped == device.folder.shipped
+    if device.file.kind == "measured" and not own:
+        return None
     path = found.path / ASSUMPTIONS_FILE
     return path if path.is_file() else None
 

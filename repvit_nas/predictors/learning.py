@@ -30,7 +30,13 @@ from repvit_nas.predictors.measured import (
     ranges_of,
 )
 from repvit_nas.predictors.physical import COLUMNS, Column, FormGrid
-from repvit_nas.predictors.predictor import FittedOn, MemberRecord, Predictor, PredictorFile
+from repvit_nas.predictors.predictor import (
+    CALIBRATED,
+    FittedOn,
+    MemberRecord,
+    Predictor,
+    PredictorFile,
+)
 from repvit_nas.predictors.residual import (
     NO_KERNEL,
     Kernel,
@@ -52,12 +58,14 @@ from repvit_nas.units import Unit, count, rows
 # Fewer than these determine nothing.
 FEWEST_UNITS: Final = 8
 FEWEST_NETWORKS: Final = 3
+# What fewer units say of others is worth less than what published networks say of them.
+TELLING_UNITS: Final = 40
 # A network's mean of several calibration ratios is trusted as if these many had shown nothing.
 _PRIOR_NETWORKS: Final = 2.0
 # No two builds of a network run equally fast to better than this.
 _LEAST_MISFIT: Final = 0.005
-# Part of a unit's figure that half a call's overhead may take at most.
-_MOST_OVERHEAD: Final = 0.8
+# No member takes less of a unit's own cost than this share of what all take on average.
+_LEAST_OWN: Final = 0.1
 # Gigabytes a second that machines move for each million million MACs a second they compute.
 _GBPS_PER_TMACS: Final = (30.0, 100.0, 300.0)
 # Units with fewer MACs than this do not show how fast a device computes.
@@ -155,7 +163,16 @@ def learn(
         prior: Pricer = functools.partial(member_costs, members, columns=assumptions.columns)
     else:
         members, prior = _transferred(base, timed)
-    found = refined(table, timed, members, prior, offsets=table.shared_sd, seed=seed)
+    few = published and len(timed) < TELLING_UNITS
+    found = refined(
+        table,
+        timed,
+        members,
+        prior,
+        offsets=table.shared_sd,
+        kernel=NO_KERNEL if few else None,
+        seed=seed,
+    )
     file = PredictorFile(
         device=table.device,
         source="interpolated",
@@ -190,7 +207,8 @@ class Refined(NamedTuple):
     Attributes:
         learned: The looked-up units and the residual of the others.
         arrays: Its arrays as a file.
-        left_out: By how much the logarithm of each unit misses what all others predict, `(n,)`.
+        left_out: By how much the logarithm of each unit misses what all others predict, `(n,)`; nan
+            where a call's overhead leaves too little of its figure to be told from nothing.
     """
 
     learned: Learned
@@ -221,32 +239,38 @@ def refined(
             units that were not timed stay as the ensemble has them.
         seed: Of the draws.
     """
-    named: list[Unit] = [row.unit for row in timed]
+    own, sd = _own(table, timed, members)
+    clear = own.mean(axis=1) / sd
+    # One at least, so that there is something to look up.
+    told = np.flatnonzero(clear > min(1.0, 0.99 * clear.max()))
+    kept = [timed[int(row)] for row in told]
+    named: list[Unit] = [row.unit for row in kept]
+    own, noise = own[told], sd[told] / own[told].mean(axis=1)
     physical = floored(prior(named))
-    noise = np.array([table.own_sd_ms(row) / row.latency_ms for row in timed])
-    log_ratio = _log_ratio(timed, members, physical)
+    log_ratio = np.log(own / physical)
     mean = log_ratio.mean(axis=1)
     if kernel is None:
         kernel = fit_kernel(named, mean, noise, seed=seed)
     groups = [
-        (np.array([float(row.series == series) for row in timed]), deviation)
+        (np.array([float(row.series == series) for row in kept]), deviation)
         for series, deviation in offsets.items()
         if deviation
     ]
     residual, common = fit_residual(kernel, named, log_ratio, noise, offsets=groups, seed=seed)
-    rng = np.random.default_rng(seed)
-    shaken = np.exp(noise[:, None] * rng.standard_normal(physical.shape))
-    looked_up = np.exp(log_ratio - common) * physical * shaken
+    looked_up = np.exp(log_ratio - common) * physical * _shaken(noise, len(members), seed)
     arrays = arrays_bytes(residual, looked_up)
     part = MeasuredPart(
         kernel=kernel,
         scale=1.0,
         # A unit too small to be told from nothing was timed all the same.
-        ranges=ranges_of([*named, *table.unresolved]) if kernel.deviation else {},
+        ranges=ranges_of([*(row.unit for row in timed), *table.unresolved])
+        if kernel.deviation
+        else {},
         arrays_digest=files.digest(arrays),
-        units=tuple(TimedUnit(row.unit, row.latency_ms, row.sd_ms) for row in timed),
+        units=tuple(TimedUnit(row.unit, row.latency_ms, row.sd_ms) for row in kept),
     )
-    left_out = leave_one_out(kernel, named, mean, noise)
+    left_out = np.full(len(timed), np.nan)
+    left_out[told] = leave_one_out(kernel, named, mean, noise)
     return Refined(Learned(part, residual, looked_up), arrays, left_out)
 
 
@@ -264,48 +288,66 @@ class PartlyMeasured:
 
     def __init__(self, table: Table, columns: Sequence[Column], errors: ErrorModel) -> None:
         networks = any(isinstance(row, NetworkRow) for row in table.rows)
-        self._kernel = None if networks and len(table.units) >= FEWEST_UNITS else NO_KERNEL
+        self._telling = networks and len(table.units) >= TELLING_UNITS
         self._table = table
         self._columns = columns
         self._offsets = offsets_of(errors, table)
 
-    def refined(self, members: Sequence[Member]) -> Refined:
-        """Return what the units add to an ensemble; all later ones get the first one's kernel."""
-        found = refined(
+    def refined(self, members: Sequence[Member], kernel: Kernel | None = None) -> Refined:
+        """Return what the units add to an ensemble.
+
+        Args:
+            members: The ensemble.
+            kernel: Of the residual, where it is believed; fitted if there is none.
+        """
+        return refined(
             self._table,
             self._table.units,
             members,
             functools.partial(member_costs, members, columns=self._columns),
             offsets=self._offsets,
-            kernel=self._kernel,
+            kernel=kernel if self._telling else NO_KERNEL,
         )
-        self._kernel = found.learned.part.kernel
-        return found
 
-    def predictions(self, observations: Sequence[Observation]) -> Predict:
-        """Return what says of observations what an ensemble with the units does."""
+    def predictions(self, observations: Sequence[Observation], kernel: Kernel) -> Predict:
+        """Return what says of observations what an ensemble with the units does.
+
+        Args:
+            observations: Networks, and units behind them.
+            kernel: Of the residual. Fitting one for every ensemble would take long.
+        """
         units, counts = counted(observations)
         calls = np.array([[item.calls] for item in observations])
 
         def predict(members: Sequence[Member], _: Design) -> Floats:
             physical = member_costs(members, units, self._columns)
-            costs = self.refined(members).learned.refine(units, physical)
+            costs = self.refined(members, kernel).learned.refine(units, physical)
             overheads = np.array([member.overhead_ms for member in members])
             return np.asarray(counts @ costs + calls * overheads)
 
         return predict
 
 
-def _log_ratio(timed: Sequence[UnitRow], members: Sequence[Member], physical: Floats) -> Floats:
-    """Return the logarithm of measured cost over what each member says, `(n, members)`.
+def _own(
+    table: Table, timed: Sequence[UnitRow], members: Sequence[Member]
+) -> tuple[Floats, Floats]:
+    """Return what each member takes units themselves to cost, `(n, members)`, and its error, `(n,)`.
 
-    What a call's overhead adds to some figures is taken off first.
+    What a call's overhead adds to some figures is taken off; on a phone that is most of a stem's.
     """
     figures = np.array([row.latency_ms for row in timed])[:, None]
     calls = np.array([row.calls for row in timed])[:, None]
-    overhead = calls * np.array([member.overhead_ms for member in members])
-    own = figures - np.minimum(overhead, _MOST_OVERHEAD * figures)
-    return np.asarray(np.log(own / physical))
+    own = figures - calls * np.array([member.overhead_ms for member in members])
+    mean = own.mean(axis=1, keepdims=True)
+    sd = np.hypot([table.own_sd_ms(row) for row in timed], own.std(axis=1))
+    return np.maximum(own, _LEAST_OWN * np.abs(mean)), sd
+
+
+def _shaken(noise: Floats, members: int, seed: int) -> Floats:
+    """Return factors of mean 1 and standard deviation `noise`, `(n, members)`, never below 0."""
+    wide = np.sqrt(np.log1p(noise**2))[:, None]
+    drawn = np.random.default_rng(seed).standard_normal((len(noise), members))
+    return np.asarray(np.exp(wide * drawn - wide**2 / 2))
 
 
 def _transferred(base: Predictor, timed: Sequence[UnitRow]) -> tuple[list[Member], Pricer]:
@@ -341,4 +383,12 @@ def _calibrated(predictor: Predictor, table: Table, networks: Sequence[NetworkRo
         for series, deviation in table.shared_sd.items()
     ]
     misfit = math.hypot(float(misfit), *shared)
-    return predictor.calibrated(float(scale), misfit, multiplier(scores))
+    # How far networks scatter is itself known from few.
+    return predictor.calibrated(float(scale), misfit, max(_student(size - 1), multiplier(scores)))
+
+
+def _student(freedom: int) -> float:
+    """Return the deviations to either side of 90 % of a Student distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CALIBRATED) / 2))

@@ -14,15 +14,13 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, UnknownUnitError
-from repvit_nas.predictors.features import RANGED, columns, unit_features
+from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
 from repvit_nas.predictors.residual import Kernel, Residual
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 ARRAYS_FILE: Final = "residual.npz"
 _ARRAYS: Final = ("inputs", "update", "frequencies", "phases", "amplitudes", "looked_up")
-# A feature may lie this far outside what was measured and still count as inside, in octaves.
-_SLACK: Final = 0.25
 # No member is believed that a unit costs less than this share of what all say, or than this.
 _LEAST_OF_MEAN: Final = 0.05
 _LEAST_MS: Final = 1e-5
@@ -117,7 +115,7 @@ class Learned(NamedTuple):
         values = unit_features([unit])[0, columns(RANGED)]
         for name, value in zip(RANGED, values, strict=True):
             low, high = self.part.ranges[kind][name]
-            if not low - _SLACK <= value <= high + _SLACK:
+            if not low - SLACK <= value <= high + SLACK:
                 return f"{name} {2**value:g} was measured from {2**low:g} to {2**high:g} only"
         return ""
 

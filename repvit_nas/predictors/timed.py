@@ -48,8 +48,9 @@ def network_observations(table: Table, networks: Sequence[NetworkRow]) -> list[O
     """Return networks of a table as observations."""
     return [
         Observation(
-            name=row.architecture.name,
-            network=row.architecture.name,
+            # Two plans call their networks alike: only the program tells them apart.
+            name=network(row.architecture).key,
+            network=network(row.architecture).key,
             family="network",
             resolution=0,
             units=tuple(count(rows(row.architecture)).items()),
@@ -107,10 +108,13 @@ def beside_published(table: Table, published: Sequence[Observation]) -> list[Obs
     names = {frozenset(item.units): item.network for item in reversed(published)}
     found = []
     for item, row in zip(network_observations(table, networks), networks, strict=True):
-        name = names.get(frozenset(item.units), network(row.architecture).key)
         found.append(
             msgspec.structs.replace(
-                item, network=name, family=TARGET_FAMILY, resolution=row.architecture.resolution
+                item,
+                name=row.architecture.name,
+                network=names.get(frozenset(item.units), item.network),
+                family=TARGET_FAMILY,
+                resolution=row.architecture.resolution,
             )
         )
     return found

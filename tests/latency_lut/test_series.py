@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec
-from repvit_nas.latency_lut.series import Series, combined
+from repvit_nas.latency_lut.series import USUAL_OFFSET, Series, combined
 from repvit_nas.latency_lut.table import Table, UnitRow
 from repvit_nas.units import Ffn
 
@@ -120,6 +120,31 @@ def test_what_a_series_has_in_common_is_told_from_each_row_s_own_error():
     assert table.own_sd_ms(row) == pytest.approx(0.01 * row.latency_ms, rel=1e-3)
     assert row.sd_ms == pytest.approx(row.latency_ms * (0.01**2 + factor_sd**2) ** 0.5, rel=1e-3)
     assert table.own_sd_ms(by_unit[UNITS[0]]) == pytest.approx(0.01)
+
+
+def test_what_a_series_between_is_off_is_carried_on():
+    """The third shares nothing with the reference: five units of the second do not pin it down."""
+    first = series("first", [1.0], when=3)
+    second = series("second", [9.0, 2.0, 2.0, 2.0, 2.0, 2.0], when=2)
+    without = msgspec.structs.replace(second.table, rows=second.table.rows[1:])
+    third = series("third", [9.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0], when=1)
+    alone = msgspec.structs.replace(third.table, rows=third.table.rows[1:])
+
+    table, _ = combined([first, second._replace(table=without), third._replace(table=alone)])
+
+    assert table.shared_sd["second"] == pytest.approx(USUAL_OFFSET)
+    assert table.shared_sd["third"] == pytest.approx(USUAL_OFFSET, rel=0.05)
+
+
+def test_a_unit_that_a_factor_s_error_drowns_is_unresolved():
+    first = series("first", [1.0], when=3)
+    rows = (UnitRow(1.0, 0.9985, 0.0, 2.0, 4, unit=UNITS[1]),)
+    table = msgspec.structs.replace(first.table, rows=rows)
+
+    found, _ = combined([first, first._replace(name="second", table=table, when=1)])
+
+    assert [row.unit for row in found.units] == [UNITS[0]]
+    assert found.unresolved == (UNITS[1],)
 
 
 def test_a_row_of_a_series_that_nobody_knows_is_refused():

@@ -309,8 +309,12 @@ def test_intervals_of_a_modelled_phone_shrink_with_units_and_networks(table, pub
         problem = design([*seen, *added], assumptions.forms, model, assumptions.columns)
         members = fit(problem)
         timed = PartlyMeasured(part, assumptions.columns, model) if units else None
-        predict = timed.predictions([*seen, *added]) if timed else ensemble_predictions
         learned = timed.refined(members).learned if timed else None
+        predict = (
+            timed.predictions([*seen, *added], learned.part.kernel)
+            if timed
+            else ensemble_predictions
+        )
         _, quantile = validate("x", seen, problem, members, model, predict=predict)
         file = PredictorFile(
             device="x", source="modelled", columns=assumptions.columns,
@@ -331,7 +335,7 @@ def test_intervals_of_a_modelled_phone_shrink_with_units_and_networks(table, pub
         error, spread = np.sqrt(np.mean(missed**2)), missed.std()
         return float(error), float(width), float(np.mean(inside)), float(spread)
 
-    nothing, alone, few, more = (checked(*n) for n in ((0, 0), (5, 0), (5, 2), (20, 2)))
+    nothing, alone, few, more = (checked(*n) for n in ((0, 0), (5, 0), (5, 2), (50, 2)))
 
     # Units alone tell networks apart; by how much all are off is what the papers say.
     assert alone[3] < 0.8 * nothing[3]

@@ -6,7 +6,8 @@ from support import ROOT
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.choose import choose_units, random_networks
-from repvit_nas.predictors.features import unit_features
+from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
+from repvit_nas.predictors.measured import ranges_of
 from repvit_nas.predictors.residual import PRIOR_KERNEL, covariance
 from repvit_nas.search_space import load_space
 from repvit_nas.shapes import shapes_of
@@ -69,6 +70,18 @@ def test_every_kind_is_among_them(pool):
 
     assert set(kinds) == {"Stem", "Block", "Downsample", "Ffn", "Head"}
     assert kinds.count("Block") > 32
+
+
+def test_the_smallest_and_largest_of_each_kind_are_among_them(pool):
+    """So that other networks lie inside what was timed, up to a quarter of an octave."""
+    chosen = choose_units(pool, 70, PRIOR_KERNEL)
+    ranges = ranges_of(chosen)
+
+    for unit in {unit for network in pool for unit in rows(network)}:
+        values = unit_features([unit])[0, columns(RANGED)]
+        for name, value in zip(RANGED, values, strict=True):
+            low, high = ranges[type(unit).__name__.lower()][name]
+            assert low - SLACK <= value <= high + SLACK, (unit, name)
 
 
 def test_a_pool_has_only_so_many_units(pool):
