@@ -43,7 +43,7 @@ def family_picture(points: "Mapping[str, Sequence[tuple[float, float]]]", x: str
         mean = sum(accuracies) / len(accuracies)
         axes.annotate(name, (costs[0], mean), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.set(xlabel=x, ylabel="top-1 on the validation images, %")
-    axes.margins(x=0.16)  # for the last network's name
+    axes.margins(x=0.22)  # for the last network's name
     axes.grid(alpha=0.3)
     return _png(figure)
 
