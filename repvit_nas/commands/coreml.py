@@ -113,7 +113,7 @@ def publish_and_fit(
     """
     from repvit_nas.commands.fit import fit_published_and_write, show_published
     from repvit_nas.commands.runtime import fit_and_write, show_evaluation
-    from repvit_nas.phone.measuring import publish
+    from repvit_nas.phone.measuring import publish, unresolved_words
 
     published = publish(device, folder, everywhere=everywhere, latest=latest)
     for source in published.sources.sources:
@@ -141,7 +141,7 @@ def publish_and_fit(
             f"{number_of(published.units, 'unit')} and {number_of(published.networks, 'network')} are "
             f"too few to make {device.device} a measured device: it stays modelled, from what was "
             "published and what was timed together; the units that were timed take the place of their "
-            "modelled figures"
+            f"modelled figures{unresolved_words(published.unresolved)}"
         )
         evaluation = fit_published_and_write(published.device, Path("predictors") / device.device)
         show: Callable[[], None] = functools.partial(show_published, evaluation, device.device)

@@ -239,12 +239,14 @@ class Published(NamedTuple):
         sources: What each series gave.
         units: Units in the table.
         networks: Networks in the table.
+        unresolved: Units that were timed, but cost no more than their error.
     """
 
     device: Device
     sources: Sources
     units: int
     networks: int
+    unresolved: int = 0
 
 
 def publish(
@@ -274,15 +276,16 @@ def publish(
     known = _known(folder)
     networks = calibration + held_out
     if not _suffices(table):
-        if (table.units or networks) and known is not None and known.file.kind == "modelled":
+        if known is not None and known.file.kind == "modelled":
             write_table(folder / TABLE_FILE, table)
             files.write_json(folder / SOURCES_FILE, sources)
-            return Published(known, sources, len(table.units), networks)
+            return Published(known, sources, len(table.units), networks, len(table.unresolved))
         raise RepvitNasError(
             f"{folder}: {number_of(len(table.units), 'unit')}, {calibration} calibration and "
             f"{held_out} held-out networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
             f"{_FEWEST_HELD_OUT}: what is there is kept, and measure-lut or import-measurements adds "
-            f"to it ({product.device} stays as it was){_without(series, sources)}"
+            f"to it ({product.device} stays as it was){unresolved_words(len(table.unresolved))}"
+            f"{_without(series, sources)}"
         )
     first = next(one for one in series if one.name == sources.sources[0].series)
     file = msgspec.structs.replace(first.file, device=product.device, title=product.title)
@@ -291,7 +294,7 @@ def publish(
     files.write_json(folder / DEVICE_FILE, file)
     files.write_json(folder / SOURCES_FILE, sources)
     device = Device(data.Found(folder, shipped=False), file)
-    return Published(device, sources, len(table.units), networks)
+    return Published(device, sources, len(table.units), networks, len(table.unresolved))
 
 
 def _suffices(table: Table) -> bool:
@@ -300,6 +303,15 @@ def _suffices(table: Table) -> bool:
         len(table.units) >= FEWEST_UNITS
         and len(table.networks("calibration")) >= FEWEST_NETWORKS
         and len(table.networks("held_out")) >= _FEWEST_HELD_OUT
+    )
+
+
+def unresolved_words(number: int) -> str:
+    """Say how many units were timed and do not count; empty if there are none."""
+    if not number:
+        return ""
+    return (
+        f"; {number_of(number, 'unit')} more cost no more than their error, which more rounds lower"
     )
 
 

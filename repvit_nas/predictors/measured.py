@@ -92,9 +92,7 @@ class Learned(NamedTuple):
         if can:
             named = [units[row] for row in can]
             features = unit_features(named)
-            # Without ranges nothing is interpolated: the rest is modelled as a device without
-            # timed units is, whatever the policy.
-            if outside != "flag" and self.part.ranges:
+            if outside != "flag":
                 features = self._within(named, features, clip=outside == "clip")
             costs[can] *= np.exp(self.residual.evaluate(features))
         costs[rows >= 0] = self.looked_up[rows[rows >= 0]]
@@ -110,6 +108,8 @@ class Learned(NamedTuple):
 
     def _first_outside(self, unit: Unit) -> str:
         kind = type(unit).__name__.lower()
+        if not self.part.ranges:
+            return "too few units were timed to say anything of others"
         if kind not in self.part.ranges:
             return f"no {kind} was measured"
         values = unit_features([unit])[0, columns(RANGED)]

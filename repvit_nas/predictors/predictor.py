@@ -164,7 +164,9 @@ class Predictor:
         physical = self._physical(units)
         if self._learned is None:
             return physical
-        return self._learned.refine(units, physical, self._outside)
+        # A modelled device of which a few units were timed is still priced as one.
+        modelled = self.file.source == "modelled" and not self._learned.part.ranges
+        return self._learned.refine(units, physical, "flag" if modelled else self._outside)
 
     def _member_costs(self, units: Sequence[Unit]) -> Floats:
         return member_costs(self.members, units, self.file.columns)

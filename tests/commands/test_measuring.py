@@ -221,7 +221,7 @@ def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path, request):
         (["measure-lut", "--device", "cpu", "--networks", "1"], "--networks 2"),
         (["measure-lut", "--device", "cpu", "--space", "nowhere"], "nowhere"),
         (["measure-lut", "--device", "../x"], "small letters"),
-        (["measure-lut", "--device", "iphone12"], "modelled from published latencies"),
+        (["measure-lut", "--device", "iphone12"], "its latencies are modelled"),
         (
             ["measure-lut", "--device", "cpu", "--runtime", "torch", "--providers", "X"],
             "does not take --providers",

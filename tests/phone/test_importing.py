@@ -97,9 +97,10 @@ def test_a_few_latencies_in_another_unit_are_named(lab, elsewhere, capsys):
 def test_slow_programs_on_other_processors_are_no_mix_up(lab, elsewhere, capsys):
     lab([30.0] * 8, units="CPU_ONLY")
 
-    assert _run([*IMPORT], debug=False) == 1
+    assert _run([*IMPORT], debug=False) == 0
 
-    assert "--any-placement counts them" in capsys.readouterr().err
+    assert "8 programs left out: not on the Neural Engine alone" in capsys.readouterr().err
+    assert load_device("iphone12").file.kind == "modelled"
 
 
 @pytest.mark.usefixtures("unfitted")
@@ -179,3 +180,17 @@ def test_where_too_little_is_left_a_device_is_modelled_again(lab, elsewhere, cap
     capsys.readouterr()
     assert _run(["fit", "--device", "iphone12"], debug=False) == 1
     assert "no series is left" in capsys.readouterr().err
+
+
+def test_an_import_that_tells_nothing_yet_leaves_a_modelled_device_as_it_is(lab, elsewhere, capsys):
+    """One program: no unit and no network of the plan can be made of it."""
+    shipped, _ = load_predictor("iphone12")
+    lab([1.0])
+
+    assert _run([*IMPORT], debug=True) == 0
+
+    assert "0 units and 0 networks are too few" in capsys.readouterr().err
+    network = family()["repvit_m1_0"].architecture
+    now = load_predictor("iphone12")[0].estimate(network)
+    assert now.source == "modelled"
+    assert now.latency_ms == pytest.approx(shipped.estimate(network).latency_ms, rel=1e-3)

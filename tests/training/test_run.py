@@ -125,10 +125,12 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, undistur
     """Killed before the first checkpoint, within the first epoch, and within the second."""
     asked, whole = undisturbed
     run = tmp_path / "run"
-    fork = multiprocessing.get_context("fork")
-    child = fork.Process(target=train_until_killed, args=(asked, run, step))
+    # Not a fork: torch refuses to train in one if anything was trained in a thread before.
+    child = multiprocessing.get_context("spawn").Process(
+        target=train_until_killed, args=(asked, run, step)
+    )
     child.start()
-    child.join(100)
+    child.join(200)
     assert child.exitcode == -signal.SIGKILL
 
     said = []
