@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from fake_apple import BIN, FakeApple, app_source, simulated_packages
+from simulated import SimulatedPhone
 
 from repvit_nas import data
 from repvit_nas.commands import _run
@@ -35,6 +36,7 @@ def programs(elsewhere, monkeypatch):
         monkeypatch.setattr(
             f"repvit_nas.phone.{room}.sources", lambda: app_source(elsewhere / "app")
         )
+    monkeypatch.setattr("fake_apple.true_latency_ms", SimulatedPhone().latency_ms)
     monkeypatch.setattr(f"{runner}.write_packages", simulated_packages)
     monkeypatch.setattr(f"{runner}._input_shape", lambda _: (3, 4, 4))
 

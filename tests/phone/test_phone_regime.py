@@ -9,6 +9,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from simulated import SimulatedPhone
 
 from repvit_nas import data, files
 from repvit_nas.latency_lut.placement import gated_table
@@ -19,7 +20,6 @@ from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.campaign import Wishes
 from repvit_nas.predictors.choose import random_networks
 from repvit_nas.predictors.learning import learn
-from repvit_nas.predictors.predictor import read_predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Downsample, Head, Stem, count, rows
@@ -29,27 +29,23 @@ NOISE = 0.005
 
 
 @pytest.fixture(scope="module")
-def modelled():
-    return read_predictor(SHIPPED / "predictors" / "iphone12" / "predictor.json")
+def phone():
+    return SimulatedPhone()
 
 
 @pytest.fixture(scope="module")
-def unit_ms(modelled):
-    known = {}
-
-    def cost(unit):
-        if unit not in known:
-            wave = 1 + 0.15 * math.sin(3 * math.log2(unit.macs + 1))
-            known[unit] = wave * float(modelled.unit_costs([unit]).mean())
-        return known[unit]
-
-    return cost
+def modelled(phone):
+    return phone.modelled
 
 
 @pytest.fixture(scope="module")
-def program_ms(modelled, unit_ms):
-    overhead = float(modelled.overheads_ms.mean())
-    return lambda units: overhead + sum(times * unit_ms(unit) for unit, times in units)
+def unit_ms(phone):
+    return phone.unit_ms
+
+
+@pytest.fixture(scope="module")
+def program_ms(phone):
+    return phone.latency_ms
 
 
 @pytest.fixture(scope="module")
