@@ -163,7 +163,7 @@ def gated_table(
         unresolved += made.unresolved
         for row in made.units:
             honest = _honest(row, known, lengths)
-            if honest.latency_ms > honest.sd_ms:
+            if honest.resolved:
                 rows.append(honest)
             else:
                 unresolved.append(row.unit)

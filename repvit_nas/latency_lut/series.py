@@ -329,7 +329,7 @@ def combined(
                 rows[key] = _mean(rows[key], scaled)
     alone = [row for row in first.table.rows if isinstance(row, IsolatedRow)]
     timed = [row for row in rows.values() if isinstance(row, UnitRow)]
-    units = [row for row in timed if row.latency_ms > row.sd_ms]
+    units = [row for row in timed if row.resolved]
     networks = [row for row in rows.values() if isinstance(row, NetworkRow)]
     resolved = {row.unit for row in units}
     # Not to be told from nothing, in any series.

@@ -71,6 +71,11 @@ class UnitRow(_Row, frozen=True, kw_only=True, tag="unit"):
     unit: Unit
     calls: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
+    @property
+    def resolved(self) -> bool:
+        """Whether its cost can be told from nothing: it is larger than its error."""
+        return self.latency_ms > self.sd_ms
+
 
 class NetworkRow(_Row, frozen=True, kw_only=True, tag="network"):
     """What a whole network took; no fit of a measured device sees those with the role `held_out`."""

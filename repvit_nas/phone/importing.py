@@ -105,11 +105,11 @@ def checked_parts(
         kind = (report.tool, report.system, report.compute_units, _model(product, report.model))
         groups.setdefault(kind, []).append(report)
     predictor = None if unlike_predicted else _present_predictor(product.device)
+    known = planned(plan)
     parts = []
     for (tool, system, units, model), group in groups.items():
         visits, placements = _visits(plan, group, named)
         if predictor is not None:
-            known = planned(plan)
             off = refused(placements)  # what is predicted is not theirs
             ratios = [
                 (report.name, _log_ratio(predictor, known[visit.key], visit))

@@ -46,11 +46,12 @@ def unit_observations(table: Table, units: Sequence[UnitRow]) -> list[Observatio
 
 def network_observations(table: Table, networks: Sequence[NetworkRow]) -> list[Observation]:
     """Return networks of a table as observations."""
+    # Two plans call their networks alike: only the program tells them apart.
+    keys = [network(row.architecture).key for row in networks]
     return [
         Observation(
-            # Two plans call their networks alike: only the program tells them apart.
-            name=network(row.architecture).key,
-            network=network(row.architecture).key,
+            name=key,
+            network=key,
             family="network",
             resolution=0,
             units=tuple(count(rows(row.architecture)).items()),
@@ -59,7 +60,7 @@ def network_observations(table: Table, networks: Sequence[NetworkRow]) -> list[O
             tool=_tool(row.series),
             source=_TOOL,
         )
-        for row in networks
+        for key, row in zip(keys, networks, strict=True)
     ]
 
 

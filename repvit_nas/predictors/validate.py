@@ -43,7 +43,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         without_lookalikes_ms: Predicted by a fit that never saw RepViT nor RepNeXt, whose networks
             have the same shapes; for other families as `without_family_ms`.
         low_ms: Lower end of the 90 % interval of `without_network_ms`, its multiplier calibrated
-            without the network.
+            without the network; wider by what its source may be off as a whole, where that is so.
         high_ms: Its upper end.
     """
 
