@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from repvit_nas.latency_lut.programs import Program, chain
-from repvit_nas.latency_lut.runners.coreml import CoreMlRunner
-from repvit_nas.phone.app import Built, Phone
-from repvit_nas.phone.discovery import Connected
-from repvit_nas.phone.naming import program_name
-from repvit_nas.phone.xcrun import Done, Process
+from repvit_nas.coreml.app import Built, Phone
+from repvit_nas.coreml.discovery import Connected
+from repvit_nas.coreml.naming import program_name
+from repvit_nas.coreml.runner import CoreMlRunner
+from repvit_nas.coreml.xcrun import Done, Process
+from repvit_nas.programs import Program, chain
 from repvit_nas.units import Block
 
 VISITS = 100

@@ -13,9 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from repvit_nas.phone.exporting import CALIBRATION, HELD_OUT, UNITS, device_plan, export
-from repvit_nas.phone.products import products
-from repvit_nas.predictors.campaign import Wishes
+from repvit_nas.coreml.exporting import CALIBRATION, HELD_OUT, UNITS, device_plan, export
+from repvit_nas.coreml.products import products
+from repvit_nas.measuring.campaign import Wishes
 from repvit_nas.search_space.space import load_space
 
 PROMISED_S = 600

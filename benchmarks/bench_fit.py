@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from repvit_nas import files
-from repvit_nas.latency_lut.programs import recipe
-from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
+from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow, read_table, write_table
-from repvit_nas.predictors.choose import random_networks
-from repvit_nas.predictors.learning import assumptions_for, learn
+from repvit_nas.measuring.design import random_networks
+from repvit_nas.predictors.fit_measured import assumptions_for, learn
+from repvit_nas.programs import recipe
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Unit, count, rows
 

@@ -6,7 +6,7 @@ import functools
 
 import torch
 
-from repvit_nas.network import load, reparameterize
+from repvit_nas import load, reparameterize
 
 NETWORKS = ("repvit_m0_9", "repvit_m1_5")
 SIDES = (64, 224)

@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 
 from repvit_nas.latency_lut.device import RuntimeSpec
-from repvit_nas.latency_lut.runners import open_runner
-from repvit_nas.latency_lut.session import Limits, Session
 from repvit_nas.machine import processor
-from repvit_nas.predictors.campaign import Wishes, first_plan, measure
-from repvit_nas.predictors.evaluation import evaluate
-from repvit_nas.predictors.learning import assumptions_for, learn
-from repvit_nas.predictors.scores import MACS, PREDICTOR
+from repvit_nas.measuring.campaign import Wishes, first_plan, measure
+from repvit_nas.measuring.runners import open_runner
+from repvit_nas.measuring.session import Limits, Session
+from repvit_nas.predictors.fit_measured import assumptions_for, learn
+from repvit_nas.predictors.held_out import evaluate
+from repvit_nas.predictors.metrics import MACS, PREDICTOR
 from repvit_nas.report.measured import SCORE_HEADER, score_rows, summary
 from repvit_nas.report.text import markdown_table
 from repvit_nas.search_space.space import load_space

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch.nn.functional import cross_entropy
 
-from repvit_nas.network import load
+from repvit_nas import load
 from repvit_nas.training import shapes
 
 IMAGES = 16

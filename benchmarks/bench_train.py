@@ -19,7 +19,7 @@ from timm.task import ClassificationTask
 from timm.utils.clip_grad import dispatch_clip_grad
 from timm.utils.metrics import AverageMeter
 
-from repvit_nas.network import load
+from repvit_nas import load
 from repvit_nas.training.checkpoint import Checkpoints
 from repvit_nas.training.data import DataSpec, open_data
 from repvit_nas.training.loading import World, mend, train_batches

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-__version__ = "0.1.0"
+from repvit_nas.version import __version__
 
 if TYPE_CHECKING:
     from repvit_nas.architecture import (
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
         write_architecture,
     )
     from repvit_nas.errors import RepvitNasError
-    from repvit_nas.named import load_architecture
-    from repvit_nas.network import RepVitNas, load, reparameterize
+    from repvit_nas.named import load, load_architecture
+    from repvit_nas.network import RepVitNas, reparameterize
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space import load_space
     from repvit_nas.units import rows
@@ -46,7 +46,7 @@ _HOMES = {
     "RepVitNas": "network",
     "RepvitNasError": "errors",
     "Stage": "architecture",
-    "load": "network",
+    "load": "named",
     "load_architecture": "named",
     "load_predictor": "predictors.predictor",
     "load_space": "search_space",

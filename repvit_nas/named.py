@@ -1,11 +1,15 @@
-"""The ARCH argument: a reference name, an architecture file, a winner, or a trained run."""
+"""The one door for ARCH: a reference name, an architecture file, a winner, or a trained run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.search.records import read_winner
 from repvit_nas.search_space.family import family
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_architecture(text: str | Path | Architecture) -> Architecture:
@@ -25,6 +29,34 @@ def load_architecture(text: str | Path | Architecture) -> Architecture:
         return _load(str(text))
     except OSError as error:  # such as a name that is too long for a file
         raise RepvitNasError(f"{text}: cannot be read: {error.strerror or error}") from error
+
+
+def load(
+    named: str | Path | Architecture, *, pretrained: bool = False, **kwargs: Any
+) -> "torch.nn.Module":
+    """Return the network that `named` stands for as a torch module.
+
+    Args:
+        named: A reference name (`repvit_m0_9`), an architecture file, a winner of a run
+            (`results/iphone12-1.0ms:best`), the folder of a training run, which comes with the
+            weights that were trained, or an architecture.
+        pretrained: Load timm's published weights; only reference networks have them.
+        **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
+
+    Returns:
+        The network in training form and evaluation mode, untrained unless `pretrained` or a run.
+
+    Raises:
+        RepvitNasError: There is no such network, or its training is not finished.
+        FileError: A run's files are damaged.
+    """
+    from repvit_nas.network import create
+    from repvit_nas.training.records import is_training_run
+    from repvit_nas.training.trained import load_trained
+
+    if isinstance(named, str | Path) and is_training_run(Path(named)):
+        return load_trained(Path(named), **kwargs)
+    return create(load_architecture(named), pretrained=pretrained, **kwargs)
 
 
 def _load(name: str) -> Architecture:

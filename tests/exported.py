@@ -1,8 +1,8 @@
 """The manifest of an export, without converting anything."""
 
-from repvit_nas.phone.exporting import Manifest, ProgramEntry, planned, roles
-from repvit_nas.phone.naming import program_name
-from repvit_nas.predictors.campaign import Wishes
+from repvit_nas.coreml.exporting import Manifest, ProgramEntry, planned, roles
+from repvit_nas.coreml.naming import program_name
+from repvit_nas.measuring.campaign import Wishes
 
 WISHES = Wishes(units=10, calibration=4, held_out=4, isolated=False, seed=0)
 

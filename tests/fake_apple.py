@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 from simulated import true_latency_ms
 
-from repvit_nas.phone.discovery import Connected
-from repvit_nas.phone.naming import program_name
-from repvit_nas.phone.xcrun import Done
+from repvit_nas.coreml.discovery import Connected
+from repvit_nas.coreml.naming import program_name
+from repvit_nas.coreml.xcrun import Done
 
 BIN = Path(__file__).parent / "bin"
 _LOADER = importlib.machinery.SourceFileLoader("fake_xcrun", str(BIN / "xcrun"))
@@ -20,7 +20,7 @@ fake = importlib.util.module_from_spec(_SPEC)
 _LOADER.exec_module(fake)
 
 # The lines of Apple's ModelService.swift that the warm loop replaces, and nothing else of it.
-from repvit_nas.phone.app import _LOOP, SERVICE, WORKSPACE
+from repvit_nas.coreml.app import _LOOP, SERVICE, WORKSPACE
 
 SWIFT = "\n// ...\n".join(place for place, _ in _LOOP)
 PHONE = Connected(

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from pathlib import Path
 
-from repvit_nas.phone.mac import Mac
+from repvit_nas.coreml.mac import Mac
 
 MAC = Mac(model="Mac14,2", chip="Apple M2", version="15.5", build="24F74")
 

@@ -81,11 +81,11 @@ class SimulatedRunner:
 
 def simulated_table(space, *, units, calibration=12, held_out=20, noise=0.01, seed=0):
     """Return the table that a session on the simulated device would leave."""
-    from repvit_nas.latency_lut.programs import recipe
-    from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
+    from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
     from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
-    from repvit_nas.predictors.choose import choose_units, random_networks
+    from repvit_nas.measuring.design import choose_units, random_networks
     from repvit_nas.predictors.residual import PRIOR_KERNEL
+    from repvit_nas.programs import recipe
     from repvit_nas.units import count, rows
 
     rng = np.random.default_rng(seed)

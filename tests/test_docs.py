@@ -9,7 +9,7 @@ from support import ROOT
 
 from repvit_nas import __all__, __version__
 from repvit_nas.commands import COMMANDS
-from repvit_nas.export.converter import REQUIRED
+from repvit_nas.conversion.converter import REQUIRED
 
 
 def test_written_documents_are_what_the_code_says():

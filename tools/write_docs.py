@@ -12,11 +12,12 @@ from pathlib import Path
 import click
 
 from repvit_nas import files
-from repvit_nas.checking.seeds import SEEDS_FILE, SEEDS_HEADER, SeedsRecord, seeds_rows
+from repvit_nas.checking.seeds import SEEDS_FILE, SeedsRecord
 from repvit_nas.commands import COMMANDS, cli
-from repvit_nas.predictors.evaluation import Evaluation
-from repvit_nas.predictors.validate import VALIDATION_FILE, Validation
+from repvit_nas.predictors.cross_validation import VALIDATION_FILE, Validation
+from repvit_nas.predictors.held_out import Evaluation
 from repvit_nas.report import text
+from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 from repvit_nas.report.measured import SCORE_HEADER, curve_rows, score_rows, summary
 from repvit_nas.report.run_report import (
     FAMILY_HEADER,

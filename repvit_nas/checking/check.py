@@ -11,23 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
-from repvit_nas.checking.forms import COREML_FILE, ONNX_FILE, export_run
-from repvit_nas.checking.records import (
-    CHECK_FILE,
-    CheckRecord,
-    ExportRecord,
-    NetworkRow,
-    Promise,
-    form_digest,
-    read_export,
-    relation,
-)
+from repvit_nas.checking.records import CHECK_FILE, CheckRecord, NetworkRow, Promise, relation
 from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.export.forms import COREML_FILE, ONNX_FILE, export_run
+from repvit_nas.export.records import ExportRecord, form_digest, read_export
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.latency_lut.published import PUBLISHED_FILE, read_published
-from repvit_nas.network import load, reparameterize
+from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, read_published
+from repvit_nas.network import reparameterize
 from repvit_nas.predictors.predictor import Predictor, load_predictor
-from repvit_nas.report.family_rows import published_latency
 from repvit_nas.search_space.family import family, published_top1
 from repvit_nas.search_space.space import load_space
 from repvit_nas.training.data import open_data
@@ -44,6 +35,7 @@ from repvit_nas.training.records import (
     read_training,
 )
 from repvit_nas.training.run import Place, train
+from repvit_nas.training.trained import load_trained
 from repvit_nas.units import rows
 
 FAMILY_FOLDER: Final = "family"
@@ -99,7 +91,7 @@ def check_run(
         _train_member(folder, record, name, say, progress)
     progress("reading the images", 0, 1)
     opened = open_data(record.asked.data, record.asked.architecture.resolution, to_train=False)
-    model = load(folder)
+    model = load_trained(folder)
     exported = _exported(folder, opened.val)
     promises = (
         _in_space(record.asked.architecture, where.space),
@@ -360,9 +352,9 @@ def _measured(where: Where, architecture: Architecture, progress: Progress) -> f
     spec = device.file.runtime
     if device.file.kind != "measured" or spec is None:
         return None
-    from repvit_nas.latency_lut.runners import open_runner
-    from repvit_nas.latency_lut.session import Limits, Session
-    from repvit_nas.predictors.campaign import network_plan, time_networks
+    from repvit_nas.measuring.campaign import network_plan, time_networks
+    from repvit_nas.measuring.runners import open_runner
+    from repvit_nas.measuring.session import Limits, Session
 
     scratch = Path(tempfile.mkdtemp(prefix="repvit-nas-"))
     try:

@@ -1,87 +1,16 @@
-"""What checking leaves behind: the forms of a network, what was promised and found, and tables."""
+"""What checking leaves behind: the forms of a network, what was promised and found."""
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from repvit_nas import files
-from repvit_nas.errors import FileError
-from repvit_nas.predictors.measured import Source
-from repvit_nas.report import text
+from repvit_nas.export.records import ExportRecord
+from repvit_nas.predictors.lookup import Source
 
-EXPORT_FILE: Final = "export.json"
 CHECK_FILE: Final = "check.json"
 
 Relation = Literal["", "dominated by the variant", "dominates the variant", "neither"]
-
-
-class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One form of a network, read back from its file.
-
-    Attributes:
-        name: `fused`, `onnx` or `coreml`.
-        file: Where it is in the run's folder.
-        digest: Of its files.
-        size_bytes: Of them.
-        error: How far its answers are from the training form's.
-        allowed: How far they may be.
-        agreement: Percent of the images on which both choose the same class.
-        images: How many images that is of.
-        ran: What ran it: torch, onnxruntime, Core ML, or an interpreter of the ML program.
-    """
-
-    name: str
-    file: str
-    digest: str
-    size_bytes: int
-    error: float
-    allowed: float
-    agreement: float
-    images: int
-    ran: str
-
-
-class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of `export.json` (schema 1).
-
-    Attributes:
-        digest: Of the weights that were exported.
-        forms: What was made of them.
-        operations: How often each operation occurs in the Core ML program.
-        unfused_ms: Latency of the training form for one image, by torch on one thread here.
-        fused_ms: The same of the fused form.
-    """
-
-    schema: Literal[1] = 1
-    digest: str
-    forms: tuple[Form, ...]
-    operations: dict[str, int] = msgspec.field(default_factory=dict)
-    unfused_ms: float
-    fused_ms: float
-
-
-def read_export(folder: Path) -> ExportRecord | None:
-    """Read what was exported of a run, if anything was."""
-    path = folder / EXPORT_FILE
-    return files.read_json(path, ExportRecord) if path.is_file() else None
-
-
-def form_digest(path: Path) -> str:
-    """Return the digest of a form's file, or of all files of its folder; empty if it is missing.
-
-    Raises:
-        FileError: It cannot be read.
-    """
-    if not path.exists():
-        return ""
-    inner = sorted(each for each in path.rglob("*") if each.is_file())
-    try:
-        return files.digest(*(each.read_bytes() for each in inner or [path]))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -178,40 +107,3 @@ def relation(row: NetworkRow, top1: float | None, variant: NetworkRow) -> Relati
     if all(a >= b for a, b in zip(theirs, ours, strict=True)):
         return "dominated by the variant"
     return "neither"
-
-
-def first_cells(row: NetworkRow) -> Sequence[str]:
-    """Return what every table says of a network: name, size, latency and accuracy here."""
-    return (
-        row.name,
-        text.millions(row.params),
-        f"{row.macs / 1e6:,.1f}",
-        text.milliseconds(row.latency_ms, row.low_ms, row.high_ms),
-        "" if row.top1 is None else f"{row.top1:.2f}",
-    )
-
-
-def table_rows(found: CheckRecord) -> list[Sequence[str]]:
-    """Return the cells of the networks beside each other."""
-
-    def cells(row: NetworkRow) -> Sequence[str]:
-        return (
-            *first_cells(row),
-            "" if row.published_ms is None else f"{row.published_ms:g}",
-            "" if row.published_top1 is None else f"{row.published_top1:.1f}",
-            row.relation,
-        )
-
-    return [cells(found.variant), *(cells(row) for row in found.family)]
-
-
-TABLE_HEADER: Final = (
-    "network",
-    "M params",
-    "M MACs",
-    "ms predicted",
-    "top-1 % here",
-    "ms published",
-    "top-1 % published",
-    "relation",
-)

@@ -8,13 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from repvit_nas.checking.records import (
-    CheckRecord,
-    NetworkRow,
-    Relation,
-    first_cells,
-    relation,
-)
+from repvit_nas.checking.records import CheckRecord, NetworkRow, Relation, relation
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.records import differences, read_training
 
@@ -154,32 +148,3 @@ def settled(row: SeededRow) -> Relation:
     if row.lead is None or row.lead_half is None or abs(row.lead) <= row.lead_half:
         return ""
     return row.network.relation
-
-
-SEEDS_HEADER: Final = (
-    "network",
-    "M params",
-    "M MACs",
-    "ms predicted",
-    "top-1 % here, mean",
-    "seeds",
-    "sd",
-    "variant leads by (90 %)",
-    "relation",
-)
-
-
-def seeds_rows(found: SeedsRecord) -> list[Sequence[str]]:
-    """Return the cells of the networks beside each other."""
-
-    def cells(row: SeededRow) -> Sequence[str]:
-        half = "" if row.lead_half is None else f" ± {row.lead_half:.2f}"
-        return (
-            *first_cells(row.network),
-            str(len(row.top1)),
-            "" if row.sd is None else f"{row.sd:.2f}",
-            "" if row.lead is None else f"{row.lead:+.2f}{half}",
-            settled(row) or ("" if row.lead is None else "not settled"),
-        )
-
-    return [cells(row) for row in found.networks]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import click
 
-from repvit_nas import __version__
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.version import __version__
 
 # The commands in the order in which a user meets them.
 COMMANDS: Final = (

@@ -100,7 +100,8 @@ def command(
 def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
     from rich.table import Table
 
-    from repvit_nas.checking.records import TABLE_HEADER, standard_error, table_rows
+    from repvit_nas.checking.records import standard_error
+    from repvit_nas.report.checking import TABLE_HEADER, table_rows
 
     screen = console()
     promises = Table("promise", "kept", "promised", "found", title=str(run))
@@ -141,7 +142,7 @@ def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
 def _print_seeds(together: "SeedsRecord") -> None:
     from rich.table import Table
 
-    from repvit_nas.checking.seeds import SEEDS_HEADER, seeds_rows
+    from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 
     source = together.networks[0].network.source
     title = f"Over {len(together.seeds)} seeds, on {together.device} ({source})"

@@ -20,10 +20,10 @@ PHONE_MEASURE_MINUTES: Final = 10.0
 PHONE_VALIDATE_MINUTES: Final = 60.0
 
 if TYPE_CHECKING:
+    from repvit_nas.coreml.products import Product
     from repvit_nas.latency_lut.device import Device
-    from repvit_nas.latency_lut.session import Session
-    from repvit_nas.phone.products import Product
-    from repvit_nas.predictors.campaign import Wishes
+    from repvit_nas.measuring.campaign import Wishes
+    from repvit_nas.measuring.session import Session
     from repvit_nas.search_space.space import Space
 
 
@@ -34,8 +34,8 @@ def core_ml_device(device: str, runtime: str | None, *, exporting: bool) -> "Pro
         RepvitNasError: Core ML is asked for by name, or programs are to be exported, for a device
             that runs no Core ML.
     """
-    from repvit_nas.phone.measuring import RUNTIME
-    from repvit_nas.phone.products import product, products
+    from repvit_nas.coreml.products import product, products
+    from repvit_nas.coreml.session import RUNTIME
 
     found = product(device) if runtime in (None, RUNTIME) else None
     if found is None and (exporting or runtime == RUNTIME):
@@ -62,7 +62,7 @@ def minutes_for(device: "Device", given: float, own: float) -> float:
 
 def core_ml_wishes(wishes: "Wishes") -> "Wishes":
     """Return what to measure on a Core ML device: where no option says so, its own numbers."""
-    from repvit_nas.phone.exporting import CALIBRATION, HELD_OUT, UNITS
+    from repvit_nas.coreml.exporting import CALIBRATION, HELD_OUT, UNITS
 
     return wishes._replace(
         units=given_or("units", wishes.units, UNITS),
@@ -77,7 +77,7 @@ def export_programs(
     device: "Product", folder: Path, space: "Space", wishes: "Wishes", *, as_json: bool
 ) -> int:
     """Write every program to time into a folder, and say how to go on from there."""
-    from repvit_nas.phone.exporting import device_plan, export
+    from repvit_nas.coreml.exporting import device_plan, export
 
     plan = device_plan(space, wishes, at_once=True)
     with progress_bar() as progress:
@@ -111,9 +111,13 @@ def publish_and_fit(
         as_json: Print the evaluation as JSON.
         latest: The series that was measured just now, if one was.
     """
-    from repvit_nas.commands.fit import fit_published_and_write, show_published
-    from repvit_nas.commands.runtime import fit_and_write, show_evaluation
-    from repvit_nas.phone.measuring import publish, unresolved_words
+    from repvit_nas.commands.runtime import (
+        fit_and_write,
+        fit_published_and_write,
+        show_evaluation,
+        show_published,
+    )
+    from repvit_nas.coreml.publishing import publish, unresolved_words
 
     published = publish(device, folder, everywhere=everywhere, latest=latest)
     for source in published.sources.sources:
@@ -177,26 +181,26 @@ def measure_device(
         RepvitNasError: Something is missing; what was timed until then is kept.
     """
     from repvit_nas.commands.runtime import stoppable
-    from repvit_nas.latency_lut.device import RuntimeSpec
-    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
-    from repvit_nas.latency_lut.plan import programs
-    from repvit_nas.latency_lut.programs import network
-    from repvit_nas.latency_lut.runners.coreml import CoreMlRunner, write_packages
-    from repvit_nas.latency_lut.series import read_series
-    from repvit_nas.latency_lut.session import Limits
-    from repvit_nas.latency_lut.store import hold
-    from repvit_nas.phone.exporting import device_plan
-    from repvit_nas.phone.measuring import (
+    from repvit_nas.coreml.exporting import device_plan
+    from repvit_nas.coreml.opening import PACKAGES_FOLDER, check_here, open_place
+    from repvit_nas.coreml.publishing import claim_folder
+    from repvit_nas.coreml.runner import CoreMlRunner, write_packages
+    from repvit_nas.coreml.session import (
         RUNTIME,
         GatedSession,
         check_same_model,
-        claim_folder,
         expected_minutes,
         own_series,
         planned_otherwise,
     )
-    from repvit_nas.phone.opening import PACKAGES_FOLDER, check_here, open_place
-    from repvit_nas.predictors.campaign import measure
+    from repvit_nas.latency_lut.device import RuntimeSpec
+    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
+    from repvit_nas.latency_lut.plan import programs
+    from repvit_nas.latency_lut.series import read_series
+    from repvit_nas.latency_lut.visits import hold
+    from repvit_nas.measuring.campaign import measure
+    from repvit_nas.measuring.session import Limits
+    from repvit_nas.programs import network
 
     check_here(device, team=team, udid=udid)
     folder = Path("latency_lut") / device.device
@@ -278,8 +282,8 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
     """
     from repvit_nas.commands.runtime import stoppable
     from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
-    from repvit_nas.latency_lut.runners import open_runner
-    from repvit_nas.latency_lut.session import Session
+    from repvit_nas.measuring.runners import open_runner
+    from repvit_nas.measuring.session import Session
 
     spec = device.file.runtime
     if spec is None:
@@ -289,8 +293,8 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
         session.same_machine(device)
         yield session
         return
-    from repvit_nas.latency_lut.runners.coreml import open_device
-    from repvit_nas.phone.measuring import GatedSession
+    from repvit_nas.coreml.runner import open_device
+    from repvit_nas.coreml.session import GatedSession
 
     with stoppable(lambda *_: None), ExitStack() as opened:
         runner = open_device(spec, team=team, udid=udid)

@@ -23,8 +23,8 @@ def command(device: str, team: str, udid: str, *, as_json: bool) -> int:
     Example: repvit-nas doctor --device iphone12
              repvit-nas doctor --device mac
     """
-    from repvit_nas.phone.doctor import examine
-    from repvit_nas.phone.products import product, products
+    from repvit_nas.coreml.doctor import examine
+    from repvit_nas.coreml.products import product, products
 
     wanted = product(device)
     if wanted is None:

@@ -32,7 +32,7 @@ def command(run: Path, formats: str, images: int | None, *, as_json: bool) -> No
     """
     from rich.table import Table
 
-    from repvit_nas.checking.forms import export_run
+    from repvit_nas.export.forms import export_run
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     if not wanted:

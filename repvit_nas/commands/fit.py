@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from repvit_nas.commands.options import (
-    console,
     debug_option,
     device_option,
     echo_json,
     json_option,
     note,
-    progress_bar,
 )
-from repvit_nas.commands.runtime import fit_and_write, show_evaluation
+from repvit_nas.commands.runtime import (
+    fit_and_write,
+    fit_published_and_write,
+    show_evaluation,
+    show_published,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from repvit_nas.latency_lut.device import Device
-    from repvit_nas.predictors.validate import Validation
 
 
 @click.command("fit")
@@ -65,9 +65,9 @@ def command(device: str, *, as_json: bool) -> None:
 def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
     """Fit a Core ML device anew if a series of its table was moved away, and return whether so."""
     from repvit_nas.commands.coreml import publish_and_fit
-    from repvit_nas.latency_lut.store import hold
-    from repvit_nas.phone.measuring import moved_away, take_back
-    from repvit_nas.phone.products import product
+    from repvit_nas.coreml.products import product
+    from repvit_nas.coreml.publishing import moved_away, take_back
+    from repvit_nas.latency_lut.visits import hold
 
     wanted = product(device)
     gone = moved_away(folder) if wanted is not None else []
@@ -78,41 +78,3 @@ def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
         note(f"series gone from {folder}: {', '.join(gone)}; the others are combined anew")
         publish_and_fit(wanted, folder, everywhere=everywhere, as_json=as_json)
     return True
-
-
-def fit_published_and_write(device: "Device", folder: Path) -> "Validation":
-    """Fit a modelled device, write its predictor, and return how far off it is."""
-    from repvit_nas.predictors.fitting import fit_published, write_fitted
-    from repvit_nas.report.validation import validation_picture
-
-    with progress_bar() as progress:
-        fitted, validation = fit_published(device, progress)
-    write_fitted(folder, fitted, picture=validation_picture(validation))
-    return validation
-
-
-def show_published(validation: "Validation", device: str) -> None:
-    """Print how far off a modelled device's predictor is."""
-    from rich.table import Table
-
-    table = Table(
-        "group",
-        "latencies",
-        "in sample",
-        "network left out",
-        "family left out",
-        "RepViT and RepNeXt left out",
-        "in 90 % interval",
-        title=f"{device}: mean error in %",
-    )
-    for name, summary in validation.summaries.items():
-        table.add_row(
-            name,
-            str(summary.networks),
-            f"{summary.in_sample_percent:.1f}",
-            f"{summary.without_network_percent:.1f}",
-            f"{summary.without_family_percent:.1f}",
-            f"{summary.without_lookalikes_percent:.1f}",
-            f"{summary.coverage_percent:.0f}",
-        )
-    console().print(table)

@@ -41,12 +41,12 @@ def command(
     \b
     Example: repvit-nas import-measurements programs --device iphone12
     """
-    from repvit_nas.latency_lut.importers import read_folder
-    from repvit_nas.latency_lut.store import hold
-    from repvit_nas.phone.exporting import read_manifest, read_plan
-    from repvit_nas.phone.importing import checked_parts, write_parts
-    from repvit_nas.phone.measuring import claim_folder
-    from repvit_nas.phone.products import product, products
+    from repvit_nas.coreml.exporting import read_manifest, read_plan
+    from repvit_nas.coreml.importers.folder import read_folder
+    from repvit_nas.coreml.importing import checked_parts, write_parts
+    from repvit_nas.coreml.products import product, products
+    from repvit_nas.coreml.publishing import claim_folder
+    from repvit_nas.latency_lut.visits import hold
 
     wanted = product(device)
     if wanted is None:

@@ -67,11 +67,11 @@ def command(
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.latency_lut.programs import network
-    from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
+    from repvit_nas.measuring.campaign import network_plan, time_networks
+    from repvit_nas.measuring.session import Limits
     from repvit_nas.named import load_architecture
-    from repvit_nas.predictors.campaign import network_plan, time_networks
+    from repvit_nas.programs import network
 
     check_minutes(minutes)
     architecture = load_architecture(arch)

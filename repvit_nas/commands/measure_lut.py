@@ -111,11 +111,11 @@ def command(
              repvit-nas measure-lut --device mac
     """
     from repvit_nas.latency_lut.device import load_device
-    from repvit_nas.latency_lut.protocol import advice
-    from repvit_nas.latency_lut.runners import open_runner
-    from repvit_nas.latency_lut.session import Limits, Session, device_folder
-    from repvit_nas.latency_lut.store import hold
-    from repvit_nas.predictors.campaign import Wishes, first_plan, measure
+    from repvit_nas.latency_lut.statistics import advice
+    from repvit_nas.latency_lut.visits import hold
+    from repvit_nas.measuring.campaign import Wishes, first_plan, measure
+    from repvit_nas.measuring.runners import open_runner
+    from repvit_nas.measuring.session import Limits, Session, device_folder
     from repvit_nas.search_space.space import load_space
 
     check_minutes(minutes)

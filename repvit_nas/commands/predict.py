@@ -17,7 +17,7 @@ from repvit_nas.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from repvit_nas.predictors.measured import Outside
+    from repvit_nas.predictors.lookup import Outside
 
 
 @click.command("predict")

@@ -14,9 +14,10 @@ from repvit_nas.commands.options import console, progress_bar
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
+    from repvit_nas.coreml.products import Product
     from repvit_nas.latency_lut.device import Device, RuntimeSpec
-    from repvit_nas.phone.products import Product
-    from repvit_nas.predictors.evaluation import Evaluation
+    from repvit_nas.predictors.cross_validation import Validation
+    from repvit_nas.predictors.held_out import Evaluation
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
 Progress = Callable[[str, int, int], None]
@@ -67,8 +68,8 @@ def runtime_spec(
         RepvitNasError: They contradict each other, or a device whose name does not say cpu was
             given no runtime.
     """
+    from repvit_nas.coreml.products import products
     from repvit_nas.latency_lut.device import RuntimeSpec
-    from repvit_nas.phone.products import products
 
     if runtime is None:
         if not device.startswith("cpu"):
@@ -102,7 +103,7 @@ def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> Non
     Raises:
         click.UsageError: It gives some.
     """
-    from repvit_nas.phone.products import product
+    from repvit_nas.coreml.products import product
 
     context = click.get_current_context()
     known = product(device)
@@ -136,8 +137,8 @@ def measured_device(name: str) -> "Device":
     Raises:
         RepvitNasError: There is no such device, or it is only modelled.
     """
+    from repvit_nas.coreml.products import product
     from repvit_nas.latency_lut.device import device_names, load_device
-    from repvit_nas.phone.products import product
 
     known = product(name)
     if known is not None and name not in device_names():
@@ -237,7 +238,7 @@ def stoppable(progress: Progress) -> Iterator[Progress]:
 
 def fit_and_write(device: "Device") -> "Evaluation":
     """Fit a measured device, write its predictor, and return how far off it is."""
-    from repvit_nas.predictors.fitting import fit_measured, write_fitted
+    from repvit_nas.predictors.fit_device import fit_measured, write_fitted
     from repvit_nas.report.measured import measured_picture
 
     with progress_bar() as progress:
@@ -252,3 +253,41 @@ def temporary_folder() -> Path:
     import tempfile
 
     return Path(tempfile.mkdtemp(prefix="repvit-nas-"))
+
+
+def fit_published_and_write(device: "Device", folder: Path) -> "Validation":
+    """Fit a modelled device, write its predictor, and return how far off it is."""
+    from repvit_nas.predictors.fit_device import fit_published, write_fitted
+    from repvit_nas.report.validation import validation_picture
+
+    with progress_bar() as progress:
+        fitted, validation = fit_published(device, progress)
+    write_fitted(folder, fitted, picture=validation_picture(validation))
+    return validation
+
+
+def show_published(validation: "Validation", device: str) -> None:
+    """Print how far off a modelled device's predictor is."""
+    from rich.table import Table
+
+    table = Table(
+        "group",
+        "latencies",
+        "in sample",
+        "network left out",
+        "family left out",
+        "RepViT and RepNeXt left out",
+        "in 90 % interval",
+        title=f"{device}: mean error in %",
+    )
+    for name, summary in validation.summaries.items():
+        table.add_row(
+            name,
+            str(summary.networks),
+            f"{summary.in_sample_percent:.1f}",
+            f"{summary.without_network_percent:.1f}",
+            f"{summary.without_family_percent:.1f}",
+            f"{summary.without_lookalikes_percent:.1f}",
+            f"{summary.coverage_percent:.0f}",
+        )
+    console().print(table)

@@ -69,11 +69,11 @@ def command(
     Example: repvit-nas validate --device cpu
     """
     from repvit_nas.latency_lut.placement import without_networks
-    from repvit_nas.latency_lut.session import Limits
     from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
-    from repvit_nas.predictors.campaign import network_plan, time_networks
-    from repvit_nas.predictors.choose import random_networks
-    from repvit_nas.predictors.fitting import evaluate_afresh
+    from repvit_nas.measuring.campaign import network_plan, time_networks
+    from repvit_nas.measuring.design import random_networks
+    from repvit_nas.measuring.session import Limits
+    from repvit_nas.predictors.fit_device import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
 

@@ -1,1 +1,1 @@
-"""Room: networks and their units as files that other runtimes run. Imports `network`."""
+"""Room: every form of a trained network, and how forms are compared."""

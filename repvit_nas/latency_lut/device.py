@@ -11,6 +11,8 @@ from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.machine import processor
 
 DEVICE_FILE: Final = "device.json"
+# The circumstance that belongs to the table, not to the machine.
+RESOLUTION: Final = "resolution"
 # What may differ between two runs on one device without making them different tables.
 VOLATILE: Final = ("date", "frequency")
 # The files whose figures a predictor is fitted to, as far as a device has them.

@@ -15,10 +15,10 @@ import numpy as np
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.plan import Plan
-from repvit_nas.latency_lut.programs import chain, network, recipe
-from repvit_nas.latency_lut.protocol import Figures
-from repvit_nas.latency_lut.store import VisitRecord
+from repvit_nas.latency_lut.statistics import Figures
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow, build_table, figures_of
+from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.programs import chain, network, recipe
 from repvit_nas.units import Block, Ffn, Unit
 
 PLACEMENTS_FILE: Final = "placements.jsonl"

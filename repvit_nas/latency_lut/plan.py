@@ -5,7 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas.architecture import Architecture
-from repvit_nas.latency_lut.programs import CHAIN_LENGTHS, Program, isolated, network, recipe
+from repvit_nas.programs import CHAIN_LENGTHS, Program, isolated, network, recipe
 from repvit_nas.units import Unit, rows
 
 PLAN_FILE: Final = "plan.json"

@@ -6,6 +6,7 @@ as a measurement: a bag of counted units and a time with its error.
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -148,3 +149,14 @@ def observation(row: PublishedLatency, path: Path | str = PUBLISHED_FILE) -> Obs
 def read_observations(path: Path) -> list[Observation]:
     """Read a `published.csv` as observations, excluded rows left out."""
     return [observation(row, path) for row in read_published(path) if not row.excluded]
+
+
+def published_latency(name: str, rows: Sequence[PublishedLatency]) -> PublishedLatency | None:
+    """Return the published latency of a reference network at 224 px, the most precise one."""
+    matching = [
+        row
+        for row in rows
+        if (row.network, row.se, row.resolution, row.output) == (name, "alternate", 224, "logits")
+        and not row.excluded
+    ]
+    return min(matching, key=lambda row: row.rounding_ms, default=None)

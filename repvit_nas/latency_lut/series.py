@@ -19,7 +19,7 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
-from repvit_nas.latency_lut.device import DEVICE_FILE, DeviceFile, differences
+from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, differences
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     gated_table,
@@ -28,11 +28,10 @@ from repvit_nas.latency_lut.placement import (
     spread,
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
-from repvit_nas.latency_lut.programs import network
-from repvit_nas.latency_lut.protocol import PROTOCOL_VERSION
-from repvit_nas.latency_lut.session import RESOLUTION
-from repvit_nas.latency_lut.store import OBSERVATIONS_FILE, VisitLog
+from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
+from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog
+from repvit_nas.programs import network
 
 SERIES_FOLDER: Final = "series"
 SOURCES_FILE: Final = "sources.json"

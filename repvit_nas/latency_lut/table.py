@@ -16,8 +16,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.plan import Plan
-from repvit_nas.latency_lut.programs import isolated, network, recipe
-from repvit_nas.latency_lut.protocol import (
+from repvit_nas.latency_lut.statistics import (
     PROTOCOL_VERSION,
     Estimate,
     Figures,
@@ -26,7 +25,8 @@ from repvit_nas.latency_lut.protocol import (
     figures,
     noise_floor,
 )
-from repvit_nas.latency_lut.store import VisitRecord
+from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.programs import isolated, network, recipe
 from repvit_nas.units import Unit
 
 TABLE_FILE: Final = "table.json"

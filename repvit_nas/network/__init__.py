@@ -1,7 +1,7 @@
-"""Room: networks as torch modules, fused and unfused, and weights in and out of them."""
+"""Room: networks as torch modules, fused and unfused, and weights in and out; knows no training."""
 
+from repvit_nas.network.creating import create
 from repvit_nas.network.fusing import reparameterize
-from repvit_nas.network.loading import load
 from repvit_nas.network.model import RepVitNas
 
-__all__ = ["RepVitNas", "load", "reparameterize"]
+__all__ = ["RepVitNas", "create", "reparameterize"]

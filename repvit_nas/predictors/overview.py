@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from repvit_nas import data, files
 from repvit_nas.latency_lut.device import device_names, load_device
-from repvit_nas.predictors.evaluation import Evaluation
+from repvit_nas.predictors.cross_validation import TARGET_FAMILY, VALIDATION_FILE, Validation
+from repvit_nas.predictors.held_out import Evaluation
+from repvit_nas.predictors.metrics import PREDICTOR
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, read_predictor
-from repvit_nas.predictors.scores import PREDICTOR
-from repvit_nas.predictors.validate import TARGET_FAMILY, VALIDATION_FILE, Validation
 
 
 class DeviceOverview(NamedTuple):

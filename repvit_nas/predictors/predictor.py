@@ -13,8 +13,8 @@ from repvit_nas import data, files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.predictors.fit import LARGE_RESOLUTION, Member, member_costs
-from repvit_nas.predictors.measured import (
+from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, Member, member_costs
+from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
     SOURCES,
     Learned,

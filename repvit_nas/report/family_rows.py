@@ -1,12 +1,11 @@
 """The reference family beside a result: published and predicted, for tables and pictures."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.latency_lut.device import Device
-from repvit_nas.latency_lut.published import PUBLISHED_FILE, PublishedLatency, read_published
+from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, read_published
 from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
 from repvit_nas.search_space.family import Reference, family, published_top1
 from repvit_nas.shapes import shapes_of
@@ -34,17 +33,6 @@ class FamilyRow(NamedTuple):
     published_top1: float | None
     accuracy: float
     accuracy_std: float
-
-
-def published_latency(name: str, rows: Sequence[PublishedLatency]) -> PublishedLatency | None:
-    """Return the published latency of a reference network at 224 px, the most precise one."""
-    matching = [
-        row
-        for row in rows
-        if (row.network, row.se, row.resolution, row.output) == (name, "alternate", 224, "logits")
-        and not row.excluded
-    ]
-    return min(matching, key=lambda row: row.rounding_ms, default=None)
 
 
 def decimals(rounding: float) -> int:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from repvit_nas.predictors.evaluation import Evaluation, UnitCheck
+from repvit_nas.predictors.held_out import Evaluation, UnitCheck
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.units import Block, block
 

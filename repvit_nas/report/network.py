@@ -6,7 +6,7 @@ import msgspec
 
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.architecture import Architecture, shape_text
-from repvit_nas.predictors.measured import Source
+from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.shapes import shapes_of
 from repvit_nas.units import rows

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.architecture import shape_text
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.predictors.measured import SOURCES
+from repvit_nas.predictors.lookup import SOURCES
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_rows
 
 if TYPE_CHECKING:
-    from repvit_nas.predictors.measured import Outside
+    from repvit_nas.predictors.lookup import Outside
     from repvit_nas.search.records import FrontEntry, Result, RunFile
 
 WINNER_HEADER = ("network", "ms (90 % interval)", "top-1 %", "M params", "GMACs", "shape")

@@ -2,7 +2,7 @@
 
 import io
 
-from repvit_nas.predictors.validate import TARGET_FAMILY, Validation
+from repvit_nas.predictors.cross_validation import TARGET_FAMILY, Validation
 
 _BANDS = ((0.10, 0.10), (0.05, 0.18))
 

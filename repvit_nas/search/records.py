@@ -8,7 +8,7 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.predictors.measured import Source
+from repvit_nas.predictors.lookup import Source
 from repvit_nas.search.settings import Settings
 
 RUN_FILE: Final = "run.json"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from repvit_nas import __version__, data, files
+from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.errors import RepvitNasError
@@ -26,6 +26,7 @@ from repvit_nas.search.winners import broken_limits, nearest, winners
 from repvit_nas.search_space.family import family, published_accuracies
 from repvit_nas.search_space.space import Choices, Space, load_space
 from repvit_nas.units import rows as unit_rows
+from repvit_nas.version import __version__
 
 Progress = Callable[[str, int, int], None]
 # Page (Markdown) and picture (PNG) of a run; passed in, as showing results is another room's work.

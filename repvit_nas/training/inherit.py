@@ -109,11 +109,12 @@ def start_from(
 
 def _source(init: str) -> nn.Module | State:
     """Return the network to inherit from, or weights of this very architecture."""
-    from repvit_nas.network import load
+    from repvit_nas.network import create
     from repvit_nas.search_space.family import family
+    from repvit_nas.training.trained import load_trained
 
     if is_training_run(Path(init)):
-        return load(init)
+        return load_trained(Path(init))
     name, equals, file = init.rpartition("=")
     path = Path(file)
     if equals and name in family():
@@ -121,7 +122,11 @@ def _source(init: str) -> nn.Module | State:
 
         state = read_tensors(path)
         classes = next((len(v) for k, v in state.items() if k.endswith("head.l.bias")), 0)
-        old = load(name, num_classes=classes, distillation=any("head_dist" in k for k in state))
+        old = create(
+            family()[name].architecture,
+            num_classes=classes,
+            distillation=any("head_dist" in k for k in state),
+        )
         load_strictly(old, state, init)
         return old
     if path.suffix == ".safetensors":
@@ -132,7 +137,7 @@ def _source(init: str) -> nn.Module | State:
             "training run's folder, nor a safetensors file"
         )
     try:
-        return load(init, pretrained=True)
+        return create(family()[init].architecture, pretrained=True)
     except RepvitNasError:
         raise
     except Exception as error:  # whatever a download can raise

@@ -12,7 +12,7 @@ import filelock
 import msgspec
 import torch
 
-from repvit_nas import __version__, files
+from repvit_nas import files
 from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.machine import machine
@@ -39,6 +39,7 @@ from repvit_nas.training.records import (
 )
 from repvit_nas.training.tasks import new_network
 from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
+from repvit_nas.version import __version__
 
 LOCK_FILE: Final = ".lock"
 BEST_FILES: Final = "best-*.safetensors"

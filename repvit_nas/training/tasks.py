@@ -14,10 +14,10 @@ from repvit_nas.training.records import is_training_run
 
 def new_network(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:
     """Return an untrained network, with a second head if a teacher asks for one."""
-    from repvit_nas.network import load
+    from repvit_nas.network import create
 
     torch.manual_seed(seed)
-    return load(architecture, distillation=recipe.distillation != NONE).train()
+    return create(architecture, distillation=recipe.distillation != NONE).train()
 
 
 def new_task(model: nn.Module, recipe: Recipe, device: torch.device) -> Any:
@@ -67,10 +67,10 @@ def load_teacher(name: str, num_classes: int) -> nn.Module:
 def _trained(name: str) -> nn.Module:
     import timm
 
-    from repvit_nas.network import load
+    from repvit_nas.training.trained import load_trained
 
     if is_training_run(Path(name)):
-        return load(name)
+        return load_trained(Path(name))
     if not timm.is_model(name):
         raise RepvitNasError(
             f"teacher {name!r} is missing: it is neither a training run's folder nor a model of timm"

@@ -7,10 +7,11 @@ from training_support import small
 
 from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, check_run
-from repvit_nas.checking.records import NetworkRow, relation, standard_error, table_rows
+from repvit_nas.checking.records import NetworkRow, relation, standard_error
 from repvit_nas.commands import _run
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.files import read_json
+from repvit_nas.report.checking import table_rows
 from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked, TrainFile, read_training

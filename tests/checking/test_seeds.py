@@ -5,16 +5,10 @@ import pytest
 
 from repvit_nas import files
 from repvit_nas.checking.check import check_run
-from repvit_nas.checking.seeds import (
-    SEEDS_HEADER,
-    SeedsRecord,
-    over_seeds,
-    same_but_for_seed,
-    seeds_rows,
-    settled,
-)
+from repvit_nas.checking.seeds import SeedsRecord, over_seeds, same_but_for_seed, settled
 from repvit_nas.commands import _run
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 from repvit_nas.training.records import TRAINING_FILE, read_training
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.commands.runtime import stoppable
-from repvit_nas.predictors.measured import SOURCES
+from repvit_nas.predictors.lookup import SOURCES
 
 SPACE = """
 schema = 1

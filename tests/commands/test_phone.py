@@ -12,9 +12,9 @@ from fake_apple import BIN, FakeApple
 from fake_core_ml import MAC
 
 from repvit_nas.commands import _run
-from repvit_nas.phone.doctor import examine
-from repvit_nas.phone.mac import examine_mac
-from repvit_nas.phone.products import product
+from repvit_nas.coreml.doctor import examine
+from repvit_nas.coreml.mac import examine_mac
+from repvit_nas.coreml.products import product
 
 SYSTEM_PATH = "/usr/bin:/bin"
 

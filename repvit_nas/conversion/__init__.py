@@ -1,0 +1,1 @@
+"""Room: torch modules as ONNX and Core ML programs, by one converter. Imports `network`."""

@@ -1,0 +1,360 @@
+"""Programs of units as Core ML packages: fp16 ML programs for iOS 16, converted by coremltools.
+
+A package depends on its program alone: two processes write the same bytes. Every package is read
+back and compared with torch before anybody times it.
+"""
+
+import io
+import itertools
+import json
+import logging
+import shutil
+import tempfile
+import threading
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any, Final, overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from repvit_nas import files
+from repvit_nas.conversion.converter import coremltools
+from repvit_nas.conversion.mil import MilProgram, read_package, run, run_parts
+from repvit_nas.conversion.package import (
+    INPUT,
+    MANIFEST_PATH,
+    SPEC_PATH,
+    WEIGHTS_PATH,
+    package_digest,
+)
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
+from repvit_nas.programs import Program
+from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+
+OUTPUT: Final = "output"
+TARGET: Final = "iOS16"
+# Relative root mean square that half precision may differ from torch by: 5e-4 to 8e-4 is usual.
+TOLERANCE: Final = 2e-3
+# coremltools keeps what it converts in global state: two conversions at once break each other.
+_ONE_AT_A_TIME: Final = threading.RLock()
+_LOGGERS: Final = ("coremltools", "coremltools.converters", "coremltools.models")
+# A package's identifiers follow from its content, so that two packages of one content are equal.
+_IDENTIFIERS: Final = uuid.UUID("6f2f4dd8-6a3c-4a0c-9a57-3b1f6a0c7d11")
+
+
+class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was found in a package when it was read back.
+
+    Attributes:
+        digest: Of its bytes.
+        size_bytes: Of its weights.
+        operations: How often each operation occurs.
+        rms: How far half precision is from torch, relative root mean square, in the worst unit.
+    """
+
+    digest: str
+    size_bytes: int
+    operations: dict[str, int]
+    rms: float
+
+
+class _RandomWeights(Sequence[Weights]):
+    """Weights of a program's units, drawn when they are asked for and not kept."""
+
+    def __init__(self, program: Program) -> None:
+        self._units = program.sequence
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    @overload
+    def __getitem__(self, place: int) -> Weights: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Weights]: ...
+
+    def __getitem__(self, place: int | slice) -> Weights | list[Weights]:
+        """Draw: the copies of one unit have different seeds."""
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        return random_weights(self._units[place], place + 1)
+
+
+def program_weights(program: Program) -> Sequence[Weights]:
+    """Return the weights of a program's units: random, and different in every copy.
+
+    They are drawn anew every time they are asked for, which is cheaper than keeping them while a
+    program is converted.
+    """
+    return _RandomWeights(program)
+
+
+def write_program(program: Program, package: Path) -> Package:
+    """Convert a program, write its package, read it back and check it.
+
+    Raises:
+        RepvitNasError: What was written is not what torch computes.
+        FileError: It cannot be written.
+    """
+    weights = program_weights(program)
+    write_module(_module(program, weights), (1, *input_shape(program.sequence[0])), package)
+    return check(program, weights, package)
+
+
+def write_module(module: nn.Module, shape: Sequence[int], package: Path) -> None:
+    """Convert a fused module and write its package, beside its place first.
+
+    Args:
+        module: In evaluation mode, one input, one output.
+        shape: Of its input.
+        package: Where to; an older package there is replaced.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    model = _converted(module, shape)
+    del module  # its weights are in the model now, and the caller's, where nobody else keeps it
+    try:
+        package.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=package.parent, prefix=f".{package.name}.") as beside:
+            made = Path(beside) / package.name
+            _write(model, made)
+            if package.exists():
+                shutil.rmtree(package)
+            made.replace(package)
+    except OSError as error:
+        raise FileError(f"{package}: cannot be written: {error.strerror or error}") from error
+
+
+def _module(program: Program, weights: Sequence[Weights]) -> nn.Sequential:
+    units = program.sequence
+    parts = [fused_module(unit, own) for unit, own in zip(units, weights, strict=True)]
+    module = nn.Sequential(*parts)
+    module.eval()
+    return module
+
+
+def _converted(module: nn.Module, shape: Sequence[int]) -> Any:
+    """Convert a module; one thread at a time."""
+    tools = coremltools()
+    with _ONE_AT_A_TIME, _quiet(), torch.no_grad():
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            module, torch.zeros(tuple(shape)), check_trace=False
+        )
+        return tools.convert(
+            traced,
+            inputs=[tools.TensorType(name=INPUT, shape=tuple(shape), dtype=np.float16)],
+            outputs=[tools.TensorType(name=OUTPUT, dtype=np.float16)],
+            convert_to="mlprogram",
+            minimum_deployment_target=tools.target.iOS16,
+            compute_precision=tools.precision.FLOAT16,
+            compute_units=tools.ComputeUnit.CPU_AND_NE,
+            skip_model_load=True,
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide progress bars and the warnings of torch's tracer, which change with its version."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _write(model: Any, package: Path) -> None:
+    """Write a package whose bytes follow from the program: no dates, no random identifiers.
+
+    coremltools' own `save` draws identifiers, and protobuf orders maps anew in every process.
+    """
+    specification = model.get_spec()
+    specification.description.metadata.Clear()
+    content = specification.SerializeToString(deterministic=True)
+    weights = Path(model.weights_dir) / "weight.bin"
+    stem = files.digest(content, weights)
+    model_id, weights_id = (str(uuid.uuid5(_IDENTIFIERS, f"{stem}{part}")) for part in "mw")
+    entries = {
+        model_id: ("model.mlmodel", "CoreML Model Specification"),
+        weights_id: ("weights", "CoreML Model Weights"),
+    }
+    manifest = {
+        "fileFormatVersion": "1.0.0",
+        "itemInfoEntries": {
+            identifier: {
+                "author": "com.apple.CoreML",
+                "description": description,
+                "name": name,
+                "path": f"com.apple.CoreML/{name}",
+            }
+            for identifier, (name, description) in entries.items()
+        },
+        "rootModelIdentifier": model_id,
+    }
+    for path, written in (
+        (SPEC_PATH, content),
+        (MANIFEST_PATH, json.dumps(manifest, indent=4).encode() + b"\n"),
+    ):
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_bytes(written)
+    (package / WEIGHTS_PATH).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights, package / WEIGHTS_PATH)
+
+
+def expected_operations(units: Sequence[Unit]) -> tuple[str, ...]:
+    """Return the operations that a program of fused units must have, in order.
+
+    Raises:
+        TypeError: A unit is not one that a classifier is made of.
+    """
+    return tuple(itertools.chain.from_iterable(_operations(unit) for unit in units))
+
+
+_FFN: Final = ("conv", "gelu", "conv", "add")
+_SE: Final = ("reduce_mean", "conv", "relu", "conv", "sigmoid", "mul")
+
+
+def _operations(unit: Unit) -> tuple[str, ...]:
+    match unit:
+        case Stem():
+            return ("conv", "gelu", "conv")
+        case Block(se=se):
+            return ("conv", *(_SE if se else ()), *_FFN)
+        case Downsample():
+            return ("conv", "conv")
+        case Ffn():
+            return _FFN
+        case Head():
+            return ("reduce_mean", "linear")
+        case _:
+            raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
+
+
+def check(program: Program, weights: Sequence[Weights], package: Path) -> Package:
+    """Read a package back and compare it with torch: operations, weights, and what it computes.
+
+    Raises:
+        RepvitNasError: They differ; the message says in what.
+    """
+    found = read_package(package)
+    _check_operations(program, found, package)
+    _check_weights(weights, found, package)
+    rms = max(unit_distances(program, weights, found))
+    if not rms <= TOLERANCE:
+        raise RepvitNasError(
+            f"{package}: a unit differs from torch by {rms:.1e} relative root mean square; at "
+            f"most {TOLERANCE:.0e} is half precision: this coremltools or torch cannot be trusted"
+        )
+    return Package(
+        digest=package_digest(package),
+        size_bytes=(package / WEIGHTS_PATH).stat().st_size,
+        operations=dict(sorted(Counter(found.types).items())),
+        rms=float(f"{rms:.2g}"),
+    )
+
+
+def _check_operations(program: Program, found: MilProgram, package: Path) -> None:
+    wanted = expected_operations(program.sequence)
+    if found.types != wanted:
+        surplus = dict(Counter(found.types) - Counter(wanted))
+        missing = dict(Counter(wanted) - Counter(found.types))
+        raise RepvitNasError(
+            f"{package}: coremltools made other operations than the fused network has: too many "
+            f"{surplus or 'none'}, too few {missing or 'none'}, or another order"
+        )
+    for operation in found.operations:
+        mode = found.constants.get(operation.arguments.get("mode", ""))
+        if operation.type == "gelu" and mode != "EXACT":
+            raise RepvitNasError(f"{package}: gelu must be EXACT; got {mode}")
+
+
+def _check_weights(weights: Sequence[Weights], found: MilProgram, package: Path) -> None:
+    """Compare the weights bit by bit with torch's, rounded to half precision."""
+    mine = Counter(
+        _fingerprint(value.astype(np.float16)) for own in weights for value in own.values()
+    )
+    theirs = Counter(_fingerprint(value) for value in found.weights.values())
+    if mine != theirs:
+        raise RepvitNasError(
+            f"{package}: {sum((mine - theirs).values())} of {sum(mine.values())} weights are not "
+            "torch's, rounded to half precision"
+        )
+
+
+def _fingerprint(value: npt.NDArray[np.float16]) -> tuple[tuple[int, ...], str]:
+    """Return what two arrays share only if they are equal; their bytes would be as large again."""
+    return value.shape, files.digest(value.tobytes())
+
+
+def example(program: MilProgram) -> npt.NDArray[np.float32]:
+    """Return a random input of a program, exact in half precision."""
+    (shape,) = program.inputs.values()
+    drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    return drawn.astype(np.float16).astype(np.float32)
+
+
+def distance(
+    module: nn.Module,
+    program: MilProgram,
+    taken: npt.NDArray[np.float32],
+    negated: Sequence[str] = (),
+) -> float:
+    """Return how far a program is from a module, relative root mean square.
+
+    Half precision adds up: 6e-4 for one block, and with the square root of the depth.
+
+    Args:
+        module: The module in single precision.
+        program: The program.
+        taken: What both take.
+        negated: See :func:`repvit_nas.conversion.mil.run`.
+    """
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(taken)).numpy()
+    return _relative(run(program, taken, negated), expected)
+
+
+def unit_distances(
+    program: Program,
+    weights: Sequence[Weights],
+    found: MilProgram,
+    negated: Sequence[str] = (),
+) -> list[float]:
+    """Return how far each unit of a program is from torch's, relative root mean square.
+
+    Each takes what torch's took, so that a deep program is checked as sharply as a short one.
+
+    Args:
+        program: What should be in the package.
+        weights: Of its units.
+        found: What is in it.
+        negated: See :func:`repvit_nas.conversion.mil.run`.
+    """
+    taken, expected = [example(found)], []
+    with torch.inference_mode():
+        for unit, own in zip(program.sequence, weights, strict=True):
+            part = fused_module(unit, own)
+            expected.append(part(torch.from_numpy(taken[-1])).numpy())
+            taken.append(expected[-1].astype(np.float16).astype(np.float32))
+    lengths = [len(_operations(unit)) for unit in program.sequence]
+    made = run_parts(found, taken[:-1], lengths, negated)
+    return [_relative(one, other) for one, other in zip(made, expected, strict=True)]
+
+
+def _relative(made: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    error = float(np.sqrt(np.mean((made - expected) ** 2) / np.mean(expected**2)))
+    return error if np.isfinite(error) else float("inf")

@@ -1,0 +1,1 @@
+"""Importers: one file a format; each turns what others timed into the same records."""

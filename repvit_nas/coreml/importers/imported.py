@@ -1,0 +1,65 @@
+"""What an importer returns: one program's latencies in somebody's report, checked."""
+
+from typing import Final, NamedTuple
+
+from repvit_nas.errors import FileError
+
+# What a network can take: from far below the cost of any call to a quarter of an hour.
+POSSIBLE_MS: Final = (1e-4, 1e6)
+# Four of them and a digest are the name of a series' folder.
+LONGEST_WORDS: Final = 56
+_SHOWN: Final = 60
+
+
+class Imported(NamedTuple):
+    """One program's latencies in somebody's report.
+
+    Attributes:
+        name: Of the program, as the report calls it, without suffix.
+        series: Milliseconds of the calls.
+        tool: What timed it.
+        model: The device's model as the report calls it; empty where it does not say.
+        system: The operating system; empty where it does not say.
+        compute_units: Which processors Core ML was allowed to use; empty where it does not say.
+        operations: Each operation's name, preferred processor and cost, where the report says so.
+        origin: The file, for messages.
+    """
+
+    name: str
+    series: tuple[float, ...]
+    tool: str
+    model: str
+    system: str
+    compute_units: str
+    operations: tuple[tuple[str, str, float | None], ...]
+    origin: str
+
+
+def checked(report: Imported) -> Imported:
+    """Return a report whose figures and words can be true.
+
+    Raises:
+        FileError: A latency is beyond anything that a network takes, or a word is longer than a
+            series' name takes.
+    """
+    least, most = POSSIBLE_MS
+    absurd = next((value for value in report.series if not least <= value <= most), None)
+    if absurd is not None:
+        raise FileError(
+            f"{report.origin}: latencies must be between {least:g} and {most:g} ms; got {absurd:g} ms: "
+            "see which unit they are in"
+        )
+    for field in ("tool", "model", "system", "compute_units"):
+        words = getattr(report, field)
+        if len(words.encode()) > LONGEST_WORDS or not words.isprintable():
+            raise FileError(
+                f"{report.origin}: {field} must be one line of at most {LONGEST_WORDS} bytes; got "
+                f"{shown(words)}"
+            )
+    return report
+
+
+def shown(value: object) -> str:
+    """Return what a file holds, cut short, for a message of one line."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

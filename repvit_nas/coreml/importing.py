@@ -1,0 +1,329 @@
+"""Reports that others made of a device's programs, as series in the device's folder."""
+
+import contextlib
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from repvit_nas import data, files
+from repvit_nas.coreml.exporting import Manifest, planned
+from repvit_nas.coreml.importers.imported import Imported
+from repvit_nas.coreml.products import ANY_MAC, PRODUCTS_FILE, Product, products
+from repvit_nas.coreml.session import RUNTIME
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.placement import (
+    PLACEMENTS_FILE,
+    Placement,
+    placement,
+    read_placements,
+    refused,
+    write_placements,
+)
+from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
+from repvit_nas.latency_lut.series import NOT_STATED, read_series, series_folder, series_name
+from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
+from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog, VisitRecord
+from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, read_predictor
+from repvit_nas.programs import Program
+
+# Compute units that leave the Neural Engine out: their latencies are not its.
+_OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
+# No model of a device is wrong by this factor on most programs, or by this one on a single program.
+_FURTHEST: Final = 4.0
+_FURTHEST_ALONE: Final = 10.0
+# Programs that are named in a message.
+_SHOWN: Final = 3
+
+
+class Part(NamedTuple):
+    """Reports of one tool, system, compute units and model: what becomes one series.
+
+    Attributes:
+        words: What the series is called.
+        file: Its circumstances.
+        visits: The reports as visits.
+        placements: Where the programs ran, as far as the reports say.
+    """
+
+    words: str
+    file: DeviceFile
+    visits: list[VisitRecord]
+    placements: dict[str, Placement]
+
+
+def checked_parts(
+    product: Product,
+    folder: Path,
+    plan: Plan,
+    manifest: Manifest,
+    reports: list[Imported],
+    *,
+    unlike_predicted: bool = False,
+) -> list[Part]:
+    """Return reports as what is written of them, one part for each series; nothing is written yet.
+
+    Args:
+        product: The device.
+        folder: Its folder.
+        plan: What was exported.
+        manifest: The programs of that.
+        reports: The reports.
+        unlike_predicted: Take latencies too that are far from what the device's predictor says.
+
+    Raises:
+        FileError: A report is of a program that was not exported, of another device, or far from
+            what is predicted; or a series that is there already is damaged.
+    """
+    read_series(folder, product.device)  # or the import would fail when it is half done
+    named = {entry.name: entry.key for entry in manifest.programs}
+    models = {report.model for report in reports if report.model}
+    if product.product_type == ANY_MAC and len(models) > 1:
+        raise FileError(
+            f"reports for --device {product.device} must be of one model; got "
+            f"{', '.join(sorted(models))}: import each into a device of its own, such as "
+            f"macbook-air-m2 (latency_lut/{PRODUCTS_FILE} lists them)"
+        )
+    groups: dict[tuple[str, str, str, str], list[Imported]] = {}
+    for report in reports:
+        if report.name not in named:
+            raise FileError(
+                f"{report.origin}: program {report.name!r} is not in the manifest; a report's file "
+                f"name must be the package's, such as {next(iter(named), 'none')}"
+            )
+        if report.model and not product.is_called(report.model):
+            raise FileError(
+                f"{report.origin}: was made on {report.model}, not on {product.title}; import it for "
+                "that device"
+            )
+        kind = (report.tool, report.system, report.compute_units, _model(product, report.model))
+        groups.setdefault(kind, []).append(report)
+    predictor = None if unlike_predicted else _present_predictor(product.device)
+    known = planned(plan)
+    parts = []
+    for (tool, system, units, model), group in groups.items():
+        visits, placements = _visits(plan, group, named)
+        if predictor is not None:
+            off = refused(placements)  # what is predicted is not theirs
+            ratios = [
+                (report.name, _log_ratio(predictor, known[visit.key], visit))
+                for report, visit in zip(group, visits, strict=True)
+                if visit.key not in off
+            ]
+            _check_like_predicted(tool, predictor.device, ratios)
+        words = [tool, system or "any-system", units or "any-units", _identity(plan)]
+        if product.product_type == ANY_MAC and model != ANY_MAC:
+            words.insert(0, model)
+        file = _imported_device(product, plan, (tool, system, units, model))
+        parts.append(Part("_".join(_word(word) for word in words), file, visits, placements))
+    return parts
+
+
+def write_parts(
+    folder: Path, plan: Plan, parts: list[Part], *, say: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Write parts of an import as series of a device.
+
+    Where reports of the same plan were imported before, a program's new ones replace its old ones,
+    and the other programs stay.
+
+    Args:
+        folder: The device's folder.
+        plan: What was exported.
+        parts: The parts.
+        say: Told what an earlier import is replaced by.
+
+    Returns:
+        The names of the series.
+    """
+    names = []
+    for part in parts:
+        name = series_name(folder, part.words, part.file.circumstances)
+        home = series_folder(folder, name)
+        files.write_bytes(home / PLAN_FILE, files.encode_lines(plan, "units"))
+        files.write_json(home / DEVICE_FILE, part.file)
+        replaced = _add(home, part.visits, part.placements)
+        if replaced:
+            say(f"series {name}: {replaced}")
+        names.append(name)
+    return names
+
+
+def _identity(plan: Plan) -> str:
+    return files.digest(msgspec.json.encode(plan))[:8]
+
+
+def _present_predictor(device: str) -> Predictor | None:
+    """Return what a device's predictor is now; None if it has none, or none that can be read."""
+    found = data.listed("predictors").get(device)
+    if found is None or not (found.path / PREDICTOR_FILE).is_file():
+        return None
+    # One of older figures is near enough, and a damaged one is made anew by the import's fit.
+    with contextlib.suppress(RepvitNasError):
+        return read_predictor(found.path / PREDICTOR_FILE)
+    return None
+
+
+def _log_ratio(predictor: Predictor, program: Program, visit: VisitRecord) -> float:
+    """Return the logarithm of how many times as long as predicted a program took."""
+    predicted = float(predictor.totals(Counter(program.sequence)).mean())
+    return math.log(statistics.median(visit.series) / predicted)
+
+
+def _check_like_predicted(tool: str, device: str, found: list[tuple[str, float]]) -> None:
+    """Raise if latencies are far from predicted ones: most likely they are in another unit.
+
+    Args:
+        tool: What timed them.
+        device: The device's name.
+        found: Each program's name and the logarithm of its ratio to what is predicted.
+
+    Raises:
+        FileError: They are far from these.
+    """
+    if not found:
+        return
+    middle = statistics.median(ratio for _, ratio in found)
+    rest = "correct them, or import them as they are with --unlike-predicted"
+    if abs(middle) > math.log(_FURTHEST):
+        raise FileError(
+            f"reports of {tool}: latencies must be within a factor of {_FURTHEST:g} of those "
+            f"predicted for {device}; got {_times(middle)} (median of {len(found)})"
+            f"{_other_unit(middle)}: {rest}"
+        )
+    strange = [
+        (name, ratio - middle)
+        for place, (name, ratio) in enumerate(found)
+        if len(found) > 1 and abs(ratio - _middle_without(found, place)) > math.log(_FURTHEST_ALONE)
+    ]
+    if strange:
+        strange.sort(key=lambda item: -abs(item[1]))
+        named = ", ".join(f"{name} {_times(ratio)}" for name, ratio in strange[:_SHOWN])
+        more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+        raise FileError(
+            f"reports of {tool}: each latency must be within a factor of {_FURTHEST_ALONE:g} of what "
+            f"the others and the predictor of {device} make of it; got {named}{more}"
+            f"{_other_unit(strange[0][1])}: {rest}"
+        )
+
+
+def _middle_without(found: list[tuple[str, float]], place: int) -> float:
+    return statistics.median(ratio for other, (_, ratio) in enumerate(found) if other != place)
+
+
+def _times(ratio: float) -> str:
+    """Say a ratio that is given as its logarithm."""
+    times = math.exp(abs(ratio))
+    said = f"{times:,.0f}" if times >= _FURTHEST_ALONE else f"{times:.1f}"
+    return f"{said} times as much" if ratio > 0 else f"1/{said} of it"
+
+
+def _other_unit(ratio: float) -> str:
+    """Name the unit that a ratio, given as its logarithm, hints at; empty if it hints at none."""
+    if abs(abs(ratio) - math.log(1000)) > math.log(_FURTHEST):
+        return ""
+    return f", as if they were in {'microseconds' if ratio > 0 else 'seconds'}"
+
+
+def _model(product: Product, called: str) -> str:
+    """Return the model that a report is of: where a name stands for any Mac, the one it states."""
+    if product.product_type != ANY_MAC or not called:
+        return product.product_type
+    known = (row for row in products().values() if row.product_type != ANY_MAC)
+    return next((row.product_type for row in known if row.is_called(called)), called)
+
+
+def _add(home: Path, visits: list[VisitRecord], placements: dict[str, Placement]) -> str:
+    """Write visits and placements into a series: those of a program replace what it had.
+
+    Returns:
+        How many programs were replaced and kept; empty for a new series.
+    """
+    new = {visit.key for visit in visits}
+    before = VisitLog(home / OBSERVATIONS_FILE).read()
+    kept = [visit for visit in before if visit.key not in new]
+    where = {
+        key: item for key, item in read_placements(home / PLACEMENTS_FILE).items() if key not in new
+    }
+    write_placements(home / PLACEMENTS_FILE, where | placements)
+    merged = (
+        msgspec.structs.replace(visit, position=place)
+        for place, visit in enumerate((*kept, *visits))
+    )
+    files.write_bytes(
+        home / OBSERVATIONS_FILE,
+        b"".join(msgspec.json.encode(visit) + b"\n" for visit in merged),
+    )
+    there = {visit.key for visit in before}
+    if not there:
+        return ""
+    return (
+        f"programs that are new: {len(new - there)}; that replace what was there: "
+        f"{len(new & there)}; kept as they were: {len(there - new)}"
+    )
+
+
+def _word(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in text.lower())
+
+
+def _visits(
+    plan: Plan, reports: list[Imported], named: dict[str, str]
+) -> tuple[list[VisitRecord], dict[str, Placement]]:
+    """Return reports as visits: the n-th report of a program is its visit of round n."""
+    known = planned(plan)
+    seen: dict[str, int] = {}
+    visits, placements = [], {}
+    for place, report in enumerate(reports):
+        key = named[report.name]
+        if key not in known:
+            raise FileError(
+                f"{report.origin}: program {report.name!r} is in the manifest but not in the plan "
+                "beside it: the two belong to different exports"
+            )
+        number = seen.get(key, 0)
+        seen[key] = number + 1
+        visits.append(
+            VisitRecord(
+                round=number,
+                position=place,
+                key=key,
+                warm=(),
+                series=tuple(round(value, 6) for value in report.series),
+                seconds=max(1e-4, round(sum(report.series) / 1e3, 4)),
+            )
+        )
+        if report.operations:
+            placements[key] = placement(key, report.operations)
+        elif report.compute_units in _OTHER_UNITS:
+            placements[key] = Placement(key, {report.compute_units: 1})
+    return visits, placements
+
+
+def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, str]) -> DeviceFile:
+    tool, system, units, model = kind
+    circumstances = {
+        "processor": f"{product.chip} ({model})",
+        "cores": "Neural Engine",
+        "accelerator": "Neural Engine",
+        "os": system or NOT_STATED,
+        "runtime": f"coreml, {tool}",
+        "compute_units": units or NOT_STATED,
+        "loop": "warm",
+        "precision": "fp16",
+        "batch": "1",
+        RESOLUTION: f"{plan.resolution} px",
+    }
+    return DeviceFile(
+        device=product.device,
+        title=product.title,
+        kind="measured",
+        circumstances=circumstances,
+        protocol=PROTOCOL_VERSION,
+        runtime=RuntimeSpec(RUNTIME, target=product.device),
+    )

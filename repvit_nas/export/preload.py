@@ -1,5 +1,0 @@
-"""Importing this imports what converting needs, once, for worker processes that share it."""
-
-from repvit_nas.export.converter import coremltools
-
-coremltools()

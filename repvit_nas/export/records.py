@@ -1,0 +1,77 @@
+"""What an export leaves behind: `export.json`, the forms of a network and how far they agree."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from repvit_nas import files
+from repvit_nas.errors import FileError
+
+EXPORT_FILE: Final = "export.json"
+
+
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One form of a network, read back from its file.
+
+    Attributes:
+        name: `fused`, `onnx` or `coreml`.
+        file: Where it is in the run's folder.
+        digest: Of its files.
+        size_bytes: Of them.
+        error: How far its answers are from the training form's.
+        allowed: How far they may be.
+        agreement: Percent of the images on which both choose the same class.
+        images: How many images that is of.
+        ran: What ran it: torch, onnxruntime, Core ML, or an interpreter of the ML program.
+    """
+
+    name: str
+    file: str
+    digest: str
+    size_bytes: int
+    error: float
+    allowed: float
+    agreement: float
+    images: int
+    ran: str
+
+
+class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `export.json` (schema 1).
+
+    Attributes:
+        digest: Of the weights that were exported.
+        forms: What was made of them.
+        operations: How often each operation occurs in the Core ML program.
+        unfused_ms: Latency of the training form for one image, by torch on one thread here.
+        fused_ms: The same of the fused form.
+    """
+
+    schema: Literal[1] = 1
+    digest: str
+    forms: tuple[Form, ...]
+    operations: dict[str, int] = msgspec.field(default_factory=dict)
+    unfused_ms: float
+    fused_ms: float
+
+
+def read_export(folder: Path) -> ExportRecord | None:
+    """Read what was exported of a run, if anything was."""
+    path = folder / EXPORT_FILE
+    return files.read_json(path, ExportRecord) if path.is_file() else None
+
+
+def form_digest(path: Path) -> str:
+    """Return the digest of a form's file, or of all files of its folder; empty if it is missing.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    if not path.exists():
+        return ""
+    inner = sorted(each for each in path.rglob("*") if each.is_file())
+    try:
+        return files.digest(*(each.read_bytes() for each in inner or [path]))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Room: taking latencies: visits, sessions, which units next, networks on a known device."""

@@ -1,0 +1,189 @@
+"""Measure a device: time, look where the predictor is least certain, time there too."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.plan import Plan, exploring
+from repvit_nas.latency_lut.statistics import Statistic
+from repvit_nas.latency_lut.table import TABLE_FILE, Table, build_table, write_table
+from repvit_nas.measuring.design import choose_units, random_networks
+from repvit_nas.measuring.session import Limits, Progress, Session
+from repvit_nas.predictors.fit_measured import (
+    FEWEST_NETWORKS,
+    FEWEST_UNITS,
+    assumptions_for,
+    learn,
+)
+from repvit_nas.predictors.residual import PRIOR_KERNEL
+from repvit_nas.programs import CHAIN_LENGTHS
+from repvit_nas.search_space.family import reference
+from repvit_nas.search_space.space import Space
+
+# A network of medium size whose latency is many times a call's overhead.
+SENTINEL: Final = "repvit_m0_9"
+# Random networks whose units are the candidates for timing.
+_POOL: Final = 120
+
+
+class Wishes(NamedTuple):
+    """What to measure.
+
+    Attributes:
+        units: Units to time.
+        calibration: Random networks that the fit may see.
+        held_out: Random networks that it never sees.
+        isolated: Whether to time the units of the held-out networks alone, as a baseline.
+        seed: Of everything random.
+        resolution: Input side in pixels; None takes the space's.
+    """
+
+    units: int
+    calibration: int
+    held_out: int
+    isolated: bool
+    seed: int
+    resolution: int | None = None
+
+
+def first_plan(
+    space: Space, wishes: Wishes, *, lengths: tuple[int, ...] = CHAIN_LENGTHS, at_once: bool = False
+) -> Plan:
+    """Return the plan before anything is known: networks, and units that fill the space.
+
+    Args:
+        space: Where networks and units come from.
+        wishes: What to measure.
+        lengths: Copies in the chains.
+        at_once: Choose all units now, because nobody looks at the first round before the others.
+
+    Raises:
+        RepvitNasError: It asks for too little to fit or to validate.
+    """
+    if wishes.units < FEWEST_UNITS or wishes.calibration < FEWEST_NETWORKS or wishes.held_out < 2:
+        raise RepvitNasError(
+            f"at least --units {FEWEST_UNITS}, --calibration {FEWEST_NETWORKS} and --networks 2 "
+            f"are needed; got {wishes.units}, {wishes.calibration} and {wishes.held_out}"
+        )
+    space.check_resolution(wishes.resolution)
+    networks = random_networks(
+        space,
+        wishes.calibration + wishes.held_out,
+        seed=wishes.seed,
+        resolution=wishes.resolution,
+    )
+    first = wishes.units if at_once else exploring(wishes.units)
+    return Plan(
+        seed=wishes.seed,
+        resolution=networks[0].resolution,
+        lengths=lengths,
+        sentinel=sentinel(networks[0].resolution),
+        calibration=tuple(networks[: wishes.calibration]),
+        held_out=tuple(networks[wishes.calibration :]),
+        isolated=wishes.isolated,
+        wanted=wishes.units,
+        explored=first == wishes.units,
+        units=tuple(choose_units(_pool(space, wishes), first, PRIOR_KERNEL)),
+    )
+
+
+def network_plan(
+    networks: list[Architecture],
+    *,
+    seed: int,
+    isolated: bool = False,
+    sentinel_resolution: int | None = None,
+) -> Plan:
+    """Return a plan that times whole networks and no units.
+
+    Where the sentinel is to be compared with that of a device's table, it is as large as there.
+    """
+    return Plan(
+        seed=seed,
+        resolution=networks[0].resolution,
+        sentinel=sentinel(sentinel_resolution or networks[0].resolution),
+        calibration=(),
+        held_out=tuple(networks),
+        isolated=isolated,
+        wanted=0,
+        explored=True,
+        units=(),
+    )
+
+
+def sentinel(resolution: int) -> Architecture:
+    """Return the network that is timed over and over."""
+    return msgspec.structs.replace(
+        reference(SENTINEL).architecture, name="sentinel", resolution=resolution
+    )
+
+
+def measure(
+    session: Session,
+    plan: Plan,
+    space: Space,
+    wishes: Wishes,
+    *,
+    limits: Limits,
+    progress: Progress,
+) -> Table:
+    """Run a session to its end and write the table.
+
+    After the first round the remaining units are chosen with a predictor fitted to that round
+    alone, so a resumed session chooses the same.
+
+    Raises:
+        RepvitNasError: The time is too short, or too little of the first round counts.
+        FileError: The folder cannot be written.
+    """
+    session.explore(plan, limits, progress)
+    session.check_explored(plan)
+    if not plan.explored:
+        plan = _explored(session, plan, space, wishes)
+        session.keep(plan)
+    session.rounds(plan, limits, progress)
+    table = session.table(plan)
+    write_table(session.folder / TABLE_FILE, table)
+    return table
+
+
+def _explored(session: Session, plan: Plan, space: Space, wishes: Wishes) -> Plan:
+    known = session.table(plan)
+    predictor = learn(known, assumptions_for(known), seed=plan.seed).predictor
+    part = predictor.file.measured
+    kernel = part.kernel if part is not None else PRIOR_KERNEL
+    more = choose_units(
+        _pool(space, wishes),
+        plan.wanted - len(plan.units),
+        kernel,
+        timed=plan.units,
+        costs=lambda units: predictor.unit_costs(units).mean(axis=1),
+    )
+    return msgspec.structs.replace(plan, units=(*plan.units, *more), explored=True)
+
+
+def _pool(space: Space, wishes: Wishes) -> list[Architecture]:
+    """Return the networks whose units are candidates: others than those that are timed."""
+    return random_networks(
+        space, _POOL, seed=wishes.seed + 1, resolution=wishes.resolution, fewer=True
+    )
+
+
+def time_networks(
+    session: Session,
+    plan: Plan,
+    limits: Limits,
+    progress: Progress,
+    statistic: Statistic | None = None,
+) -> Table:
+    """Time whole networks only, and return the table; nothing but the visits is written.
+
+    What is to be compared with a device's table takes that table's statistic.
+    """
+    session.explore(plan, limits, progress)
+    session.rounds(plan, limits, progress)
+    if statistic is None:
+        return session.table(plan)
+    return build_table(session.folder.name, plan, session.visits, statistic=statistic)

@@ -1,0 +1,37 @@
+"""The network that a finished training run left behind."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.training.records import WEIGHTS_FILE, finished
+
+
+def load_trained(folder: Path, **kwargs: Any) -> torch.nn.Module:
+    """Return a run's network with its weights, in training form and evaluation mode.
+
+    Args:
+        folder: The run.
+        **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
+
+    Raises:
+        RepvitNasError: The training is not finished.
+        FileError: The run's files are damaged.
+    """
+    import timm  # which registers our entry, see repvit_nas/__init__.py
+
+    finished(folder)
+    try:
+        trained: torch.nn.Module = timm.create_model(
+            f"local-dir:{folder}", pretrained=True, **kwargs
+        )
+    except RepvitNasError:
+        raise
+    except Exception as error:  # each damage has a kind of its own
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FileError(
+            f"{folder}: cannot be loaded from {WEIGHTS_FILE} and config.json: {said}"
+        ) from error
+    return trained.eval()

@@ -1,0 +1,229 @@
+"""Converted programs, read back on any machine and compared with torch."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from repvit_nas.conversion import converter
+from repvit_nas.conversion.coreml import (
+    TOLERANCE,
+    _module,
+    check,
+    distance,
+    example,
+    package_digest,
+    program_weights,
+    unit_distances,
+    write_module,
+    write_program,
+)
+from repvit_nas.conversion.mil import SPEC_PATH, WEIGHTS_PATH, read_package, run
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network.pieces import fused_module, random_weights
+from repvit_nas.programs import chain, network, program
+from repvit_nas.search_space.family import family
+from repvit_nas.units import Block, Downsample, Ffn, Head, Stem
+
+FFN = ["conv", "gelu", "conv", "add"]
+SE = ["reduce_mean", "conv", "relu", "conv", "sigmoid", "mul"]
+# Written by hand from the fused network's definition.
+CASES = [
+    (chain(Block(24, 48, 0, 3, 14), 2), ["conv", *FFN] * 2),
+    (chain(Block(24, 60, 8, 5, 14), 3), ["conv", *SE, *FFN] * 3),
+    (chain(Block(16, 24, 8, 7, 9), 1), ["conv", *SE, *FFN]),
+    (program([Stem(24, 48), Ffn(24, 48, 12)]), ["conv", "gelu", "conv", *FFN]),
+    (
+        program([Ffn(24, 48, 15), Downsample(24, 40, 7, 15), Ffn(40, 80, 8)]),
+        [*FFN, "conv", "conv", *FFN],
+    ),
+    (program([Ffn(40, 80, 7), Head(40, 13, 7)]), [*FFN, "reduce_mean", "linear"]),
+]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A program with SE, and its package."""
+    timed = chain(Block(16, 24, 8, 3, 8), 2)
+    package = tmp_path_factory.mktemp("small") / "block.mlpackage"
+    return timed, package, write_program(timed, package)
+
+
+@pytest.mark.parametrize(("timed", "operations"), CASES, ids=range(len(CASES)))
+def test_a_program_is_what_torch_computes(tmp_path, timed, operations):
+    package = tmp_path / "p.mlpackage"
+
+    found = write_program(timed, package)
+
+    read = read_package(package)
+    assert list(read.types) == operations  # fused convolutions, one gelu, no casts
+    assert sum(found.operations.values()) == len(operations)
+    assert found.rms < TOLERANCE
+    module = _module(timed, program_weights(timed))
+    assert distance(module, read, example(read)) < TOLERANCE
+    modes = [read.constants[o.arguments["mode"]] for o in read.operations if o.type == "gelu"]
+    assert set(modes) == {"EXACT"}
+
+
+def test_weights_are_torchs_bit_by_bit(small):
+    timed, package, _ = small
+    read = read_package(package)
+
+    module = torch.nn.Sequential(
+        *(fused_module(unit, random_weights(unit, n + 1)) for n, unit in enumerate(timed.sequence))
+    )
+
+    wanted = sorted(p.numpy().astype(np.float16).tobytes() for p in module.state_dict().values())
+    assert sorted(w.tobytes() for w in read.weights.values()) == wanted
+    assert len(set(wanted)) == len(wanted)  # copies are distinct: their traffic is timed too
+
+
+def test_the_comparison_has_teeth(small):
+    """A single tensor with its sign turned must not pass, whichever it is."""
+    timed, package, _ = small
+    read = read_package(package)
+    module = _module(timed, program_weights(timed))
+
+    errors = [distance(module, read, example(read), [name]) for name in read.weights]
+
+    assert distance(module, read, example(read)) < TOLERANCE
+    assert min(errors) > 2 * TOLERANCE
+    weights = list(program_weights(timed))
+    assert max(unit_distances(timed, weights, read)) < TOLERANCE
+    assert all(max(unit_distances(timed, weights, read, [n])) > 2 * TOLERANCE for n in read.weights)
+
+
+def test_other_weights_and_other_operations_are_refused(small):
+    timed, package, _ = small
+    weights = list(program_weights(timed))
+    key = next(iter(weights[1]))
+    weights[1] = {**weights[1], key: np.nextafter(weights[1][key], 9, dtype=np.float32) * 1.01}
+
+    with pytest.raises(RepvitNasError, match=r"1 of 20 weights are not torch's"):
+        check(timed, weights, package)
+    with pytest.raises(RepvitNasError, match=r"too few \{'conv': 5.*'gelu': 1"):
+        check(chain(timed.units[0][0], 3), program_weights(timed), package)
+
+
+def test_an_approximate_gelu_is_refused(tmp_path):
+    timed = chain(Ffn(8, 16, 4), 1)
+    module = _module(timed, program_weights(timed))
+    gelus = [part for part in module.modules() if isinstance(part, torch.nn.GELU)]
+    for gelu in gelus:
+        gelu.approximate = "tanh"
+
+    write_module(module, (1, 8, 4, 4), tmp_path / "p.mlpackage")
+
+    assert len(gelus) == 1
+    with pytest.raises(RepvitNasError, match="gelu must be EXACT; got TANH_APPROXIMATION"):
+        check(timed, program_weights(timed), tmp_path / "p.mlpackage")
+
+
+def test_a_whole_network_is_what_torch_computes(tmp_path):
+    architecture = family()["repvit_m0_6"].architecture
+    timed = network(architecture)
+
+    found = write_program(timed, tmp_path / "n.mlpackage")
+
+    assert found.rms < TOLERANCE
+    assert found.operations["gelu"] == 1 + sum(
+        isinstance(unit, Block | Ffn) for unit in timed.sequence
+    )
+
+
+def test_two_processes_write_the_same_bytes(small, tmp_path):
+    timed, package, found = small
+    code = (
+        "import msgspec, sys; from pathlib import Path\n"
+        "from repvit_nas.conversion.coreml import write_program\n"
+        "from repvit_nas.programs import Program\n"
+        "p = msgspec.json.decode(sys.argv[1], type=Program)\n"
+        "print(write_program(p, Path(sys.argv[2])).digest)"
+    )
+    import msgspec
+
+    other = tmp_path / "other.mlpackage"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, msgspec.json.encode(timed).decode(), other],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+    )
+
+    assert done.stdout.split() == [found.digest], done.stderr
+    assert package_digest(package) == found.digest
+    for path in ("Manifest.json", SPEC_PATH, WEIGHTS_PATH):
+        assert (other / path).read_bytes() == (package / path).read_bytes()
+
+
+def test_threads_take_turns(tmp_path):
+    """Two conversions at once break each other; here they wait for one another."""
+    timed = chain(Ffn(16, 24, 6), 1)
+    digests, errors = {}, []
+
+    def convert(number):
+        try:
+            digests[number] = write_program(timed, tmp_path / f"{number}.mlpackage").digest
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=convert, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert len(set(digests.values())) == 1
+    assert len(digests) == 3
+
+
+def test_an_older_package_is_replaced_and_nothing_is_left_beside(small, tmp_path):
+    timed, _, found = small
+    package = tmp_path / "p.mlpackage"
+    (package / "Data").mkdir(parents=True)
+    (package / "stale").write_text("old")
+
+    assert write_program(timed, package).digest == found.digest
+
+    assert [path.name for path in tmp_path.iterdir()] == ["p.mlpackage"]
+    assert not (package / "stale").exists()
+
+
+def test_what_is_no_program_is_said(small, tmp_path):
+    _, package, _ = small
+    with pytest.raises(FileError, match="cannot be read"):
+        read_package(tmp_path / "nothing.mlpackage")
+    broken = tmp_path / "broken.mlpackage"
+    (broken / SPEC_PATH).parent.mkdir(parents=True)
+    (broken / SPEC_PATH).write_bytes((package / SPEC_PATH).read_bytes())
+    with pytest.raises(FileError, match=r"weight\.bin.*no such file"):
+        read_package(broken)
+    (broken / SPEC_PATH).write_bytes(b"\xff\xff\xff\xff")
+    with pytest.raises(FileError, match="is no Core ML model"):
+        read_package(broken)
+    (broken / SPEC_PATH).write_bytes(b"")
+    with pytest.raises(FileError, match="must hold an ML program"):
+        read_package(broken)
+
+
+def test_an_unknown_operation_or_shape_is_refused(small):
+    _, package, _ = small
+    read = read_package(package)
+    odd = read.operations[0]._replace(type="softmax")
+
+    with pytest.raises(FileError, match="'softmax'.*is not known; known: conv"):
+        run(read._replace(operations=(odd,)), example(read))
+    with pytest.raises(FileError, match="must make half precision"):
+        run(read._replace(operations=(read.operations[0]._replace(half=False),)), example(read))
+
+
+def test_what_coremltools_says_of_itself_is_hidden(tmp_path, capfd):
+    converter.coremltools()
+    write_program(chain(Ffn(8, 8, 4), 1), tmp_path / "p.mlpackage")
+
+    assert capfd.readouterr() == ("", "")

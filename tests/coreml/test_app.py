@@ -1,0 +1,94 @@
+"""The warm loop in Apple's app, and what only a Mac with a phone can show."""
+
+import os
+import shutil
+import sys
+
+import pytest
+from fake_apple import SWIFT
+
+from repvit_nas.coreml.app import _LOOP, SERVICE, build, sources, with_loop
+from repvit_nas.coreml.discovery import find_device
+from repvit_nas.coreml.doctor import examine
+from repvit_nas.coreml.opening import open_phone
+from repvit_nas.coreml.products import products
+from repvit_nas.coreml.runner import CoreMlRunner
+from repvit_nas.coreml.xcrun import find_xcrun
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.programs import chain
+from repvit_nas.units import Block
+
+_NEEDED = sys.platform == "darwin" and shutil.which("xcrun") and os.environ.get("REPVIT_NAS_TEAM")
+_no_mac = pytest.mark.skipif(not _NEEDED, reason="needs a Mac with Xcode and REPVIT_NAS_TEAM")
+
+
+def test_the_loop_goes_into_every_place_once():
+    patched = with_loop(SWIFT)
+
+    assert patched is not None
+    for words in ("let iterations: Int?", "let warmup: Int?", "let durations: [UInt64]?"):
+        assert patched.count(words) == 1
+    assert patched.count("durations.append(predictDuration)") == 2
+    # Everything opened is closed: as many braces and brackets more as less.
+    for pair in ("{}", "()", "[]"):
+        grown = [patched.count(sign) - SWIFT.count(sign) for sign in pair]
+        assert grown[0] == grown[1], pair
+
+
+@pytest.mark.parametrize("place", range(len(_LOOP)))
+def test_a_source_that_differs_in_one_place_is_not_patched(place):
+    anchor = _LOOP[place][0]
+
+    assert with_loop(SWIFT.replace(anchor, anchor.upper())) is None
+    assert with_loop(SWIFT + anchor) is None
+
+
+def test_the_installed_app_s_source_takes_the_loop():
+    try:
+        text = (sources() / SERVICE).read_text()
+    except RepvitNasError as error:
+        assert "coremltools for macOS only" in str(error)
+        pytest.skip("this coremltools has no ModelRunner")
+
+    assert with_loop(text) is not None
+
+
+def phone_on_the_cable():
+    """Return the first device of the table that is connected."""
+    apple = find_xcrun()
+    for known in products().values():
+        try:
+            return apple, known, find_device(apple, known)
+        except RepvitNasError:
+            continue
+    pytest.skip("no Core ML device is connected")
+    return None
+
+
+@pytest.mark.mac
+@_no_mac
+@pytest.mark.parametrize("loop", [True, False])
+def test_the_app_builds(tmp_path, loop):
+    apple, _, device = phone_on_the_cable()
+
+    built = build(apple, device, tmp_path, team=os.environ["REPVIT_NAS_TEAM"], loop=loop)
+
+    assert built.loop == loop
+    assert built.path.is_dir()
+
+
+@pytest.mark.mac
+@_no_mac
+def test_a_chain_is_timed_on_the_phone(tmp_path):
+    _, known, _ = phone_on_the_cable()
+    team = os.environ["REPVIT_NAS_TEAM"]
+    assert all(item.fine is not False for item in examine(known, team=team))
+    phone = open_phone(known, tmp_path, team=team)
+    try:
+        runner = CoreMlRunner(phone, tmp_path, placements=tmp_path / "placements.jsonl")
+        with runner.load(chain(Block(48, 96, 16, 3, 56), 6)) as calls:
+            series = calls(20)
+    finally:
+        phone.stop()
+
+    assert all(0 < value < 1000 for value in series)
