@@ -28,7 +28,7 @@ def test_written_documents_are_what_the_code_says():
 def test_every_command_is_in_the_readme(command):
     readme = (ROOT / "README.md").read_text()
 
-    assert re.search(rf"\| `{command}[ `]", readme)
+    assert re.search(rf"\| `{command}[ `]", readme), "name it in the README's table of commands"
 
 
 def test_everything_public_is_there_and_has_a_docstring():
@@ -53,7 +53,8 @@ def test_doctor_wants_the_coremltools_that_pip_is_asked_for():
 
 
 def test_links_between_documents_lead_somewhere():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"))
+    for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

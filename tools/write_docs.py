@@ -2,14 +2,15 @@
 
     python tools/write_docs.py
 
-Marked sections of README.md come from the shipped run and the shipped validations, and
-docs/commands.md from the help of the commands, so none of them can say what the code does not.
+Marked sections come from the shipped run and the shipped validations, docs/commands.md from the help
+of the commands, and docs/rooms.svg from the imports, so none of them can say what the code does not.
 """
 
 import sys
 from pathlib import Path
 
 import click
+import rooms
 
 from repvit_nas import files
 from repvit_nas.checking.seeds import SEEDS_FILE, SeedsRecord
@@ -36,13 +37,13 @@ EXAMPLE = "cpu-epyc"
 GROUPS = ("repvit", "repvit at 224 px", "repvit at 512 px and more", "repnext", "all")
 
 
-def search_section() -> str:
-    """Return the winners of the shipped run beside the family."""
+def search_sections() -> tuple[str, str]:
+    """Return the winners of the shipped run, and the family beside them."""
     result = files.read_json(RUN / FRONT_FILE, Result)
     winners = text.markdown_table(WINNER_HEADER, [winner_cells(e) for e in winners_of(result)])
     references = reference_rows("iphone12")
     family = text.markdown_table(FAMILY_HEADER, [family_cells(row) for row in references])
-    return f"{winners}\n{family}"
+    return winners, family
 
 
 def validation_section() -> str:
@@ -121,17 +122,20 @@ def with_sections(path: Path, sections: dict[str, str]) -> str:
 
 def documents() -> dict[Path, str]:
     """Return each written document and what it should hold."""
-    readme = {
-        "search": search_section(),
-        "validation": validation_section(),
-        "measured": measured_section(),
-        "trained": trained_section(),
+    winners, family = search_sections()
+    sections = {
+        ROOT / "README.md": {"search": winners},
+        ROOT / "docs" / "validation.md": {
+            "family": family,
+            "validation": validation_section(),
+            "measured": measured_section(),
+            "trained": trained_section(),
+        },
+        TRAINED / "README.md": {"trained": trained_section()},
     }
-    trained = {"trained": trained_section()}
-    return {
-        ROOT / "README.md": with_sections(ROOT / "README.md", readme),
-        TRAINED / "README.md": with_sections(TRAINED / "README.md", trained),
+    return {path: with_sections(path, marked) for path, marked in sections.items()} | {
         ROOT / "docs" / "commands.md": commands_page(),
+        ROOT / "docs" / "rooms.svg": rooms.draw(),
     }
 
 
