@@ -5,6 +5,7 @@ In a predictor file this is :class:`MeasuredPart`; the arrays of the residual ar
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
@@ -21,6 +22,8 @@ from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 ARRAYS_FILE: Final = "residual.npz"
 _ARRAYS: Final = ("inputs", "update", "frequencies", "phases", "amplitudes", "looked_up")
+# Two thousand units take 2 MiB. A small file may unpack to gigabytes, so sizes are looked at first.
+_MOST_BYTES: Final = 64 * 2**20
 # No member is believed that a unit costs less than this share of what all say, or than this.
 _LEAST_OF_MEAN: Final = 0.05
 _LEAST_MS: Final = 1e-5
@@ -171,6 +174,14 @@ def arrays_bytes(residual: Residual, looked_up: Floats) -> bytes:
     return buffer.getvalue()
 
 
+def _check_size(content: bytes) -> None:
+    """Raise if a packed file says that it unpacks to more than any of ours."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        size = sum(entry.file_size for entry in packed.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"they unpack to {size:,} bytes; at most {_MOST_BYTES:,} are read")
+
+
 def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: int) -> Learned:
     """Read the arrays that belong to a measured part from the content of their file.
 
@@ -180,9 +191,10 @@ def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: i
     if files.digest(content) != part.arrays_digest:
         raise FileError(f"{path}: belongs to another fit than the predictor beside it; fit again")
     try:
+        _check_size(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name], dtype=np.float64) for name in _ARRAYS}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise FileError(f"{path}: holds no arrays of a residual: {error}; fit again") from error
     n, d, f = len(part.units), len(part.kernel.features), len(arrays["phases"])
     wanted = {

@@ -6,10 +6,20 @@ from typing import Annotated, Literal
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
+from repvit_nas.architecture import (
+    MAX_DEPTH,
+    MAX_WIDTH,
+    SE_PATTERNS,
+    Architecture,
+    Stage,
+    se_bits,
+)
 from repvit_nas.errors import UnknownNameError
 
-Four = tuple[int, int, int, int]
+# Bounded where it is read: a depth is repeated into a bit string before a stage checks it.
+Count = Annotated[int, msgspec.Meta(ge=1, le=max(MAX_DEPTH, MAX_WIDTH))]
+Four = tuple[Count, Count, Count, Count]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Recipe = Literal["distilled-300", "distilled-450", "plain-300"]
 # The recipe whose accuracy the estimator speaks of.
 TARGET_RECIPE: Recipe = "distilled-300"
@@ -33,10 +43,14 @@ class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     width: Four
     depth: Four
-    params_m: float | None = None
-    gmacs: float | None = None
+    params_m: Positive | None = None
+    gmacs: Positive | None = None
     legacy: bool = False
     timm: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that it is a network."""
+        _build(self.name, self.width, self.depth, "alternate")
 
     @property
     def architecture(self) -> Architecture:
@@ -49,6 +63,13 @@ class FamilyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: Literal[1]
     networks: tuple[Reference, ...]
+
+    def __post_init__(self) -> None:
+        """Check that each network has a name of its own."""
+        names = [network.name for network in self.networks]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"networks must have different names; got {twice!r} twice")
 
 
 class PublishedAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +95,10 @@ class PublishedAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     top1: Annotated[float, msgspec.Meta(gt=0, lt=100)]
     source: str
 
+    def __post_init__(self) -> None:
+        """Check that it is a network."""
+        _ = self.architecture
+
     @property
     def architecture(self) -> Architecture:
         """The network as a record, at 224 px with 1000 classes."""
@@ -81,11 +106,16 @@ class PublishedAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 def _four(text: str) -> Four:
-    first, second, third, fourth = (int(part) for part in text.split("-"))
+    parts = text.split("-")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"width and depth must be four numbers joined by '-'; got {text[:40]!r}")
+    first, second, third, fourth = (int(part) for part in parts)
     return (first, second, third, fourth)
 
 
 def _build(name: str, width: Four, depth: Four, se: str) -> Architecture:
+    if max(depth) > MAX_DEPTH:
+        raise ValueError(f"depth must be 1 to {MAX_DEPTH}; got {max(depth)}")
     first, second, third, fourth = (
         Stage(width=w, depth=d, se=se_bits(SE_PATTERNS[se], d))
         for w, d in zip(width, depth, strict=True)
