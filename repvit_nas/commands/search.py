@@ -171,7 +171,7 @@ def _say_inputs(inputs: "Inputs") -> None:
     space, found = inputs.space
     note(f"space: {space.name}, {space.size:.3g} networks, from {found}")
     for predictor, where in inputs.predictors:
-        note(f"predictor: {predictor.device}, {predictor.file.source}, from {where}")
+        note(f"predictor: {predictor.device}, {predictor.model.source}, from {where}")
 
 
 def _command_line(settings: "Settings", out: str | None) -> str:

@@ -1,7 +1,6 @@
 """`repvit-nas validate`: predicted against measured, on networks that the fit never saw."""
 
 import shutil
-from typing import Any
 
 import click
 
@@ -12,12 +11,12 @@ from repvit_nas.commands.coreml import (
     minutes_for,
     phone_options,
 )
-from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
+from repvit_nas.commands.fitting import show_validation
+from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
     check_options,
     measured_device,
-    show_evaluation,
     temporary_folder,
     timed_by_core_ml,
 )
@@ -73,7 +72,7 @@ def command(
     from repvit_nas.measuring.campaign import network_plan, time_networks
     from repvit_nas.measuring.design import random_networks
     from repvit_nas.measuring.session import Limits
-    from repvit_nas.predictors.fit_device import evaluate_afresh
+    from repvit_nas.predictors.held_out import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
 
@@ -117,10 +116,4 @@ def command(
     if changed:
         note(f"advice: {changed}")
     evaluation = evaluate_afresh(known, predictor, table, timed)
-    if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(evaluation)
-        echo_json(document)
-        return
-    show_evaluation(evaluation, device)
+    show_validation(evaluation, as_json=as_json)
