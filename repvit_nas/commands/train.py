@@ -63,8 +63,8 @@ _MOST: Final = 2**63 - 1
     help="Input side. [the images' own]",
 )
 @click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
-@click.option("--train-split", default="train", help="Its split to train on.")
-@click.option("--val-split", default="validation", help="Its split to validate on.")
+@click.option("--train-split", default="train", help="Its split, or the folder, to train on.")
+@click.option("--val-split", default="validation", help="Its split, or the folder, to validate on.")
 @click.option(
     "--num-classes", type=click.IntRange(min=2), help="Its classes, where it does not say."
 )
@@ -120,9 +120,13 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
     changes = {name: given[name] for name in _RECIPE if given[name] is not None}
+    more = parse_changes(given["changes"])
+    twice = sorted(changes.keys() & more.keys())
+    if twice:
+        raise RepvitNasError(f"{twice[0]} is given twice, the second time by --set; give it once")
     if given["teacher"] is not None:
         changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
-    changes |= parse_changes(given["changes"])
+    changes |= more
     name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
     recipe = load_recipe(name, changes)
     architecture = load_architecture(arch)

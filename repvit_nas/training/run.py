@@ -17,7 +17,8 @@ from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.machine import machine
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
-from repvit_nas.training.data import Opened, open_data, skipped_text
+from repvit_nas.training.data import Opened, open_data
+from repvit_nas.training.found import found_text
 from repvit_nas.training.inherit import start_from
 from repvit_nas.training.loading import World, train_batches, val_batches
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
@@ -32,6 +33,7 @@ from repvit_nas.training.records import (
     Precision,
     TrainFile,
     TrainOutcome,
+    check_digest,
     differences,
     file_digest,
     is_training_run,
@@ -182,8 +184,9 @@ def train(
             say(f"{folder}: was finished before")
             return before
         images = opened or open_data(asked.data, asked.architecture.resolution)
-        if images.skipped:
-            say(skipped_text(images.skipped))
+        for found in images.found:
+            for line in found_text(found):
+                say(line)
         if asked.architecture.num_classes != len(images.classes):
             raise RepvitNasError(
                 f"the network has {asked.architecture.num_classes} classes, the images have "
@@ -193,6 +196,7 @@ def train(
             command=command,
             asked=asked,
             classes=images.classes,
+            images=images.found,
             versions=_versions(),
             machine=machine(),
         )
@@ -372,7 +376,9 @@ class _Logs:
         if self.world.rank:
             return
         if is_best and trainer.recipe.keep == "best":
-            write_tensors(best_file(self.folder, trainer.best_epoch), trainer.chosen().state_dict())
+            best = best_file(self.folder, trainer.best_epoch)
+            write_tensors(best, trainer.chosen().state_dict())
+            trainer.best_digest = file_digest(best)
             for path in self.folder.glob(BEST_FILES):
                 # A run that is killed before its checkpoint goes on from the one before.
                 if path not in {
@@ -433,6 +439,7 @@ def _finish(
     final = new_network(asked.architecture, asked.recipe, asked.seed)
     if asked.recipe.keep == "best":
         best = best_file(folder, trainer.best_epoch)
+        check_digest(best, trainer.best_digest)
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
