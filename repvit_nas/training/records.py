@@ -125,12 +125,13 @@ def is_training_run(path: Path) -> bool:
     return (path / TRAINING_FILE).is_file()
 
 
-def read_training(folder: Path) -> TrainFile:
+def read_training(folder: str | Path) -> TrainFile:
     """Read the record of a training run.
 
     Raises:
         RepvitNasError: The folder holds none.
     """
+    folder = Path(folder)
     if not is_training_run(folder):
         raise RepvitNasError(f"{folder}: holds no training run; repvit-nas train makes one")
     return files.read_json(folder / TRAINING_FILE, TrainFile)

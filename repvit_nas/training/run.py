@@ -19,7 +19,6 @@ from repvit_nas.machine import machine
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.found import found_text
-from repvit_nas.training.inherit import start_from
 from repvit_nas.training.loading import World, train_batches, val_batches
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
@@ -39,6 +38,7 @@ from repvit_nas.training.records import (
     is_training_run,
     read_training,
 )
+from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
 from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
 from repvit_nas.version import __version__
@@ -143,7 +143,7 @@ def world_size() -> int:
 
 def train(
     asked: Asked,
-    folder: Path,
+    folder: str | Path,
     place: Place | None = None,
     *,
     opened: Opened | None = None,
@@ -176,7 +176,7 @@ def train(
             be used, or the loss is no number any more.
         FileError: Something cannot be read or written.
     """
-    place = place or Place()
+    folder, place = Path(folder), place or Place()
     with _processes(place.device) as (device, world), _claimed(folder, world):
         say = say if world.rank == 0 else lambda _: None
         before = _before(folder, asked, world, resume=resume)

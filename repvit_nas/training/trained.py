@@ -10,7 +10,7 @@ from repvit_nas.training.publish import CONFIG_FILE
 from repvit_nas.training.records import WEIGHTS_FILE, check_digest, finished
 
 
-def load_trained(folder: Path, *, verify: bool = True, **kwargs: Any) -> torch.nn.Module:
+def load_trained(folder: str | Path, *, verify: bool = True, **kwargs: Any) -> torch.nn.Module:
     """Return a run's network with its weights, in training form and evaluation mode.
 
     Args:
@@ -24,6 +24,7 @@ def load_trained(folder: Path, *, verify: bool = True, **kwargs: Any) -> torch.n
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
+    folder = Path(folder)
     outcome = finished(folder).outcome
     if verify and outcome is not None:
         check_digest(folder / WEIGHTS_FILE, outcome.weights_digest)
