@@ -241,7 +241,7 @@ def _show(outcome: "Outcome", settings: "Settings") -> None:
     screen.print(references)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
     screen.print(
-        f"{number_of(len(result.front), 'network')} on the front; {result.trials:,} trials, "
+        f"{number_of(len(result.front), 'network')} on the front; {number_of(result.trials, 'trial', grouped=True)}, "
         f"{result.evaluations:,} different, {outcome.seconds:.1f} s."
     )
     if result.exact_share is not None and result.exact_optuna_share is not None:
