@@ -1,4 +1,4 @@
-"""Numbers in what people read."""
+"""Numbers and names in what people read."""
 
 
 def number_of(number: int, what: str, *, grouped: bool = False) -> str:
@@ -15,3 +15,9 @@ def number_of(number: int, what: str, *, grouped: bool = False) -> str:
     if what.endswith("y"):
         return f"{shown} {what[:-1]}ies"
     return f"{shown} {what}{'es' if what.endswith('s') else 's'}"
+
+
+def printable(name: str) -> str:
+    """Return a name of a file as it can be printed and kept: what no terminal shows is written out."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.found import Found, LeftOut, left_out
 from repvit_nas.training.images import Verdict, judge, read_image
-from repvit_nas.words import number_of
+from repvit_nas.words import number_of, printable
 
 # What systems and programs leave beside images: archives made on a Mac, network storage, Windows,
 # Linux. Names are compared in lower case; so is whatever begins with a dot.
@@ -51,7 +51,7 @@ class Split(NamedTuple):
         counts = Counter(target for _, target in self.samples)
         return Found(
             use=use,
-            source=str(self.folder),
+            source=printable(str(self.folder)),
             images=len(self.samples),
             classes={name: counts[number] for number, name in enumerate(self.classes)},
             left_out=self.left_out,
@@ -95,11 +95,15 @@ def scan(folder: Path, *, whole: bool) -> Split:
 
     Raises:
         RepvitNasError: It holds no images, or none in a folder of a class.
+        FileError: A folder cannot be read.
     """
     from timm.utils.misc import natural_key
 
     order: Callable[[str], list[Any]] = natural_key
-    listed = list(_walk(folder))
+    try:
+        listed = list(_walk(folder))
+    except OSError as error:
+        raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
     inside = [(path, name) for path, name in listed if name not in (HIDDEN, BESIDE)]
     with ThreadPoolExecutor() as pool:
         verdicts: list[Verdict] = list(pool.map(lambda each: judge(each[0], whole=whole), inside))
@@ -112,6 +116,11 @@ def scan(folder: Path, *, whole: bool) -> Split:
         loose = any(judge(path, whole=False) == "image" for path in beside)
         what = "images but no classes; put them into" if loose else "no images; it must hold"
         raise RepvitNasError(f"{folder}: holds {what} a folder of images for each class")
+    for name in classes:
+        if not name.isprintable():
+            raise RepvitNasError(
+                f"{folder}: a class must have a name that can be printed; got {name!r}"
+            )
     numbers = {name: number for number, name in enumerate(classes)}
     judged = list(zip(inside, verdicts, strict=True))
     samples = [(path, numbers[name]) for (path, name), verdict in judged if verdict == "image"]

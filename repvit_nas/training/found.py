@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from repvit_nas.words import number_of
+from repvit_nas.words import number_of, printable
 
 _NAMED: Final = 3
 _CLASSES_SHOWN: Final = 20
@@ -49,7 +49,7 @@ def left_out(files: Iterable[tuple[Path, str]], folder: Path) -> tuple[LeftOut, 
     """Count files by the reason for which they are left out."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for path, reason in files:
-        reasons[reason].append(str(path.relative_to(folder)))
+        reasons[reason].append(printable(str(path.relative_to(folder))))
     return tuple(
         LeftOut(reason=reason, count=len(named), named=tuple(sorted(named)[:_NAMED]))
         for reason, named in sorted(reasons.items())
@@ -71,7 +71,8 @@ def found_text(found: Found) -> list[str]:
 
 def _counts(classes: dict[str, int]) -> str:
     if len(classes) <= _CLASSES_SHOWN:
-        return ", ".join(f"{name} {count:,}" for name, count in classes.items())
+        return ", ".join(f"{printable(name)} {count:,}" for name, count in classes.items())
     order: Sequence[str] = sorted(classes, key=lambda name: classes[name])
     few, many = order[0], order[-1]
-    return f"from {classes[few]:,} ({few}) to {classes[many]:,} ({many}) each"
+    least, most = (f"{classes[name]:,} ({printable(name)})" for name in (few, many))
+    return f"from {least} to {most} each"

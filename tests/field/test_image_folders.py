@@ -1,6 +1,7 @@
 """What people keep in folders of images, and what was reported where it went wrong elsewhere."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from training_support import small
 
 from repvit_nas.architecture import write_architecture
 from repvit_nas.commands import _run
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.data import DataSpec, open_data
 from repvit_nas.training.folder import scan
 from repvit_nas.training.found import found_text
@@ -191,3 +192,27 @@ def test_images_of_timms_data_sets_are_prepared_as_those_of_folders(tmp_path):
     plain = open_data(DataSpec(name=str(tmp_path)))
 
     assert named.train[0][0].getpixel((0, 0)) == plain.train[0][0].getpixel((0, 0)) == (78, 78, 78)
+
+
+def test_names_that_no_terminal_shows_are_written_out(tmp_path):
+    spec = splits(tmp_path, "cat/1", "dog/1")
+    (tmp_path / "train" / "cat" / "a\x1b[2Jb.txt").write_text("")
+    (tmp_path / "train" / "cat" / os.fsdecode(b"caf\xe9.txt")).write_text("")
+    said = "\n".join(found_text(open_data(spec).found[0]))
+
+    assert "\x1b" not in said
+    assert "a\\x1b[2Jb.txt" in said
+    said.encode()  # as every file of ours is written
+    picture(tmp_path / "train" / "b\x1b[2Jd" / "1.png")
+    with pytest.raises(RepvitNasError, match="a class must have a name that can be printed"):
+        open_data(spec)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    spec = splits(tmp_path, "cat/1", "dog/1")
+    (tmp_path / "train" / "cat" / "deep").symlink_to("deep")  # a link to itself holds nothing
+    assert "deep" in found_text(open_data(spec).found[0])[1]
+    if os.geteuid():  # nothing is closed to root
+        (tmp_path / "train" / "cat" / "closed").mkdir(mode=0)
+        with pytest.raises(FileError, match="closed: cannot be read: Permission denied"):
+            open_data(spec)
