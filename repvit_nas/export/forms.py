@@ -56,7 +56,12 @@ class Answering(NamedTuple):
 
 
 def export_run(
-    folder: Path, formats: Iterable[str], *, limit: int | None = None, images: Any = None
+    folder: Path,
+    formats: Iterable[str],
+    *,
+    limit: int | None = None,
+    images: Any = None,
+    verify: bool = True,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -65,6 +70,7 @@ def export_run(
         formats: Among `onnx` and `coreml`; the fused form is always made.
         limit: Validation images to compare on; None for all.
         images: The validation images, where they are open already.
+        verify: Refuse weights that are not those that the training left; `check` says so itself.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, or a form is
@@ -76,7 +82,7 @@ def export_run(
         if name not in FORMATS:
             raise RepvitNasError(f"--format must be among {', '.join(FORMATS)}; got {name!r}")
     record = finished(folder)
-    model = load_trained(folder)
+    model = load_trained(folder, verify=verify)
     fused = reparameterize(model)
     digest = file_digest(folder / WEIGHTS_FILE)
     known = metadata(record, digest)
