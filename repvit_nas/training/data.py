@@ -11,7 +11,7 @@ from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training import shapes
-from repvit_nas.training.folder import FolderImages, Split, check_splits, scan
+from repvit_nas.training.folder import FolderImages, Split, check_splits, is_hidden, scan
 from repvit_nas.training.found import Found
 from repvit_nas.training.images import read_image
 from repvit_nas.words import number_of
@@ -356,6 +356,12 @@ def _open_named(spec: DataSpec) -> Opened:
         raise RepvitNasError(f"--data {spec.name}: say how many classes it has with --num-classes")
     classes, others = cast("list[tuple[str, ...]]", names)
     _check_classes(spec.name, classes)
+    hidden = [name for name in (*classes, *others) if is_hidden(name)]
+    if hidden:  # torchvision takes every folder for one
+        raise RepvitNasError(
+            f"--data {spec.name}: {hidden[0]!r} would be a class; remove that folder, or give the "
+            "folder of the images itself as --data"
+        )
     if len(classes) != len(others):
         raise RepvitNasError(
             f"--data {spec.name}: {len(classes)} classes to train on and {len(others)} to validate "

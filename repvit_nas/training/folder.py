@@ -140,18 +140,19 @@ def scan(folder: Path, *, whole: bool) -> Split:
     )
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Tell whether no person would call a file or folder of this name an image or a class."""
     return name.startswith(".") or name.lower() in _NO_CLASS
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name)]
+    return [path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
     """Return each file below a folder with its class, or with why it can have none."""
     for path in folder.iterdir():
-        hidden = _is_hidden(path.name)
+        hidden = is_hidden(path.name)
         if path.is_dir():
             label = HIDDEN if hidden else path.name
             yield from _files(path, label, frozenset({os.path.realpath(folder)}))
@@ -165,7 +166,7 @@ def _files(folder: Path, label: str, above: frozenset[str]) -> Iterator[tuple[Pa
     if real in above:
         return
     for path in folder.iterdir():
-        own = HIDDEN if _is_hidden(path.name) else label
+        own = HIDDEN if is_hidden(path.name) else label
         if path.is_dir():
             yield from _files(path, own, above | {real})
         else:

@@ -216,3 +216,14 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
         (tmp_path / "train" / "cat" / "closed").mkdir(mode=0)
         with pytest.raises(FileError, match="closed: cannot be read: Permission denied"):
             open_data(spec)
+
+
+def test_a_data_set_of_timms_with_a_class_that_is_none_is_refused(tmp_path):
+    """https://github.com/pytorch/vision/issues/2831."""
+    for name in ("cat/1", "dog/1", ".ipynb_checkpoints/1"):
+        for split in ("train", "val"):
+            picture(tmp_path / split / f"{name}.png")
+    spec = DataSpec(name="torch/folder", root=str(tmp_path), val_split="val")
+
+    with pytest.raises(RepvitNasError, match="'.ipynb_checkpoints' would be a class"):
+        open_data(spec)
