@@ -5,7 +5,7 @@ another reason pays nothing for us.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Named = str | Path | Architecture | Mapping[str, Any]
 
+_TIMMS_SIDE: Final = 224
 # timm looks for this name when it registers the model below.
 default_cfgs = generate_default_cfgs(
     {
@@ -87,6 +88,14 @@ def repvit_nas(
             f"with weights: {', '.join(n.name for n in family().values() if n.timm)}"
         )
 
+    # What is saved is built again by this function, also where timm has a network of the same shape.
+    said: dict[str, Any] = {"architecture": "repvit_nas"}
+    if not _states_input(pretrained_cfg):
+        said |= _input_of(built)
+    if pretrained_cfg is None:
+        said["num_classes"] = built.num_classes
+    kwargs["pretrained_cfg_overlay"] = said | overlay
+
     def filtered(checkpoint: Mapping[str, Any], _: Any) -> "Mapping[str, torch.Tensor]":
         state = unwrapped(checkpoint)
         return from_official(state, built) if is_official(state) else state
@@ -114,6 +123,22 @@ def resolve(named: "Named") -> "Architecture":
     if isinstance(named, Mapping):
         return files.convert("architecture", dict(named), Architecture)
     return load_architecture(named)
+
+
+def _input_of(architecture: "Architecture") -> dict[str, Any]:
+    """Return timm's words for the input that a network was made for, if timm's default is another."""
+    from repvit_nas.units import stage_sizes
+
+    side = architecture.resolution
+    if side == _TIMMS_SIDE:
+        return {}
+    last = stage_sizes(side)[-1]
+    return {"input_size": (3, side, side), "pool_size": (last, last)}
+
+
+def _states_input(pretrained_cfg: Any) -> bool:
+    """Tell whether a configuration came from outside and says itself what the input is."""
+    return isinstance(pretrained_cfg, Mapping) and "input_size" in pretrained_cfg
 
 
 def _reference(architecture: "Architecture") -> "Reference | None":

@@ -8,8 +8,9 @@ depthwise branches that is right for every kernel.
 
 import itertools
 from collections.abc import MutableMapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+import msgspec
 import torch
 from timm.layers.squeeze_excite import SEModule as SqueezeExcite
 from timm.models.repvit import (
@@ -151,6 +152,9 @@ class RepVitNas(RepVit):
         img_size: Accepted for timm's sake; the network takes any size.
     """
 
+    # What timm's `create_model` was asked is of no use to a compiled network.
+    __jit_unused_properties__: ClassVar[list[str]] = ["_model_args"]
+
     def __init__(
         self,
         architecture: Architecture,
@@ -167,6 +171,7 @@ class RepVitNas(RepVit):
         nn.Module.__init__(self)  # timm's own constructor knows only its own networks
         if global_pool not in ("", "avg"):
             raise ValueError(f"global_pool must be 'avg' or ''; got {global_pool!r}")
+        self._asked: dict[str, Any] = {}
         self.architecture = architecture
         self.legacy = legacy
         self.grad_checkpointing = False
@@ -185,6 +190,20 @@ class RepVitNas(RepVit):
         self.head_drop = nn.Dropout(drop_rate)
         self.register_load_state_dict_pre_hook(_accept_official)  # type: ignore[no-untyped-call]
         self.head = RepVitClassifier(self.num_features, self.num_classes, distillation)
+
+    @property
+    def _model_args(self) -> dict[str, Any]:
+        """What timm saves beside the weights to build the network again.
+
+        The network itself, as a document: a path or the name of a run means something else, or
+        nothing, where the weights are loaded.
+        """
+        document = msgspec.to_builtins(self.architecture)
+        return {**self._asked, "architecture": document, "legacy": self.legacy}
+
+    @_model_args.setter
+    def _model_args(self, asked: dict[str, Any]) -> None:
+        self._asked = dict(asked)
 
 
 class RepVitMaps(RepVitNas):

@@ -227,3 +227,37 @@ def test_an_architecture_without_classes_hands_back_the_maps_that_it_is_priced_a
         assert load(backbone, num_classes=5)(image).shape == (2, 5)
         model.reset_classifier(3)
         assert model.eval()(image).shape == (2, 3)
+
+
+def test_timm_is_told_the_input_that_a_network_was_searched_for():
+    at_256 = msgspec.structs.replace(SMALL, resolution=256)
+    reference = msgspec.structs.replace(family()["repvit_m0_9"].architecture, resolution=512)
+
+    for architecture, side in ((at_256, 256), (reference, 512)):
+        told = repvit_nas.load(architecture).pretrained_cfg
+
+        assert told["input_size"] == (3, side, side)
+        assert told["pool_size"] == (side // 32, side // 32)
+        assert timm.data.resolve_data_config({}, pretrained_cfg=told)["input_size"][1] == side
+    assert repvit_nas.load("repvit_m0_9").pretrained_cfg["input_size"] == (3, 224, 224)
+    assert repvit_nas.load(SMALL).pretrained_cfg["num_classes"] == SMALL.num_classes
+
+
+@pytest.mark.parametrize("named", ["results/run:best", SMALL, "repvit_m1"])
+def test_what_timm_saves_is_loaded_where_no_run_is(tmp_path, monkeypatch, named):
+    at_256 = msgspec.structs.replace(SMALL, resolution=256)
+    monkeypatch.chdir(tmp_path)
+    write_architecture(tmp_path / "results" / "run" / "winners" / "best.json", at_256)
+    model = timm.create_model("repvit_nas", architecture=named)
+    timm.models.save_for_hf(model, "saved")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    again = timm.create_model(f"local-dir:{tmp_path / 'saved'}", pretrained=True)
+
+    assert isinstance(again, RepVitNas)
+    assert (again.architecture, again.legacy) == (model.architecture, model.legacy)
+    assert again.pretrained_cfg["input_size"] == model.pretrained_cfg["input_size"]
+    state = again.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert "results" not in (tmp_path / "saved" / "config.json").read_text()
