@@ -19,12 +19,13 @@ def main() -> None:
     import optuna
 
     from repvit_nas.report.run_report import render
-    from repvit_nas.search.run import load_inputs, search
+    from repvit_nas.search.inputs import load_inputs
+    from repvit_nas.search.run import search
     from repvit_nas.search.settings import Settings
 
     settings = Settings(budgets_ms={"iphone12": 1.0}, trials=TRIALS)
     inputs = load_inputs(settings)
-    space = inputs.space[0]
+    space = inputs.space
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     runs = itertools.count()
 

@@ -46,6 +46,17 @@ def digest(*contents: bytes | Path) -> str:
     return found.hexdigest()[:16]
 
 
+def inside(folder: Path, path: Path) -> Path:
+    """Return `path` if it lies in `folder`, links followed.
+
+    Raises:
+        FileError: It is a link, or under one, that leaves the folder, or a name that does.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise FileError(f"{path}: leads out of {folder}, to {path.resolve()}")
+    return path
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of `path`.
 

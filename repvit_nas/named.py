@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.search.records import read_winner
+from repvit_nas.search.records import read_winner, read_winners_space
 from repvit_nas.search_space.family import family
+from repvit_nas.search_space.space import Space
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,19 @@ def load_architecture(text: str | Path | Architecture) -> Architecture:
         return _load(str(text))
     except OSError as error:  # such as a name that is too long for a file
         raise RepvitNasError(f"{text}: cannot be read: {error.strerror or error}") from error
+
+
+def space_of(text: str | Path) -> Space | None:
+    """Return the space that a winner was searched in; None for what is no winner of a kept space.
+
+    Raises:
+        FileError: The run's space is not valid.
+    """
+    name = str(text)
+    path = Path(name)
+    if name in family() or path.exists() or ":" not in name:
+        return None
+    return read_winners_space(name)
 
 
 def load(

@@ -1,9 +1,12 @@
+import msgspec
 import pytest
 
 from repvit_nas import load_architecture
 from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.search_space import family
+from repvit_nas.files import encode_json
+from repvit_nas.named import space_of
+from repvit_nas.search_space import family, load_space
 
 
 @pytest.fixture
@@ -70,3 +73,34 @@ def test_a_run_of_another_place_is_not_answered_with_the_shipped_one(elsewhere):
 def test_a_name_too_long_for_a_file_is_one_line(elsewhere, text):
     with pytest.raises(RepvitNasError, match="cannot be read: File name too long"):
         load_architecture(text)
+
+
+def test_a_winners_number_leads_nowhere_but_to_its_winners(elsewhere, architecture):
+    """A run from somebody else names an architecture outside its folder."""
+    write_architecture(elsewhere / "outside.json", architecture)
+    winners = elsewhere / "results" / "run" / "winners"
+    write_architecture(winners / "best.json", architecture)
+    front = {
+        "schema": 1, "front": [], "best": None, "winners": ["../../../outside"],
+        "accuracy_meaning": "", "trials": 1, "evaluations": 1,
+    }  # fmt: skip
+    (winners.parent / "front.json").write_bytes(msgspec.json.encode(front))
+    (winners / "linked.json").symlink_to(elsewhere / "outside.json")
+
+    with pytest.raises(RepvitNasError, match="'../../../outside' is not known; known: best"):
+        load_architecture("results/run:0")
+    with pytest.raises(FileError, match="leads out of"):
+        load_architecture("results/run:linked")
+
+
+def test_a_winner_brings_the_space_it_was_searched_in(elsewhere, architecture):
+    run = elsewhere / "results" / "run"
+    write_architecture(run / "winners" / "best.json", architecture)
+    assert space_of("results/run:best") is None  # made before runs kept their space
+
+    (run / "space.json").write_bytes(encode_json(load_space("coarse")[0].file))
+
+    for text in ("results/run:best", "run:best"):
+        assert space_of(text).digest == load_space("coarse")[0].digest
+    for text in ("repvit_m0_9", "results/run/winners/best.json"):
+        assert space_of(text) is None

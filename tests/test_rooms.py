@@ -39,6 +39,19 @@ def test_no_two_files_need_each_other():
         visit(module, [])
 
 
+def test_reports_load_nothing():
+    loading = [
+        f"{path.name} imports {alias.name}"
+        for path in (PACKAGE / "report").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name.startswith(("load", "read"))
+    ]
+
+    assert not loading, "\n".join(loading)
+
+
 def test_no_command_imports_another():
     commands = {f"commands.{name.replace('-', '_')}" for name in COMMANDS}
     between = [

@@ -13,6 +13,7 @@ import click
 import rooms
 
 from repvit_nas import files
+from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.checking.seeds import SEEDS_FILE, SeedsRecord
 from repvit_nas.commands import COMMANDS, cli
 from repvit_nas.predictors.validation import (
@@ -25,14 +26,14 @@ from repvit_nas.report import text
 from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
 from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
+from repvit_nas.report.family_rows import family_rows
 from repvit_nas.report.run_report import (
     FAMILY_HEADER,
-    WINNER_HEADER,
     family_cells,
-    reference_rows,
     winner_cells,
-    winners_of,
+    winner_header,
 )
+from repvit_nas.search.inputs import load_device_inputs
 from repvit_nas.search.records import FRONT_FILE, Result
 
 ROOT = Path(__file__).parents[1]
@@ -45,8 +46,11 @@ GROUPS = ("repvit", "repvit at 224 px", "repvit at 512 px and more", "repnext", 
 def search_sections() -> tuple[str, str]:
     """Return the winners of the shipped run, and the family beside them."""
     result = files.read_json(RUN / FRONT_FILE, Result)
-    winners = text.markdown_table(WINNER_HEADER, [winner_cells(e) for e in winners_of(result)])
-    references = reference_rows("iphone12")
+    winners = text.markdown_table(
+        winner_header(result), [winner_cells(entry) for entry in result.winning]
+    )
+    loaded = load_device_inputs("iphone12")
+    references = family_rows(loaded.published, loaded.predictor, load_family_estimator())
     family = text.markdown_table(FAMILY_HEADER, [family_cells(row) for row in references])
     return winners, family
 

@@ -12,6 +12,7 @@ from repvit_nas.commands.options import (
     foreign_option,
     json_option,
     outside_option,
+    say_predictor,
 )
 
 if TYPE_CHECKING:
@@ -21,28 +22,45 @@ if TYPE_CHECKING:
 
 @click.command("family")
 @device_option
+@click.option(
+    "--resolution", type=int, default=224, show_default=True, metavar="PX", help="Input side."
+)
 @foreign_option
 @outside_option
 @json_option
 @debug_option
-def command(device: str, *, foreign: bool, outside: "Outside", as_json: bool) -> None:
+def command(
+    device: str, resolution: int, *, foreign: bool, outside: "Outside", as_json: bool
+) -> None:
     r"""Compare every reference network: published and predicted latency and accuracy.
 
     \b
     Example: repvit-nas family --device iphone12
     """
-    from repvit_nas.report.run_report import reference_rows
+    from repvit_nas.accuracy.family import load_family_estimator
+    from repvit_nas.report.family_rows import family_rows
+    from repvit_nas.search.inputs import load_device_inputs
+    from repvit_nas.search_space.space import load_space
 
-    rows = reference_rows(device, foreign=foreign, outside=outside)
+    load_space("repvit")[0].check_resolution(resolution)
+    loaded = load_device_inputs(device, foreign=foreign, outside=outside)
+    say_predictor(loaded.predictor, loaded.found)
+    rows = family_rows(
+        loaded.published, loaded.predictor, load_family_estimator(), resolution=resolution
+    )
     if as_json:
-        echo_json([_document(row) for row in rows])
+        echo_json([_document(row) | {"predictor": str(loaded.found)} for row in rows])
         return
+    _show(device, rows)
+
+
+def _show(device: str, rows: "list[FamilyRow]") -> None:
     from rich.table import Table
 
-    from repvit_nas.report.run_report import FAMILY_HEADER, family_cells
+    from repvit_nas.report.run_report import FAMILY_HEADER, behind, family_cells
 
-    source = rows[0].latency.source
-    table = Table(*FAMILY_HEADER, "ms error %", "top-1 error", title=f"On {device}, {source}")
+    title = f"On {device}{behind(rows)}, {rows[0].latency.source}"
+    table = Table(*FAMILY_HEADER, "ms error %", "top-1 error", title=title)
     for row in rows:
         table.add_row(*family_cells(row), _latency_error(row), _accuracy_error(row))
     console().print(table)
@@ -63,6 +81,7 @@ def _document(row: "FamilyRow") -> dict[str, Any]:
     return {
         "network": row.reference.name,
         "title": row.reference.title,
+        "resolution": row.resolution,
         "published_ms": published,
         "published_source": row.published_source,
         **row.latency._asdict(),

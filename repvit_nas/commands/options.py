@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from repvit_nas.architecture import Architecture
+    from repvit_nas.data import Found
+    from repvit_nas.predictors.predictor import Predictor
 
 DEFAULT_DEVICE: Final = "iphone12"
 # What `--resume` takes to go on with what is there, or to start where nothing is.
@@ -43,10 +45,8 @@ json_option: Decorator = click.option(
 )
 space_option: Decorator = click.option(
     "--space",
-    default="repvit",
-    show_default=True,
     metavar="NAME|FILE",
-    help="The search space that ARCH must lie in.",
+    help="The search space that ARCH must lie in. [default: a winner's own, else repvit]",
 )
 architecture_argument: Decorator = click.argument("arch", metavar="ARCH")
 debug_option: Decorator = click.option(
@@ -76,18 +76,25 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def checked_architecture(text: str, space_name: str) -> "Architecture":
-    """Load ARCH and make sure that it lies in the space.
+def say_predictor(predictor: "Predictor", found: "Found") -> None:
+    """Tell the user whose latencies are used, and which copy of them."""
+    note(f"predictor: {predictor.device}, {predictor.model.source}, from {found}")
+
+
+def checked_architecture(text: str, space_name: str | None) -> "Architecture":
+    """Load ARCH and make sure that it lies in the space; without one, in that of its run.
 
     Raises:
         RepvitNasError: There is no such network, or it is outside the space.
     """
     from repvit_nas.errors import RepvitNasError
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_architecture, space_of
     from repvit_nas.search_space.space import load_space
 
     architecture = load_architecture(text)
-    space, _ = load_space(space_name)
+    space = space_of(text) if space_name is None else None
+    if space is None:
+        space, _ = load_space("repvit" if space_name is None else space_name)
     try:
         space.check(architecture)
     except RepvitNasError as error:

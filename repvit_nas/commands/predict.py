@@ -13,6 +13,7 @@ from repvit_nas.commands.options import (
     foreign_option,
     json_option,
     outside_option,
+    say_predictor,
     space_option,
 )
 
@@ -35,7 +36,7 @@ def command(
     arch: str,
     device: str,
     interval: float,
-    space: str,
+    space: str | None,
     *,
     foreign: bool,
     outside: "Outside",
@@ -49,11 +50,12 @@ def command(
     from repvit_nas.predictors.predictor import load_predictor
 
     architecture = checked_architecture(arch, space)
-    predictor, _ = load_predictor(device, foreign=foreign, outside=outside)
+    predictor, found = load_predictor(device, foreign=foreign, outside=outside)
+    say_predictor(predictor, found)
     estimate = predictor.estimate(architecture, interval)
     if as_json:
         document: dict[str, Any] = {"architecture": architecture.name or arch}
-        echo_json(document | estimate._asdict())
+        echo_json(document | estimate._asdict() | {"predictor": str(found)})
         return
     click.echo(
         f"{architecture.name or arch} on {device}: {estimate.latency_ms:.3f} ms "

@@ -15,15 +15,19 @@ from repvit_nas.commands.options import (
     json_option,
     note,
     progress_bar,
+    say_predictor,
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
-    from repvit_nas.search.run import Inputs, Outcome
+    from repvit_nas.search.inputs import Inputs
+    from repvit_nas.search.run import Outcome
     from repvit_nas.search.settings import Settings
 
 IMPOSSIBLE: Final = 2
+# How many trials of a sampler that learns from every single one take minutes.
+SLOW: Final = {"gp": 100, "tpe": 5000}
 
 
 def parse_budgets(text: str, device: str) -> dict[str, float]:
@@ -94,6 +98,14 @@ def parse_budgets(text: str, device: str) -> dict[str, float]:
     help="Keep the upper end of the latency's interval at this confidence within the budget.",
 )
 @click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]")
+@click.option(
+    "--num-classes",
+    type=int,
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Outputs of the classifier; 0 searches backbones.",
+)
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
 @click.option("--max-size-mb", type=float, metavar="MB", help="Most megabytes of fp16 weights.")
@@ -130,7 +142,8 @@ def command(
     Example: repvit-nas search --budget-ms 1.0
     """
     from repvit_nas.report.run_report import render
-    from repvit_nas.search.run import load_inputs, search
+    from repvit_nas.search.inputs import load_inputs
+    from repvit_nas.search.run import search
     from repvit_nas.search.settings import Settings, default_folder
 
     settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
@@ -139,7 +152,7 @@ def command(
     if out == "":
         raise RepvitNasError("--out must name a folder; got ''")
     inputs = load_inputs(settings, foreign=foreign)
-    _say_inputs(inputs)
+    _say_inputs(inputs, settings)
     folder = Path(out) if out else Path("results") / default_folder(settings)
     with progress_bar() as progress:
         outcome = search(
@@ -157,21 +170,27 @@ def command(
         )
     if as_json:
         echo_json(_document(outcome))
-    elif outcome.result.best is None:
-        pass
-    else:
-        _show(outcome, settings)
+    elif outcome.result.best is not None:
+        _show(outcome)
     if outcome.result.best is None:
         note(f"error: {_missed(outcome, settings)}")
         return IMPOSSIBLE
     return 0
 
 
-def _say_inputs(inputs: "Inputs") -> None:
-    space, found = inputs.space
-    note(f"space: {space.name}, {space.size:.3g} networks, from {found}")
-    for predictor, where in inputs.predictors:
-        note(f"predictor: {predictor.device}, {predictor.model.source}, from {where}")
+def _say_inputs(inputs: "Inputs", settings: "Settings") -> None:
+    space = inputs.space
+    note(f"space: {space.name}, {space.size:.3g} networks, from {inputs.space_found}")
+    for device in inputs.devices:
+        say_predictor(device.predictor, device.found)
+    note(f"accuracy: {inputs.estimator.name}, from {inputs.accuracy_found}")
+    slow = SLOW.get(settings.sampler, settings.trials)
+    if settings.trials > slow:
+        note(
+            f"sampler {settings.sampler} thinks longer at every trial: {settings.trials:,} trials "
+            f"may take {'days' if settings.sampler == 'gp' else 'hours'}; local improvement needs "
+            f"few, so give --trials {slow}, or a --timeout"
+        )
 
 
 def _command_line(settings: "Settings", out: str | None) -> str:
@@ -195,10 +214,18 @@ def _command_line(settings: "Settings", out: str | None) -> str:
 def _document(outcome: "Outcome") -> dict[str, Any]:
     import msgspec
 
+    inputs = outcome.finding.inputs
     document: dict[str, Any] = msgspec.to_builtins(outcome.result)
-    document["folder"] = str(outcome.folder) if outcome.folder else None
-    document["seconds"] = round(outcome.seconds, 3)
-    return document
+    return document | {
+        "folder": str(outcome.folder) if outcome.folder else None,
+        "seconds": round(outcome.seconds, 3),
+        "unbound": outcome.finding.run.unbound,
+        "from": {
+            "space": str(inputs.space_found),
+            "predictors": {each.predictor.device: str(each.found) for each in inputs.devices},
+            "accuracy": str(inputs.accuracy_found),
+        },
+    }
 
 
 def _missed(outcome: "Outcome", settings: "Settings") -> str:
@@ -211,34 +238,15 @@ def _missed(outcome: "Outcome", settings: "Settings") -> str:
     )
 
 
-def _show(outcome: "Outcome", settings: "Settings") -> None:
-    from rich.table import Table
-
-    from repvit_nas.report.run_report import (
-        FAMILY_HEADER,
-        WINNER_HEADER,
-        family_cells,
-        reference_rows,
-        sources_of,
-        winner_cells,
-        winners_of,
-    )
+def _show(outcome: "Outcome") -> None:
+    from repvit_nas.report.run_report import run_tables, unbound_budgets
 
     result = outcome.result
-    budgets = ", ".join(f"{ms:g} ms on {device}" for device, ms in settings.budgets_ms.items())
     screen = console()
-    winners = Table(*WINNER_HEADER, title=f"Within {budgets} ({sources_of(result)})")
-    for entry in winners_of(result):
-        winners.add_row(*winner_cells(entry))
-    screen.print(winners)
-    device = next(iter(settings.budgets_ms))
-    references = Table(
-        *FAMILY_HEADER,
-        title=f"The reference family on {device} (predictions {sources_of(result)})",
-    )
-    for row in reference_rows(device):
-        references.add_row(*family_cells(row))
-    screen.print(references)
+    for table in run_tables(outcome.finding):
+        screen.print(table)
+    for line in unbound_budgets(outcome.finding.run):
+        screen.print(line)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
     screen.print(
         f"{number_of(len(result.front), 'network')} on the front; {number_of(result.trials, 'trial', grouped=True)}, "

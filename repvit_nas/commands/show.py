@@ -14,6 +14,7 @@ from repvit_nas.commands.options import (
     foreign_option,
     json_option,
     outside_option,
+    say_predictor,
     space_option,
 )
 
@@ -30,24 +31,26 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 def command(
-    arch: str, device: str, space: str, *, foreign: bool, outside: "Outside", as_json: bool
+    arch: str, device: str, space: str | None, *, foreign: bool, outside: "Outside", as_json: bool
 ) -> None:
     r"""Show the rows of ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
 
     \b
     Example: repvit-nas show results/iphone12-1.0ms:best
     """
+    from repvit_nas.accuracy.family import load_family_estimator
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.report.network import describe, network_table
 
     architecture = checked_architecture(arch, space)
-    predictor, _ = load_predictor(device, foreign=foreign, outside=outside)
-    description = describe(architecture, predictor)
+    predictor, found = load_predictor(device, foreign=foreign, outside=outside)
+    say_predictor(predictor, found)
+    description = describe(architecture, predictor, load_family_estimator())
     if as_json:
         import msgspec
 
         document: dict[str, Any] = msgspec.to_builtins(description)
-        echo_json(document)
+        echo_json(document | {"predictor": str(found)})
         return
     screen = console()
     screen.print(network_table(description))

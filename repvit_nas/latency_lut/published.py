@@ -151,12 +151,19 @@ def read_observations(path: Path) -> list[Observation]:
     return [observation(row, path) for row in read_published(path) if not row.excluded]
 
 
-def published_latency(name: str, rows: Sequence[PublishedLatency]) -> PublishedLatency | None:
-    """Return the published latency of a reference network at 224 px, the most precise one."""
+def published_latency(
+    name: str,
+    rows: Sequence[PublishedLatency],
+    *,
+    resolution: int = 224,
+    output: Handed = "logits",
+) -> PublishedLatency | None:
+    """Return the published latency of a reference network at a resolution, the most precise one."""
     matching = [
         row
         for row in rows
-        if (row.network, row.se, row.resolution, row.output) == (name, "alternate", 224, "logits")
+        if (row.network, row.se, row.resolution, row.output)
+        == (name, "alternate", resolution, output)
         and not row.excluded
     ]
     return min(matching, key=lambda row: row.rounding_ms, default=None)

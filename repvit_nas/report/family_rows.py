@@ -1,11 +1,13 @@
 """The reference family beside a result: published and predicted, for tables and pictures."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from repvit_nas.accuracy.estimator import AccuracyEstimator
-from repvit_nas.latency_lut.device import Device
-from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, read_published
+from repvit_nas.latency_lut.published import Handed, PublishedLatency, published_latency
 from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
 from repvit_nas.search_space.family import Reference, family, published_top1
 from repvit_nas.shapes import shapes_of
@@ -16,16 +18,20 @@ class FamilyRow(NamedTuple):
 
     Attributes:
         reference: The network.
-        published_ms: Its published latency on the device, or None.
+        resolution: Side of its input in pixels.
+        num_classes: Outputs of its classifier.
+        published_ms: Its latency on the device as published for such input and output, or None.
         published_decimals: Decimals it was published with.
         published_source: Who published it.
         latency: Its predicted latency.
-        published_top1: Its published accuracy by the target recipe, or None.
+        published_top1: Its published accuracy by the target recipe at this resolution, or None.
         accuracy: Its estimated accuracy.
         accuracy_std: The standard deviation of that.
     """
 
     reference: Reference
+    resolution: int
+    num_classes: int
     published_ms: float | None
     published_decimals: int
     published_source: str
@@ -41,27 +47,65 @@ def decimals(rounding: float) -> int:
 
 
 def family_rows(
-    device: Device, predictor: Predictor, estimator: AccuracyEstimator
+    published: Sequence[PublishedLatency],
+    predictor: Predictor,
+    estimator: AccuracyEstimator,
+    *,
+    resolution: int = 224,
+    num_classes: int = 1000,
 ) -> list[FamilyRow]:
-    """Predict every reference network on a device and look up what was published of it."""
-    path = device.path(PUBLISHED_FILE)
-    published = read_published(path) if path.is_file() else []
+    """Predict every reference network on a device and look up what was published of it.
+
+    Published figures are given only where they are of the same input and output: those of another
+    resolution are no comparison.
+    """
     networks = list(family().values())
-    estimate = estimator.estimate(shapes_of([network.architecture for network in networks]))
+    architectures = [
+        msgspec.structs.replace(
+            network.architecture, resolution=resolution, num_classes=num_classes
+        )
+        for network in networks
+    ]
+    estimate = estimator.estimate(shapes_of(architectures))
     rows = []
-    for index, network in enumerate(networks):
-        latency = published_latency(network.name, published)
-        top1 = published_top1(network.name)
+    for index, (network, architecture) in enumerate(zip(networks, architectures, strict=True)):
+        latency = _published(network.name, published, resolution, num_classes)
+        # The published accuracies are all of the size and the classes that the family was made for.
+        same = architecture == network.architecture
+        top1 = published_top1(network.name) if same else None
         rows.append(
             FamilyRow(
                 reference=network,
+                resolution=resolution,
+                num_classes=num_classes,
                 published_ms=latency.latency_ms if latency else None,
                 published_decimals=decimals(latency.rounding_ms) if latency else 0,
                 published_source=latency.source if latency else "",
-                latency=predictor.estimate(network.architecture),
+                latency=predictor.estimate(architecture),
                 published_top1=top1.top1 if top1 else None,
                 accuracy=float(estimate.mean[index]),
                 accuracy_std=float(estimate.std[index]),
             )
         )
     return rows
+
+
+def family_input(rows: Sequence[FamilyRow]) -> str:
+    """Say of which input and output the figures are; empty for the family as it was made."""
+    row = rows[0]
+    made_for = row.reference.architecture
+    said = []
+    if row.resolution != made_for.resolution:
+        said.append(f"at {row.resolution} px")
+    if row.num_classes != made_for.num_classes:
+        said.append(f"with {row.num_classes:,} classes" if row.num_classes else "as backbones")
+    return " ".join(said)
+
+
+def _published(
+    name: str, published: Sequence[PublishedLatency], resolution: int, num_classes: int
+) -> PublishedLatency | None:
+    output: dict[int, Handed] = {0: "features", 1000: "logits"}
+    if num_classes not in output:
+        return None
+    return published_latency(name, published, resolution=resolution, output=output[num_classes])

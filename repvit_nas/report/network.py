@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-class NetworkRow(msgspec.Struct, frozen=True):
+class UnitLine(msgspec.Struct, frozen=True):
     """One unit of a network.
 
     Attributes:
@@ -44,7 +44,7 @@ class Description(msgspec.Struct, frozen=True):
 
     architecture: Architecture
     shape: str
-    rows: tuple[NetworkRow, ...]
+    rows: tuple[UnitLine, ...]
     macs: int
     params: int
     size_bytes: int
@@ -61,14 +61,15 @@ class Description(msgspec.Struct, frozen=True):
     accuracy_meaning: str
 
 
-def describe(architecture: Architecture, predictor: Predictor) -> Description:
+def describe(
+    architecture: Architecture, predictor: Predictor, estimator: AccuracyEstimator
+) -> Description:
     """Describe a network on the device of `predictor`."""
     units = rows(architecture)
     costs = predictor.unit_costs(units).mean(axis=1)
-    estimator = load_family_estimator()
     accuracy = estimator.estimate(shapes_of([architecture]))
     described = tuple(
-        NetworkRow(
+        UnitLine(
             unit=msgspec.to_builtins(unit),
             macs=unit.macs,
             params=unit.params,
@@ -129,8 +130,8 @@ def network_table(description: Description) -> "Table":
     return table
 
 
-def _runs(listed: tuple[NetworkRow, ...]) -> list[tuple[int, NetworkRow]]:
-    runs: list[tuple[int, NetworkRow]] = []
+def _runs(listed: tuple[UnitLine, ...]) -> list[tuple[int, UnitLine]]:
+    runs: list[tuple[int, UnitLine]] = []
     for row in listed:
         if runs and runs[-1][1] == row:
             runs[-1] = (runs[-1][0] + 1, row)

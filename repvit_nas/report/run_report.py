@@ -1,21 +1,17 @@
-"""The table and the picture of a run."""
+"""The tables and the page of a run."""
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.architecture import shape_text
-from repvit_nas.latency_lut.device import load_device
-from repvit_nas.predictors.lookup import SOURCES
-from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report import text
-from repvit_nas.report.family_rows import FamilyRow, family_rows
+from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
 
 if TYPE_CHECKING:
-    from repvit_nas.predictors.lookup import Outside
-    from repvit_nas.search.records import FrontEntry, Result, RunFile
+    from rich.table import Table
 
-WINNER_HEADER = ("network", "ms (90 % interval)", "top-1 %", "M params", "GMACs", "shape")
+    from repvit_nas.search.records import FrontEntry, Result, RunFile
+    from repvit_nas.search.run import Finding
+
 FAMILY_HEADER = (
     "reference",
     "ms published",
@@ -25,11 +21,22 @@ FAMILY_HEADER = (
 )
 
 
+def winner_header(result: "Result") -> list[str]:
+    """Return the header of a table of winners: a column of milliseconds for each device."""
+    devices = list(result.front[0].devices)
+    latencies = (
+        ["ms (90 % interval)"]
+        if len(devices) == 1
+        else [f"ms on {device} (90 % interval)" for device in devices]
+    )
+    return ["network", *latencies, "top-1 %", "M params", "GMACs", "shape"]
+
+
 def winner_cells(entry: "FrontEntry") -> list[str]:
     """Return the cells of one network of a front."""
     return [
         entry.architecture.name,
-        text.milliseconds(entry.latency_ms, entry.low_ms, entry.high_ms),
+        *(text.milliseconds(on.latency_ms, on.low_ms, on.high_ms) for on in entry.devices.values()),
         text.percent(entry.accuracy, entry.accuracy_std),
         text.millions(entry.params),
         text.thousand_millions(entry.macs),
@@ -48,136 +55,90 @@ def family_cells(row: FamilyRow) -> list[str]:
     ]
 
 
-def winners_of(result: "Result") -> list["FrontEntry"]:
-    """Return the entries of a front that have an architecture file, best first."""
-    by_name = {entry.architecture.name: entry for entry in result.front}
-    return [by_name[name] for name in result.winners]
-
-
-def sources_of(result: "Result") -> str:
-    """Say where the latencies of a front come from."""
-    found = {latency.source for entry in result.front for latency in entry.devices.values()}
-    return " and ".join(source for source in SOURCES if source in found)
-
-
-def reference_rows(
-    device: str, *, foreign: bool = True, outside: "Outside" = "flag"
-) -> list[FamilyRow]:
-    """Return the reference family on a device; beside a search, whose user has accepted it."""
-    predictor, _ = load_predictor(device, foreign=foreign, outside=outside)
-    return family_rows(load_device(device), predictor, load_family_estimator())
-
-
-def render(result: "Result", run: "RunFile") -> tuple[str, bytes]:
-    """Return the table of a run in Markdown, and its picture as PNG."""
-    device = next(iter(run.settings.budgets_ms))
-    family = reference_rows(device)
-    return run_table(result, run, family), front_picture(result, run, family)
-
-
-def run_table(result: "Result", run: "RunFile", family: list[FamilyRow]) -> str:
-    """Return the page of a run: how to repeat it, its winners, and the family beside them."""
-    budgets = ", ".join(f"{ms:g} ms on {device}" for device, ms in run.settings.budgets_ms.items())
-    source = sources_of(result)
-    device = next(iter(run.settings.budgets_ms))
-    winners = [winner_cells(entry) for entry in winners_of(result)]
-    references = [family_cells(row) for row in family]
-    return "\n".join(
-        [
-            f"# RepViT variants within {budgets}\n",
-            "Repeat this run with\n",
-            f"    {run.command}\n",
-            f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
-            "`winners/`, the best at each level of the budget first.\n",
-            f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.\n",
-            text.markdown_table(WINNER_HEADER, winners),
-            f"The reference family on {device}, predictions {source}:\n",
-            text.markdown_table(FAMILY_HEADER, references),
-            "![front](front.png)",
-            "",
-        ]
-    )
-
-
-def front_picture(result: "Result", run: "RunFile", family: list[FamilyRow]) -> bytes:
-    """Draw accuracy against latency: the front with its deviation, the winners and the family."""
-    from matplotlib.figure import Figure
-
-    device, budget = next(iter(run.settings.budgets_ms.items()))
-    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    _draw_front(axes, result)
-    _draw_family(axes, family, budget)
-    axes.axvline(budget, color="0.4", linestyle="--", linewidth=1)
-    axes.annotate(
-        f"budget {budget:g} ms",
-        (budget, 0.02),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, 0),
-        textcoords="offset points",
-        color="0.3",
-        fontsize=8,
-    )
-    axes.set_xlabel(f"latency on {device} in ms, {sources_of(result)}")
-    axes.set_ylabel(result.accuracy_meaning)
-    axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=8)
-    buffer = io.BytesIO()
-    # Without the version of the drawing library, the same run gives the same bytes.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _draw_front(axes: Any, result: "Result") -> None:
-    latency = [entry.latency_ms for entry in result.front]
-    accuracy = [entry.accuracy for entry in result.front]
-    low = [entry.accuracy - entry.accuracy_std for entry in result.front]
-    high = [entry.accuracy + entry.accuracy_std for entry in result.front]
-    axes.fill_between(latency, low, high, alpha=0.2, linewidth=0, label="± 1 standard deviation")
-    axes.plot(latency, accuracy, linewidth=1.2, label=f"front, {len(latency)} networks")
-    chosen = winners_of(result)
-    axes.errorbar(
-        [entry.latency_ms for entry in chosen],
-        [entry.accuracy for entry in chosen],
-        xerr=[
-            [entry.latency_ms - entry.low_ms for entry in chosen],
-            [entry.high_ms - entry.latency_ms for entry in chosen],
-        ],
-        fmt="o",
-        markersize=4,
-        elinewidth=0.8,
-        capsize=2,
-        color="C0",
-        label="winners, 90 % latency interval",
-    )
-
-
-def _draw_family(axes: Any, family: list[FamilyRow], budget: float) -> None:
-    shown = [row for row in family if row.published_ms is not None and not row.reference.legacy]
-    shown = [row for row in shown if row.published_ms and row.published_ms <= 1.7 * budget]
-    measured = [row for row in shown if row.published_top1 is not None]
-    axes.plot(
-        [row.published_ms for row in measured],
-        [row.published_top1 for row in measured],
-        "s",
-        color="C3",
-        markersize=6,
-        label="RepViT, published",
-    )
-    axes.plot(
-        [row.latency.latency_ms for row in shown],
-        [row.accuracy for row in shown],
-        "x",
-        color="C3",
-        markersize=6,
-        label="RepViT, predicted",
-    )
-    for row in shown:
-        axes.annotate(
-            row.reference.title.removeprefix("RepViT-"),
-            (row.latency.latency_ms, row.accuracy),
-            xytext=(5, -11),
-            textcoords="offset points",
-            color="C3",
-            fontsize=8,
+def families_of(finding: "Finding") -> dict[str, list[FamilyRow]]:
+    """Return the reference family on each device, as large and with as many classes as the front."""
+    searched = finding.result.front[0].architecture
+    return {
+        device.predictor.device: family_rows(
+            device.published,
+            device.predictor,
+            finding.inputs.estimator,
+            resolution=searched.resolution,
+            num_classes=searched.num_classes,
         )
+        for device in finding.inputs.devices
+    }
+
+
+def unbound_budgets(run: "RunFile") -> list[str]:
+    """Say of each budget that does not bind that it does not."""
+    return [
+        f"The budget of {run.settings.budgets_ms[device]:g} ms on {device} does not bind: nothing "
+        f"on the front takes more than {most:.3g} ms, so the winners are spread over the front."
+        for device, most in run.unbound.items()
+    ]
+
+
+def run_tables(finding: "Finding") -> list["Table"]:
+    """Return the tables of a run for a terminal: its winners, and the family on each device."""
+    from rich.table import Table
+
+    result = finding.result
+    source = result.sources
+    title = f"Within {_budgets(finding.run)} ({source})"
+    winners = Table(*winner_header(result), title=title)
+    for entry in result.winning:
+        winners.add_row(*winner_cells(entry))
+    tables = [winners]
+    for device, family in families_of(finding).items():
+        references = Table(
+            *FAMILY_HEADER,
+            title=f"The reference family on {device}{behind(family)} (predictions {source})",
+        )
+        for row in family:
+            references.add_row(*family_cells(row))
+        tables.append(references)
+    return tables
+
+
+def render(finding: "Finding") -> tuple[str, bytes]:
+    """Return the page of a run in Markdown, and its picture as PNG."""
+    from repvit_nas.report.run_picture import run_picture
+
+    families = families_of(finding)
+    return run_page(finding, families), run_picture(finding, families)
+
+
+def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
+    """Return the page of a run: how to repeat it, its winners, and the family beside them."""
+    result, run = finding.result, finding.run
+    source = result.sources
+    lines = [
+        f"# RepViT variants within {_budgets(run)}\n",
+        "Repeat this run with\n",
+        f"    {run.command}\n",
+        f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
+        "`winners/`, the best at each level of the budget first.\n",
+        *(f"{line}\n" for line in unbound_budgets(run)),
+        f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.\n",
+        text.markdown_table(winner_header(result), [winner_cells(e) for e in result.winning]),
+    ]
+    for device, family in families.items():
+        lines += [
+            f"The reference family on {device}{behind(family)}, predictions {source}:\n",
+            text.markdown_table(FAMILY_HEADER, [family_cells(row) for row in family]),
+        ]
+    return "\n".join([*lines, "![front](front.png)", ""])
+
+
+def _budgets(run: "RunFile") -> str:
+    return ", ".join(f"{ms:g} ms on {device}" for device, ms in run.settings.budgets_ms.items())
+
+
+def behind(family: list[FamilyRow]) -> str:
+    """Say behind the device's name of which input and output the family's figures are."""
+    said = family_input(family)
+    if not said:
+        return ""
+    silent = all(row.published_ms is None for row in family)
+    return f" {said}{', of which nothing is published' if silent else ''}"

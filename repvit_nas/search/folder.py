@@ -1,6 +1,7 @@
 """The folder of a run: who may write into it, and what is written when."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,14 @@ from repvit_nas.search.records import (
     BEST,
     FRONT_FILE,
     RUN_FILE,
+    SPACE_FILE,
     WINNERS_FOLDER,
     Result,
     RunFile,
     read_run,
 )
 from repvit_nas.search.settings import Settings
+from repvit_nas.search_space.space import Space
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"
@@ -29,6 +32,22 @@ PAGE_FILE: Final = "README.md"
 LOCK_FILE: Final = ".lock"
 # Where a run is made whole before it takes the place of another.
 NEW_FOLDER: Final = ".new"
+_MADE: Final = f"{NEW_FOLDER}/run"
+# Everything that is made, replaced or deleted in a run's folder.
+_OURS: Final = (
+    LOCK_FILE,
+    CHECKPOINT_FILE,
+    RUN_FILE,
+    FRONT_FILE,
+    SPACE_FILE,
+    PICTURE_FILE,
+    PAGE_FILE,
+    WINNERS_FOLDER,
+    NEW_FOLDER,
+    f"{NEW_FOLDER}/{CHECKPOINT_FILE}",
+    _MADE,
+    f"{_MADE}/{WINNERS_FOLDER}",
+)
 
 
 class RunFolder:
@@ -62,6 +81,7 @@ class RunFolder:
                 search is writing into it.
             FileError: It cannot be written.
         """
+        self._refuse_links()
         with self._locked():
             self._check(resume=resume, overwrite=overwrite, stored=stored)
             try:
@@ -69,6 +89,16 @@ class RunFolder:
             except BaseException:
                 self.abandon()
                 raise
+
+    def _refuse_links(self) -> None:
+        """Raise where a file of the run is a link: what is behind it is not the run's."""
+        for name in _OURS:
+            path = self.path / name
+            if os.path.islink(path):  # noqa: PTH114  # unlike the path's own, False for a name too long
+                raise RepvitNasError(
+                    f"{path}: is a link, and a run keeps its files in its own folder; remove it, or "
+                    "choose another folder with --out"
+                )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -155,7 +185,9 @@ class RunFolder:
                 log.unlink(missing_ok=True)
         _remove([self._new])
 
-    def write(self, result: Result, run: RunFile, *, page: str, picture: bytes) -> None:
+    def write(
+        self, result: Result, run: RunFile, space: Space, *, page: str, picture: bytes
+    ) -> None:
         """Write a finished run: all of it beside the old one, which it then replaces.
 
         Without a `run.json` the folder holds an unfinished study, so that goes first and comes last.
@@ -164,8 +196,8 @@ class RunFolder:
             FileError: The folder cannot be written or is full; the study's log stays, and so does
                 the run that was to be replaced.
         """
-        made = self._new / "run"
-        contents = _contents(result, run, page=page, picture=picture)
+        made = self.path / _MADE
+        contents = _contents(result, run, space, page=page, picture=picture)
         try:
             for name, content in contents.items():
                 files.write_bytes(made / name, content)
@@ -191,10 +223,11 @@ class RunFolder:
             (made / name).replace(self.path / name)
 
 
-def _contents(result: Result, run: RunFile, *, page: str, picture: bytes) -> dict[str, bytes]:
+def _contents(
+    result: Result, run: RunFile, space: Space, *, page: str, picture: bytes
+) -> dict[str, bytes]:
     """Return the files of a run by name, `run.json` last."""
-    by_name = {entry.architecture.name: entry.architecture for entry in result.front}
-    winners = {name: by_name[name] for name in result.winners}
+    winners = {entry.architecture.name: entry.architecture for entry in result.winning}
     if result.best is not None:
         winners[BEST] = result.best.architecture
     return {
@@ -203,6 +236,7 @@ def _contents(result: Result, run: RunFile, *, page: str, picture: bytes) -> dic
             for name, architecture in winners.items()
         },
         FRONT_FILE: files.encode_lines(result, "front"),
+        SPACE_FILE: files.encode_json(space.file),
         PICTURE_FILE: picture,
         PAGE_FILE: page.encode(),
         RUN_FILE: files.encode_json(run),

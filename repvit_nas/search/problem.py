@@ -18,7 +18,7 @@ from repvit_nas.shapes import Floats
 CHUNK: Final = 8192
 
 
-class Scores(NamedTuple):
+class NetworkScores(NamedTuple):
     """What is known of `n` networks.
 
     Attributes:
@@ -46,14 +46,24 @@ class Scores(NamedTuple):
         """Which networks fulfil every constraint, `(n,)`."""
         return np.asarray(np.all(self.violations <= 0, axis=1))
 
-    def take(self, rows: npt.NDArray[np.intp] | slice) -> "Scores":
+    def take(self, rows: npt.NDArray[np.intp] | slice) -> "NetworkScores":
         """Return the scores of some rows."""
-        return Scores(*(column[rows] for column in self))
+        return NetworkScores(*(column[rows] for column in self))
 
 
-def concatenate(parts: Sequence[Scores]) -> Scores:
+class _Evaluated(NamedTuple):
+    """What scores are made of: a device's columns, or one figure a network."""
+
+    latency_ms: Floats
+    deviation_ms: Floats
+    accuracy: AccuracyEstimate
+    violations: Floats
+    prices: Prices
+
+
+def concatenate(parts: Sequence[NetworkScores]) -> NetworkScores:
     """Join scores of several batches."""
-    return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return NetworkScores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 class Problem:
@@ -69,19 +79,17 @@ class Problem:
         predictors: Sequence[Predictor],
         estimator: AccuracyEstimator,
         settings: Settings,
-        *,
-        num_classes: int = 1000,
     ) -> None:
         self.space = space
         self.settings = settings
         self.estimator = estimator
         self.devices = [predictor.device for predictor in predictors]
-        self.num_classes = num_classes
+        self.num_classes = settings.num_classes
         default = space.file.resolution.default
         self.resolution = default if settings.resolution is None else settings.resolution
         self.predictors = predictors
         self._misfits = np.array([predictor.misfit(self.resolution) for predictor in predictors])
-        self._table = PriceTable(space, predictors, self.resolution, num_classes)
+        self._table = PriceTable(space, predictors, self.resolution, self.num_classes)
         self.budgets_ms = np.array([settings.budgets_ms[device] for device in self.devices])
         self.limits = [
             (name, limit)
@@ -98,7 +106,7 @@ class Problem:
             *space.file.constraints,
         ]
 
-    def score(self, choices: Choices) -> Scores:
+    def score(self, choices: Choices) -> NetworkScores:
         """Score rows of choices."""
         parts = [self._score(choices[rows]) for rows in _chunks(len(choices))]
         return concatenate(parts) if len(parts) > 1 else parts[0]
@@ -107,38 +115,37 @@ class Problem:
         """Return the objectives of rows of choices and which are feasible; faster than scores."""
         parts = []
         for rows in _chunks(len(choices)):
-            latency, _, estimate, violations = self._evaluate(choices[rows])[:4]
-            bound = estimate.mean - self.settings.risk * estimate.std
-            parts.append((np.column_stack([latency, -bound]), np.all(violations <= 0, axis=1)))
-        objectives, feasible = zip(*parts, strict=True)
-        return np.concatenate(objectives), np.concatenate(feasible)
+            found = self._evaluate(choices[rows])
+            bound = found.accuracy.mean - self.settings.risk * found.accuracy.std
+            objectives = np.column_stack([found.latency_ms, -bound])
+            parts.append((objectives, np.all(found.violations <= 0, axis=1)))
+        objectives_of, feasible = zip(*parts, strict=True)
+        return np.concatenate(objectives_of), np.concatenate(feasible)
 
-    def limited_ms(self, choices: Choices) -> Floats:
-        """Return the latency that the budget limits, `(n, devices)`.
+    def budget_shares(self, choices: Choices) -> Floats:
+        """Return the share of its budget that each device's latency takes, `(n, devices)`.
 
-        The estimate, or the upper end of its interval where the settings ask for a confidence.
+        The latency is the estimate, or the upper end of its interval where the settings ask for a
+        confidence.
         """
-        devices = len(self.devices)
-        return np.asarray((self.score(choices).violations[:, :devices] + 1.0) * self.budgets_ms)
+        return np.asarray(self.score(choices).violations[:, : len(self.devices)] + 1.0)
 
-    def _score(self, choices: Choices) -> Scores:
-        latency, deviation, estimate, violations, prices = self._evaluate(choices, intervals=True)
-        half = deviation * self._multipliers(CALIBRATED)
-        return Scores(
-            latency_ms=latency,
-            low_ms=np.maximum(0.0, latency - half),
-            high_ms=latency + half,
-            accuracy=estimate.mean,
-            accuracy_std=estimate.std,
-            macs=prices.macs,
-            params=prices.params,
-            violations=violations,
+    def _score(self, choices: Choices) -> NetworkScores:
+        found = self._evaluate(choices, intervals=True)
+        half = found.deviation_ms * self._multipliers(CALIBRATED)
+        return NetworkScores(
+            latency_ms=found.latency_ms,
+            low_ms=np.maximum(0.0, found.latency_ms - half),
+            high_ms=found.latency_ms + half,
+            accuracy=found.accuracy.mean,
+            accuracy_std=found.accuracy.std,
+            macs=found.prices.macs,
+            params=found.prices.params,
+            violations=found.violations,
         )
 
-    def _evaluate(
-        self, choices: Choices, *, intervals: bool = False
-    ) -> tuple[Floats, Floats, AccuracyEstimate, Floats, Prices]:
-        """Return latency, its deviation, accuracy, violations and the prices they came from."""
+    def _evaluate(self, choices: Choices, *, intervals: bool = False) -> _Evaluated:
+        """Return what is known of networks; a deviation of 0 where `intervals` are not needed."""
         confidence = self.settings.confidence
         shapes = self.space.decode(
             choices, resolution=self.resolution, num_classes=self.num_classes
@@ -164,7 +171,7 @@ class Problem:
             axis=1,
         )
         estimate = AccuracyEstimate(*map(_exact, self.estimator.estimate(shapes)))
-        return latency, deviation, estimate, _exact(violations), prices
+        return _Evaluated(latency, deviation, estimate, _exact(violations), prices)
 
     def _multipliers(self, interval: float) -> Floats:
         return np.array([predictor.multiplier(interval) for predictor in self.predictors])
@@ -174,7 +181,7 @@ class Problem:
         columns = [values[name] / limit - 1.0 for name, limit in self.limits]
         return np.stack(columns, axis=1) if columns else np.zeros((len(macs), 0))
 
-    def objectives(self, scores: Scores) -> Floats:
+    def objectives(self, scores: NetworkScores) -> Floats:
         """Return the objectives, all minimised, `(n, devices + 1)`."""
         bound = scores.accuracy - self.settings.risk * scores.accuracy_std
         return np.column_stack([scores.latency_ms, -bound])

@@ -8,12 +8,14 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.predictors.lookup import Source
+from repvit_nas.predictors.lookup import SOURCES, Source
 from repvit_nas.search.settings import Settings
+from repvit_nas.search_space.space import Space, SpaceFile
 
 RUN_FILE: Final = "run.json"
 FRONT_FILE: Final = "front.json"
 WINNERS_FOLDER: Final = "winners"
+SPACE_FILE: Final = "space.json"
 BEST: Final = "best"
 # A run named without a folder, or under `results`, may be one that came with the package.
 _SHIPPED_UNDER: Final = (Path(), Path("results"))
@@ -86,6 +88,18 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     exact_share: float | None = None
     exact_optuna_share: float | None = None
 
+    @property
+    def winning(self) -> list[FrontEntry]:
+        """The entries of the front that have an architecture file, best first."""
+        by_name = {entry.architecture.name: entry for entry in self.front}
+        return [by_name[name] for name in self.winners]
+
+    @property
+    def sources(self) -> str:
+        """Where the latencies come from, in words."""
+        found = {latency.source for entry in self.front for latency in entry.devices.values()}
+        return " and ".join(source for source in SOURCES if source in found)
+
 
 class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `run.json` (schema 1): how to repeat a run.
@@ -98,6 +112,8 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         inputs: Those digests one by one.
         versions: Of this package and of Optuna.
         complete: Whether all trials were run.
+        unbound: Devices whose budget no network of the front comes near, and the most milliseconds
+            that one takes.
     """
 
     schema: Literal[1] = 1
@@ -107,6 +123,7 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     inputs: dict[str, str]
     versions: dict[str, str]
     complete: bool
+    unbound: dict[str, float] = {}
 
 
 def read_run(folder: Path) -> RunFile:
@@ -124,15 +141,14 @@ def winner_path(folder: Path, name: str) -> Path:
     winners = folder / WINNERS_FOLDER
     if not winners.is_dir():
         raise RepvitNasError(f"{folder}: holds no finished run; repvit-nas search makes one")
-    path = winners / f"{name}.json"
     known = sorted(file.stem for file in winners.glob("*.json"))
     if name.isdecimal():
-        ranked = files.read_json(folder / FRONT_FILE, Result).winners
+        ranked = files.read_json(files.inside(folder, folder / FRONT_FILE), Result).winners
         if int(name) < len(ranked):
-            return winners / f"{ranked[int(name)]}.json"
+            name = ranked[int(name)]
     if name not in known:
         raise UnknownNameError.of(f"winner of {folder}", name, known)
-    return path
+    return files.inside(folder, winners / f"{name}.json")
 
 
 def read_winner(text: str) -> Architecture:
@@ -141,8 +157,26 @@ def read_winner(text: str) -> Architecture:
     Raises:
         RepvitNasError: There is no such run or winner.
     """
+    folder, name = _run_and_winner(text)
+    return read_architecture(winner_path(folder, name))
+
+
+def read_winners_space(text: str) -> Space | None:
+    """Read the space that `results/<run>:<winner>` was found in; None if the run did not keep it.
+
+    Raises:
+        RepvitNasError: There is no such run, or its space is not valid.
+    """
+    folder, _ = _run_and_winner(text)
+    path = folder / SPACE_FILE
+    if not path.is_file():
+        return None
+    return Space(files.read_json(files.inside(folder, path), SpaceFile))
+
+
+def _run_and_winner(text: str) -> tuple[Path, str]:
     run, _, name = text.rpartition(":")
     folder = Path(run)
     if not folder.is_dir() and folder.parent in _SHIPPED_UNDER:
         folder = data.find("results", folder.name, "run").path
-    return read_architecture(winner_path(folder, name or BEST))
+    return folder, name or BEST

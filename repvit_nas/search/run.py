@@ -5,97 +5,66 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
-from repvit_nas import data, files
-from repvit_nas.accuracy.estimator import AccuracyEstimator
-from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.operations import BYTES_PER_ELEMENT
-from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search.exact import exact_front, shares
 from repvit_nas.search.folder import RunFolder
 from repvit_nas.search.front import Front, front_of, hypervolume, reference_point
 from repvit_nas.search.improve import improve
+from repvit_nas.search.inputs import Inputs, study_digest
 from repvit_nas.search.problem import Problem
 from repvit_nas.search.records import DeviceLatency, FrontEntry, Result, RunFile
 from repvit_nas.search.settings import Settings
 from repvit_nas.search.study import Studied, run_study
-from repvit_nas.search.winners import broken_limits, nearest, winners
-from repvit_nas.search_space.family import family, published_accuracies
-from repvit_nas.search_space.space import Choices, Space, load_space
+from repvit_nas.search.winners import broken_limits, nearest, unbound, winners
+from repvit_nas.search_space.family import family
+from repvit_nas.search_space.space import Choices
 from repvit_nas.units import rows as unit_rows
 from repvit_nas.version import __version__
 
 Progress = Callable[[str, int, int], None]
-# Page (Markdown) and picture (PNG) of a run; passed in, as showing results is another room's work.
-Render = Callable[[Result, RunFile], tuple[str, bytes]]
 NO_PROGRESS: Final[Progress] = lambda *_: None  # noqa: E731
 
 
-class Inputs(NamedTuple):
-    """What a search reads.
+class Finding(NamedTuple):
+    """What a search loaded and what it found: all that its report is made of.
 
     Attributes:
-        space: The space and where it was found.
-        predictors: The predictor of each device of the budget, and where it was found.
-        estimator: Says how accurate a network would be.
+        inputs: What was loaded.
+        result: The front and what is known of it.
+        run: How to repeat it.
     """
 
-    space: tuple[Space, data.Found]
-    predictors: tuple[tuple[Predictor, data.Found], ...]
-    estimator: AccuracyEstimator
+    inputs: Inputs
+    result: Result
+    run: RunFile
 
-    def digests(self) -> dict[str, str]:
-        """Return a digest of each input that decides the outcome."""
-        rows = msgspec.json.encode(published_accuracies())
-        return {
-            f"space {self.space[0].name}": self.space[0].digest,
-            f"accuracy {self.estimator.name}": files.digest(rows),
-            **{
-                f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.model))
-                for predictor, _ in self.predictors
-            },
-        }
+
+# Page (Markdown) and picture (PNG) of a run; passed in, as showing results is another room's work.
+Render = Callable[[Finding], tuple[str, bytes]]
 
 
 class Outcome(NamedTuple):
     """A finished search.
 
     Attributes:
-        result: The front and what is known of it.
+        finding: What it loaded and found.
         folder: Where it was written; None if no network meets the budget.
         seconds: How long the search took, inputs not counted.
         missed: If so, what the nearest network breaks, in words.
     """
 
-    result: Result
+    finding: Finding
     folder: Path | None
     seconds: float
     missed: tuple[str, ...] = ()
 
-
-def load_inputs(settings: Settings, *, foreign: bool = False) -> Inputs:
-    """Load what `settings` name.
-
-    Args:
-        settings: What to search.
-        foreign: Accept a processor's table that was measured on another machine.
-
-    Raises:
-        RepvitNasError: A space or a device is not known, or its file is not valid.
-    """
-    space, found = load_space(settings.space)
-    space.check_resolution(settings.resolution)
-    predictors = tuple(load_predictor(device, foreign=foreign) for device in settings.budgets_ms)
-    return Inputs((space, found), predictors, load_family_estimator())
-
-
-def study_digest(settings: Settings, inputs: Inputs) -> str:
-    """Return the digest of everything that decides what a study proposes, but for its length."""
-    endless = msgspec.structs.replace(settings, trials=1)
-    return files.digest(msgspec.json.encode([endless, sorted(inputs.digests().items())]))
+    @property
+    def result(self) -> Result:
+        """The front and what is known of it."""
+        return self.finding.result
 
 
 def search(
@@ -116,7 +85,7 @@ def search(
 
     Args:
         settings: What to search.
-        inputs: What :func:`load_inputs` loaded for them.
+        inputs: What :func:`repvit_nas.search.inputs.load_inputs` loaded for them.
         folder: Where the run goes.
         render: Makes the page and the picture of the run.
         command: The command line to note in the run.
@@ -132,11 +101,25 @@ def search(
             written; or the study cannot be gone on with.
     """
     began = time.monotonic()
-    predictors = [predictor for predictor, _ in inputs.predictors]
-    problem = Problem(inputs.space[0], predictors, inputs.estimator, settings)
+    problem = Problem(inputs.space, inputs.predictors, inputs.estimator, settings)
     digest = study_digest(settings, inputs)
     run_folder = RunFolder(folder, settings, digest)
     references = reachable_references(problem)
+
+    def finding(
+        result: Result, *, complete: bool = True, far: dict[str, float] | None = None
+    ) -> Finding:
+        run = RunFile(
+            command=command,
+            settings=settings,
+            digest=digest,
+            inputs=inputs.digests(),
+            versions=_versions(),
+            complete=complete,
+            unbound=far or {},
+        )
+        return Finding(inputs, result, run)
+
     with run_folder.claimed(resume=resume, overwrite=overwrite, stored=storage is not None):
         studied = run_study(
             problem,
@@ -158,20 +141,16 @@ def search(
             if not len(improved.choices):
                 run_folder.abandon(study=True)
                 missed = broken_limits(problem, closest)
-                result = _impossible(problem, studied, closest)
-                return Outcome(result, None, time.monotonic() - began, missed)
-        result = _result(problem, studied, proposed, improved, progress)
-        run = RunFile(
-            command=command,
-            settings=settings,
-            digest=digest,
-            inputs=inputs.digests(),
-            versions=_versions(),
+                found = finding(_impossible(problem, studied, closest))
+                return Outcome(found, None, time.monotonic() - began, missed)
+        found = finding(
+            _result(problem, studied, proposed, improved, progress),
             complete=not studied.interrupted,
+            far=unbound(problem, improved),
         )
-        page, picture = render(result, run)
-        run_folder.write(result, run, page=page, picture=picture)
-    return Outcome(result, folder, time.monotonic() - began)
+        page, picture = render(found)
+        run_folder.write(found.result, found.run, inputs.space, page=page, picture=picture)
+    return Outcome(found, folder, time.monotonic() - began)
 
 
 def reachable_references(problem: Problem) -> Choices:

@@ -4,6 +4,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from repvit_nas.architecture import MAX_CLASSES
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.predictor import HIGHEST_CONFIDENCE
 
@@ -20,6 +21,7 @@ _NAMED: Final = (
     "seed",
     "risk",
     "confidence",
+    "num_classes",
     "max_params_m",
     "max_macs_g",
     "max_size_mb",
@@ -33,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         space: Name or file of the search space.
         budgets_ms: The most milliseconds on each device.
         resolution: Side of the input in pixels; None takes the space's default.
+        num_classes: Outputs of the classifier; 0 searches backbones without one.
         sampler: Which Optuna sampler proposes networks.
         trials: How many it proposes.
         seed: The same seed gives the same front.
@@ -47,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     space: str = "repvit"
     budgets_ms: dict[str, float]
     resolution: int | None = None
+    num_classes: int = 1000
     sampler: Sampler = "nsga2"
     trials: int = DEFAULT_TRIALS
     seed: int = 0
@@ -69,6 +73,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.sampler not in SAMPLERS:
             raise UnknownNameError.of("sampler", self.sampler, list(SAMPLERS))
         _require(1 <= self.trials <= MAX_TRIALS, f"trials must be 1 to {MAX_TRIALS:,}", self.trials)
+        _require(
+            0 <= self.num_classes <= MAX_CLASSES,
+            f"num_classes must be 0 to {MAX_CLASSES:,}",
+            self.num_classes,
+        )
         _require(0 <= self.seed <= MAX_SEED, f"the seed must be 0 to {MAX_SEED}", self.seed)
         _require(0 <= self.risk <= 10, "risk must be 0 to 10 standard deviations", self.risk)
         if self.confidence is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search.checkpoint import Checkpoint, TrialRecord
-from repvit_nas.search.problem import Problem, Scores, concatenate
+from repvit_nas.search.problem import NetworkScores, Problem, concatenate
 from repvit_nas.search.settings import Settings
 from repvit_nas.search_space.space import Choices
 
@@ -44,7 +44,7 @@ class Studied(NamedTuple):
     """
 
     choices: Choices
-    scores: Scores
+    scores: NetworkScores
     evaluations: int
     interrupted: bool
 
@@ -54,10 +54,10 @@ class _Scorer:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._known: dict[bytes, Scores] = {}
+        self._known: dict[bytes, NetworkScores] = {}
         self._asked: list[bytes] = []
 
-    def score(self, choices: Choices) -> Scores:
+    def score(self, choices: Choices) -> NetworkScores:
         """Return the scores of `choices`, `(n, parameters)`."""
         keys = [row.tobytes() for row in choices]
         new = {key: row for row, key in enumerate(keys) if key not in self._known}
@@ -149,9 +149,12 @@ def run_study(
     began, trials, batch = time.monotonic(), problem.settings.trials, batch_size(problem.settings)
     for row in start[len(study.get_trials(deepcopy=False)) : trials]:
         study.enqueue_trial(problem.space.parameters_of(row))
+    took = 0.0
     try:
         while done < trials:
-            if timeout_s is not None and time.monotonic() - began >= timeout_s:
+            elapsed = time.monotonic() - began
+            # A batch that would take as long as the last one must end in time, too.
+            if timeout_s is not None and elapsed + took >= timeout_s:
                 return scorer.studied(interrupted=True)
             size = min(batch - done % batch, trials - done)
             study.sampler = make_sampler(problem.settings, done, distributions)
@@ -160,6 +163,7 @@ def run_study(
                 checkpoint.append(records)
             done += size
             progress(done)
+            took = time.monotonic() - began - elapsed
     except KeyboardInterrupt:
         return scorer.studied(interrupted=True)
     return scorer.studied(interrupted=False)

@@ -24,18 +24,42 @@ def winners(problem: Problem, front: Front) -> Integers:
     """Return the rows of `front` that are best at each level of the budget, the best first.
 
     At a level the latency may be that share of the budget on every device; the best is the one
-    with the highest lower confidence bound of the accuracy.
+    with the highest lower confidence bound of the accuracy. A budget that the front does not come
+    near has no levels worth the name: there they are spread over what the front spans.
     """
-    latency = problem.limited_ms(front.choices) / problem.budgets_ms
+    shares = problem.budget_shares(front.choices)
+    levels = np.stack([_levels(taken) for taken in shares.T], axis=1)
     chosen: list[int] = []
-    for level in LEVELS:
-        within = np.flatnonzero(np.all(latency <= level, axis=1))
+    for level in levels:
+        within = np.flatnonzero(np.all(shares <= level, axis=1))
         if not len(within):
             break
         best = int(within[np.argmin(front.objectives[within, -1])])
         if best not in chosen:
             chosen.append(best)
     return np.array(chosen, dtype=np.int64)
+
+
+def _levels(shares: Floats) -> Floats:
+    """Return the levels of one device's budget from the shares of it that a front takes."""
+    if _binds(shares):
+        return np.array(LEVELS)
+    return np.geomspace(shares.max(), shares.min(), len(LEVELS))
+
+
+def _binds(shares: Floats) -> bool:
+    """Tell whether any network of a front is nearer to the budget than the second level."""
+    return bool(shares.max() > LEVELS[1])
+
+
+def unbound(problem: Problem, front: Front) -> dict[str, float]:
+    """Return the devices whose budget nothing on the front comes near, and the most ms it takes."""
+    shares = problem.budget_shares(front.choices)
+    return {
+        device: round(float(taken.max() * budget), 4)
+        for device, taken, budget in zip(problem.devices, shares.T, problem.budgets_ms, strict=True)
+        if not _binds(taken)
+    }
 
 
 def nearest(problem: Problem, start: Choices) -> Choices:

@@ -142,11 +142,15 @@ def reference(name: str) -> Reference:
     return networks[name]
 
 
+def accuracy_table() -> data.Found:
+    """Return where the published accuracies are."""
+    return data.find("search_space", "published_accuracy.csv", "table of accuracies")
+
+
 @functools.lru_cache(maxsize=1)
 def published_accuracies() -> tuple[PublishedAccuracy, ...]:
     """Return the published accuracies in the order of their file."""
-    found = data.find("search_space", "published_accuracy.csv", "table of accuracies")
-    return tuple(files.read_csv(found.path, PublishedAccuracy))
+    return tuple(files.read_csv(accuracy_table().path, PublishedAccuracy))
 
 
 def published_top1(name: str, recipe: Recipe = TARGET_RECIPE) -> PublishedAccuracy | None:

@@ -1,16 +1,19 @@
 import json
+import shutil
 import subprocess
 import sys
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from support import ROOT, write_narrow
 
 from repvit_nas import __version__
 from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.commands import COMMANDS, cli, main
 from repvit_nas.commands.search import parse_budgets
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.named import load_architecture
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space import family
 
@@ -49,7 +52,7 @@ def test_predict_says_where_the_number_comes_from(invoke):
     assert code == 0
     assert "modelled" in out
     assert "90%" in out
-    assert err == ""
+    assert err == "predictor: iphone12, modelled, from iphone12 (shipped with repvit-nas)\n"
 
 
 def test_predict_as_json(invoke):
@@ -378,3 +381,71 @@ def test_a_network_outside_is_taken_with_a_wider_space(invoke, outside):
 
     assert code == 0
     assert json.loads(out)["latency_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    "command", [["predict", "repvit_m0_9"], ["show", "repvit_m0_9"], ["family"]]
+)
+def test_the_copy_of_the_predictor_is_named(invoke, elsewhere, command):
+    def named():
+        _, out, err = invoke(*command, "--json")
+        document = json.loads(out)
+        return err, (document[0] if command == ["family"] else document)["predictor"]
+
+    shipped = "iphone12 (shipped with repvit-nas)"
+    assert named() == (f"predictor: iphone12, modelled, from {shipped}\n", shipped)
+
+    shutil.copytree(ROOT / "predictors" / "iphone12", elsewhere / "predictors" / "iphone12")
+
+    own = "predictors/iphone12"
+    assert named() == (f"predictor: iphone12, modelled, from {own}\n", own)
+
+
+def test_search_names_everything_it_read(invoke, elsewhere):
+    space = write_narrow(elsewhere)
+    _, out, err = invoke(
+        "search", "--budget-ms", "0.9", "--trials", "50", "--space", space, "--json"
+    )
+
+    table = "published_accuracy.csv (shipped with repvit-nas)"
+    assert f"accuracy: family, from {table}" in err
+    assert json.loads(out)["from"] == {
+        "space": space,
+        "predictors": {"iphone12": "iphone12 (shipped with repvit-nas)"},
+        "accuracy": table,
+    }
+
+
+def test_the_family_at_another_resolution_is_compared_with_nothing_of_224_px(invoke):
+    code, out, _ = invoke("family", "--resolution", "512", "--json")
+    rows = {row["network"]: row for row in json.loads(out)}
+
+    assert code == 0
+    network = msgspec.structs.replace(family()["repvit_m1_1"].architecture, resolution=512)
+    expected = load_predictor("iphone12")[0].estimate(network).latency_ms
+    assert rows["repvit_m1_1"]["latency_ms"] == pytest.approx(expected)
+    assert rows["repvit_m1_1"]["resolution"] == 512
+    assert {row["published_ms"] for row in rows.values()} == {None}
+    assert {row["accuracy_error"] for row in rows.values()} == {None}
+    assert "at 512 px, of which nothing is published" in invoke("family", "--resolution", "512")[1]
+
+
+def test_a_winner_of_a_wider_space_is_predicted_without_naming_it(invoke, elsewhere):
+    asked = ("search", "--budget-ms", "0.57", "--trials", "50", "--space", write_narrow(elsewhere))
+    assert invoke(*asked, "--out", "run")[0] == 0
+    best = load_architecture("run:best")
+    assert best.stages[0].width == 24  # less than the space repvit has
+
+    for command in ("predict", "show"):
+        assert invoke(command, "run:best")[0] == 0
+
+
+def test_a_sampler_that_would_take_days_says_so(invoke, elsewhere):
+    asked = ("search", "--budget-ms", "0.9", "--space", write_narrow(elsewhere), "--sampler", "gp")
+
+    _, _, long = invoke(*asked, "--timeout", "0.01")
+    _, _, short = invoke(*asked, "--trials", "5", "--out", "short")
+
+    assert "2,000 trials may take days" in long
+    assert "--trials 100" in long
+    assert "may take" not in short

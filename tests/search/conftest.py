@@ -35,9 +35,6 @@ def make_problem(small_space):
         changes.setdefault("budgets_ms", dict.fromkeys(devices, 0.9))
         chosen = small_space if space is None else load_space(space)[0]
         predictors = [load_predictor(device)[0] for device in changes["budgets_ms"]]
-        classes = changes.pop("num_classes", 1000)
-        return Problem(
-            chosen, predictors, load_family_estimator(), Settings(**changes), num_classes=classes
-        )
+        return Problem(chosen, predictors, load_family_estimator(), Settings(**changes))
 
     return make

@@ -8,16 +8,17 @@ import time
 
 import msgspec
 import pytest
-from support import ROOT
+from support import ROOT, write_narrow
 
 from repvit_nas import files
 from repvit_nas.architecture import read_architecture
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.named import load_architecture
+from repvit_nas.named import load_architecture, space_of
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.run_report import render
+from repvit_nas.search.inputs import Inputs, load_inputs
 from repvit_nas.search.records import Result, read_run
-from repvit_nas.search.run import Inputs, load_inputs, search
+from repvit_nas.search.run import search
 from repvit_nas.search.settings import Settings, default_folder
 from repvit_nas.search_space import family, load_space
 
@@ -78,11 +79,12 @@ def test_every_network_of_the_front_keeps_the_budget_and_is_beaten_by_none(finis
 
 
 def test_the_numbers_of_the_front_are_those_of_predict_and_show(finished):
+    from repvit_nas.accuracy.family import load_family_estimator
     from repvit_nas.report.network import describe
 
     predictor = load_predictor("iphone12")[0]
     for entry in finished[0].result.front[::40]:
-        described = describe(entry.architecture, predictor)
+        described = describe(entry.architecture, predictor, load_family_estimator())
         assert entry.latency_ms == pytest.approx(described.latency_ms, abs=1e-4)
         assert entry.low_ms == pytest.approx(described.low_ms, abs=1e-3)
         assert entry.high_ms == pytest.approx(described.high_ms, abs=1e-3)
@@ -560,3 +562,25 @@ def test_the_search_does_not_pour_channels_into_the_last_stage(tmp_path, budget,
     for entry in outcome.result.front:
         first, *_, last = entry.architecture.stages
         assert last.width <= 10 * first.width
+
+
+def test_the_number_of_classes_is_searched_with(tmp_path):
+    """A head of 1000 classes is 257,000 parameters of the smallest network: too many for 1.0 M."""
+    outcome = run(tmp_path / "run", max_params_m=1.0, num_classes=10, trials=60)
+
+    assert outcome.result.front
+    for entry in outcome.result.front:
+        assert entry.architecture.num_classes == 10
+        assert entry.params <= 1e6
+    assert run(tmp_path / "other", max_params_m=1.0, trials=60).folder is None
+
+
+def test_a_run_keeps_the_space_it_was_made_in(tmp_path):
+    space = write_narrow(tmp_path)
+    run(tmp_path / "run", space=space, trials=60)
+    digest = load_space(space)[0].digest
+    (tmp_path / "narrow.toml").unlink()
+
+    kept = space_of(f"{tmp_path / 'run'}:best")
+
+    assert (kept.name, kept.digest) == ("narrow", digest)

@@ -252,6 +252,20 @@ def test_a_time_out_ends_the_study_with_what_it_has(make_problem):
     assert len(studied.choices) % BATCH == 0
 
 
+def test_a_trial_that_would_end_after_the_time_out_is_not_begun(make_problem):
+    problem = make_problem(trials=100, sampler="tpe")
+
+    studied = run_study(
+        problem,
+        start=problem.space.sample(np.random.default_rng(0), 1),
+        timeout_s=1.0,
+        progress=lambda _: time.sleep(0.6),
+    )
+
+    assert len(studied.choices) == 1
+    assert studied.interrupted
+
+
 def test_ctrl_c_ends_the_study_with_what_it_has(make_problem):
     problem = make_problem(trials=500)
 

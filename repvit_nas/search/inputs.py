@@ -1,0 +1,101 @@
+"""What a search loads: once, to be handed on from the problem to the report."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from repvit_nas import data, files
+from repvit_nas.accuracy.estimator import AccuracyEstimator
+from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.latency_lut.device import load_device
+from repvit_nas.latency_lut.published import PUBLISHED_FILE, PublishedLatency, read_published
+from repvit_nas.predictors.lookup import Outside
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.search.settings import Settings
+from repvit_nas.search_space.family import accuracy_table, published_accuracies
+from repvit_nas.search_space.space import Space, load_space
+
+
+class DeviceInputs(NamedTuple):
+    """What a search reads of one device.
+
+    Attributes:
+        predictor: What networks cost on it.
+        found: Where the predictor was found.
+        published: What was published of it.
+    """
+
+    predictor: Predictor
+    found: data.Found
+    published: tuple[PublishedLatency, ...]
+
+
+class Inputs(NamedTuple):
+    """What a search reads.
+
+    Attributes:
+        space: Which networks there are.
+        space_found: Where the space was found.
+        devices: Each device of the budget.
+        estimator: Says how accurate a network would be.
+        accuracy_found: Where the published accuracies that it learned from were found.
+    """
+
+    space: Space
+    space_found: data.Found
+    devices: tuple[DeviceInputs, ...]
+    estimator: AccuracyEstimator
+    accuracy_found: data.Found
+
+    @property
+    def predictors(self) -> list[Predictor]:
+        """The predictor of each device of the budget."""
+        return [device.predictor for device in self.devices]
+
+    def digests(self) -> dict[str, str]:
+        """Return a digest of each input that decides the outcome."""
+        rows = msgspec.json.encode(published_accuracies())
+        return {
+            f"space {self.space.name}": self.space.digest,
+            f"accuracy {self.estimator.name}": files.digest(rows),
+            **{
+                f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.model))
+                for predictor in self.predictors
+            },
+        }
+
+
+def load_inputs(settings: Settings, *, foreign: bool = False) -> Inputs:
+    """Load what `settings` name.
+
+    Args:
+        settings: What to search.
+        foreign: Accept a processor's table that was measured on another machine.
+
+    Raises:
+        RepvitNasError: A space or a device is not known, or its file is not valid.
+    """
+    space, found = load_space(settings.space)
+    space.check_resolution(settings.resolution)
+    devices = tuple(load_device_inputs(device, foreign=foreign) for device in settings.budgets_ms)
+    return Inputs(space, found, devices, load_family_estimator(), accuracy_table())
+
+
+def load_device_inputs(
+    device: str, *, foreign: bool = False, outside: Outside = "flag"
+) -> DeviceInputs:
+    """Load the predictor of a device and what was published of it; see :func:`load_predictor`.
+
+    Raises:
+        RepvitNasError: The device is not known, or its files are not valid.
+    """
+    predictor, found = load_predictor(device, foreign=foreign, outside=outside)
+    path = load_device(device).path(PUBLISHED_FILE)
+    published = tuple(read_published(path)) if path.is_file() else ()
+    return DeviceInputs(predictor, found, published)
+
+
+def study_digest(settings: Settings, inputs: Inputs) -> str:
+    """Return the digest of everything that decides what a study proposes, but for its length."""
+    endless = msgspec.structs.replace(settings, trials=1)
+    return files.digest(msgspec.json.encode([endless, sorted(inputs.digests().items())]))
