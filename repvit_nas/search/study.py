@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Distributions = dict[str, BaseDistribution]
     from optuna.samplers import BaseSampler
 
+    from repvit_nas.search.samplers import Generations
+
 # NSGA-II's generation, and how many trials are proposed, scored and logged at once.
 BATCH: Final = 50
 # Samplers that learn from every single trial, so that their batches are of one.
@@ -87,7 +89,9 @@ def batch_size(settings: Settings) -> int:
     return 1 if settings.sampler in SEQUENTIAL else BATCH
 
 
-def make_sampler(settings: Settings, done: int, distributions: "Distributions") -> "BaseSampler":
+def make_sampler(
+    settings: Settings, done: int, distributions: "Distributions", generations: "Generations"
+) -> "BaseSampler":
     """Return the sampler for the batch after `done` trials.
 
     Each batch draws from its own stream of the seed, so a study that is resumed at a batch goes on
@@ -103,7 +107,7 @@ def make_sampler(settings: Settings, done: int, distributions: "Distributions") 
             case "nsga2":
                 from repvit_nas.search.samplers import StaticNSGAIISampler
 
-                return StaticNSGAIISampler(distributions, population_size=BATCH, seed=seed)
+                return StaticNSGAIISampler(distributions, generations, seed=seed)
             case "tpe":
                 return optuna.samplers.TPESampler(seed=seed)
             case "gp":
@@ -140,9 +144,11 @@ def run_study(
     Raises:
         RepvitNasError: There is no such study, it is another search's, or it is longer already.
     """
+    from repvit_nas.search.samplers import Generations
+
     study = open_study(problem, storage, study_name, digest, resume=resume)
-    scorer = _Scorer(problem)
-    done = _restore(study, problem, scorer, checkpoint if resume else None)
+    scorer, generations = _Scorer(problem), Generations(BATCH)
+    done = _restore(study, problem, scorer, generations, checkpoint if resume else None)
     if done == 0 and checkpoint is not None:
         checkpoint.start()
     distributions = _distributions(problem)
@@ -157,8 +163,8 @@ def run_study(
             if timeout_s is not None and elapsed + took >= timeout_s:
                 return scorer.studied(interrupted=True)
             size = min(batch - done % batch, trials - done)
-            study.sampler = make_sampler(problem.settings, done, distributions)
-            records = _ask_and_tell(study, problem, scorer, size)
+            study.sampler = make_sampler(problem.settings, done, distributions, generations)
+            records = _ask_and_tell(study, problem, scorer, generations, size)
             if checkpoint is not None:
                 checkpoint.append(records)
             done += size
@@ -215,7 +221,11 @@ def _masked(message: str) -> str:
 
 
 def _ask_and_tell(
-    study: "optuna.Study", problem: Problem, scorer: _Scorer, size: int
+    study: "optuna.Study",
+    problem: Problem,
+    scorer: _Scorer,
+    generations: "Generations",
+    size: int,
 ) -> list[TrialRecord]:
     trials = [study.ask() for _ in range(size)]
     choices = np.array([problem.space.suggest(trial) for trial in trials], dtype=np.intp)
@@ -227,6 +237,7 @@ def _ask_and_tell(
         for name, violation in zip(problem.constraint_names, constraints, strict=True):
             trial.set_constraint(name, violation)
         told = study.tell(trial, values)
+        generations.add([told])
         records.append(
             TrialRecord(
                 choices=tuple(choices[row].tolist()),
@@ -241,7 +252,11 @@ def _ask_and_tell(
 
 
 def _restore(
-    study: "optuna.Study", problem: Problem, scorer: _Scorer, checkpoint: Checkpoint | None
+    study: "optuna.Study",
+    problem: Problem,
+    scorer: _Scorer,
+    generations: "Generations",
+    checkpoint: Checkpoint | None,
 ) -> int:
     """Bring back the finished trials of an earlier run; return how many there are."""
     import optuna
@@ -251,6 +266,7 @@ def _restore(
         _require_room(problem, len(finished))
         rows = [problem.space.choices_of(trial.params) for trial in finished]
         scorer.score(np.array(rows, dtype=np.intp))
+        generations.add(finished)
         return len(finished)
     if checkpoint is None or not checkpoint.path.exists():
         return 0
@@ -271,12 +287,7 @@ def _restore(
             for record in records
         ]
     )
-    if problem.settings.sampler == "nsga2":
-        from repvit_nas.search.samplers import StaticNSGAIISampler
-
-        sampler = StaticNSGAIISampler(distributions, population_size=BATCH)
-        generations = [record.notes.get(_GENERATION, 0) for record in records]
-        sampler.restore_parents(study, max(generations))
+    generations.add(study.get_trials(deepcopy=False))
     return len(records)
 
 
