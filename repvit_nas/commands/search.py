@@ -76,7 +76,9 @@ def parse_budgets(text: str, device: str) -> dict[str, float]:
 @click.option(
     "--trials", type=int, default=2000, show_default=True, help="Networks Optuna proposes."
 )
-@click.option("--timeout", type=float, metavar="S", help="Stop proposing after this many seconds.")
+@click.option(
+    "--timeout", type=float, metavar="S", help="Stop after this many seconds, improvement included."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same front.")
 @click.option(
     "--sampler",

@@ -62,6 +62,29 @@ def _front(choices: Choices, objectives: Floats) -> Front:
     return Front(choices[best], objectives[best])
 
 
+def thinned(front: Front, most: int) -> Front:
+    """Return at most `most` members of a front, spread over it: the best of each cell of a grid.
+
+    The grid is the finest that leaves few enough; of a cell the member with the least sum of
+    objectives, each over the front's span, stays.
+    """
+    if len(front.choices) <= most:
+        return front
+    low, high = front.objectives.min(axis=0), front.objectives.max(axis=0)
+    scaled = (front.objectives - low) / np.where(high > low, high - low, 1.0)
+    order = np.argsort(scaled.sum(axis=1), kind="stable")
+    cells = 1 << 10
+    while cells:
+        _, first = np.unique(
+            np.floor(scaled[order] * cells).astype(np.int64), axis=0, return_index=True
+        )
+        if len(first) <= most:
+            rows = np.sort(order[first])
+            return Front(front.choices[rows], front.objectives[rows])
+        cells = cells * 4 // 5
+    return Front(front.choices[order[:1]], front.objectives[order[:1]])
+
+
 def reference_point(front: Front) -> Floats:
     """Return the reference for hypervolumes: the worst of the front in every objective.
 

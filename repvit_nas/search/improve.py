@@ -2,17 +2,22 @@
 
 import itertools
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.search.front import Front, front_of, merged
+from repvit_nas.search.front import Front, front_of, merged, thinned
 from repvit_nas.search.problem import Problem
 from repvit_nas.search_space.space import Choices
 
 # Front members whose neighbours are scored together.
 _BATCH: Final = 256
+# More members than this tell a person nothing; a front of one device never has as many.
+MOST: Final = 4000
+# Members whose neighbours are looked at, where a front is thinned: it never ends by itself.
+_EXPANDED: Final = 5 * MOST
 Codes = npt.NDArray[np.uint64]
 
 
@@ -79,30 +84,52 @@ def _joined(ordered: Codes, new: Codes) -> Codes:
     return np.sort(np.concatenate([ordered, new]))
 
 
-def improve(problem: Problem, *starts: Front, timeout_s: float = float("inf")) -> Front:
+def improve(
+    problem: Problem,
+    *starts: Front,
+    timeout_s: float = float("inf"),
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Front:
     """Improve fronts until no network one or two steps away from their union would join it.
 
     Single steps are taken to their end first, from each start for itself: most of the way is
     theirs, they are few, and a start that another one dominates may lead further in the end.
+
+    The front of several devices grows without end; it is thinned to `MOST` members, spread over it.
+
+    Args:
+        problem: What to search.
+        *starts: The fronts.
+        timeout_s: Stop after this many seconds with what is found.
+        progress: Called with how many members' neighbours were looked at, and of how many known.
     """
     parameters = len(problem.space.parameters)
     end = time.monotonic() + timeout_s
     singles = single_steps(parameters)
-    descended = [_descend(problem, start, singles, end) for start in starts]
-    return _descend(problem, merged(*descended), double_steps(parameters), end)
+    descended = [_descend(problem, start, singles, end, progress) for start in starts]
+    return _descend(problem, merged(*descended), double_steps(parameters), end, progress)
 
 
-def _descend(problem: Problem, front: Front, steps: Choices, end: float) -> Front:
+def _descend(
+    problem: Problem,
+    front: Front,
+    steps: Choices,
+    end: float,
+    progress: Callable[[int, int], None],
+) -> Front:
     neighbourhood = Neighbourhood(problem, steps)
     parameters = len(problem.space.parameters)
     expanded: Codes = np.zeros(0, dtype=np.uint64)
-    while time.monotonic() < end and len(front.choices):
+    front = thinned(front, MOST)
+    while time.monotonic() < end and len(front.choices) and len(expanded) < _EXPANDED:
         codes = code(front.choices, parameters)
-        waiting = np.flatnonzero(~_contains(expanded, codes))[:_BATCH]
-        if not len(waiting):
+        all_waiting = np.flatnonzero(~_contains(expanded, codes))
+        if not len(all_waiting):
             break
+        progress(len(expanded), len(expanded) + len(all_waiting))
+        waiting = all_waiting[:_BATCH]
         expanded = _joined(expanded, codes[waiting])
         around = neighbourhood.around(front.choices[waiting])
         if len(around):
-            front = merged(front, front_of(problem, around))
+            front = thinned(merged(front, front_of(problem, around)), MOST)
     return front

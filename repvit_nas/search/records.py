@@ -111,7 +111,7 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             space, predictors and the published accuracies.
         inputs: Those digests one by one.
         versions: Of this package and of Optuna.
-        complete: Whether all trials were run.
+        complete: Whether all trials were run and improved to the end.
         unbound: Devices whose budget no network of the front comes near, and the most milliseconds
             that one takes.
     """

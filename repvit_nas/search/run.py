@@ -1,5 +1,6 @@
 """One search from settings to a run folder."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,7 @@ def search(
         overwrite: Replace another run in `folder`.
         storage: An Optuna storage URL; None keeps the study in memory and logs it in `folder`.
         study_name: The study's name in a storage.
-        timeout_s: Stop proposing networks after this many seconds.
+        timeout_s: Stop after this many seconds: half for proposing at most, the rest for improving.
         progress: Called with what is being done, how far it is and how far it goes.
 
     Raises:
@@ -120,6 +121,9 @@ def search(
         )
         return Finding(inputs, result, run)
 
+    def left_s() -> float:
+        return math.inf if timeout_s is None else timeout_s - (time.monotonic() - began)
+
     with run_folder.claimed(resume=resume, overwrite=overwrite, stored=storage is not None):
         studied = run_study(
             problem,
@@ -129,12 +133,18 @@ def search(
             storage=storage,
             study_name=study_name,
             digest=digest,
-            timeout_s=timeout_s,
+            timeout_s=None if timeout_s is None else timeout_s / 2,
             progress=lambda done: progress("searching", done, settings.trials),
         )
         proposed = front_of(problem, studied.choices)
-        progress("improving", 0, 1)
-        improved = improve(problem, proposed, front_of(problem, references))
+        improved = improve(
+            problem,
+            proposed,
+            front_of(problem, references),
+            timeout_s=left_s(),
+            progress=lambda done, known: progress("improving", done, known),
+        )
+        complete = not studied.interrupted and left_s() > 0
         if not len(improved.choices):
             closest = _closest(problem, studied, references)
             improved = improve(problem, front_of(problem, closest))
@@ -145,7 +155,7 @@ def search(
                 return Outcome(found, None, time.monotonic() - began, missed)
         found = finding(
             _result(problem, studied, proposed, improved, progress),
-            complete=not studied.interrupted,
+            complete=complete,
             far=unbound(problem, improved),
         )
         page, picture = render(found)

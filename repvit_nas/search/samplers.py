@@ -36,6 +36,12 @@ class Generations:
         """Return the finished trials of a generation."""
         return self._members.get(generation, [])
 
+    def forget(self, generation: int) -> None:
+        """Drop what no generation after this one is chosen from."""
+        for known in (self._members, self.parents):
+            for earlier in [each for each in known if each < generation - 1]:
+                del known[earlier]
+
     @property
     def current(self) -> int:
         """The generation of the next trial."""
@@ -109,4 +115,5 @@ class StaticNSGAIISampler(NSGAIISampler):
             self.get_parent_population(study, earlier)
         chosen = self.select_parent(study, generation)
         parents[generation] = sorted(chosen, key=lambda trial: trial.number)
+        self._generations.forget(generation)
         return chosen

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from repvit_nas.search.front import Front, hypervolume, non_dominated, reference_point
+from repvit_nas.search.front import Front, hypervolume, non_dominated, reference_point, thinned
 
 points = arrays(
     np.float64,
@@ -51,3 +51,25 @@ def test_the_reference_is_the_worst_the_front_spans():
     front = Front(np.zeros((2, 1), dtype=np.intp), np.array([[1.0, 5.0], [3.0, 2.0]]))
 
     assert reference_point(front).tolist() == [3.0, 5.0]
+
+
+@pytest.mark.parametrize("most", [1, 7, 100])
+def test_a_thinned_front_is_few_members_spread_over_it(most):
+    angles = np.linspace(0, np.pi / 2, 1000)
+    objectives = np.stack([1 - np.sin(angles), 1 - np.cos(angles)], axis=1)
+    front = Front(np.arange(1000)[:, None], objectives)
+
+    kept = thinned(front, most)
+
+    rows = kept.choices[:, 0]
+    assert 0.5 * most <= len(rows) <= most
+    assert sorted(set(rows)) == rows.tolist()
+    assert np.array_equal(kept.objectives, objectives[rows])
+    if most == 100:
+        assert np.diff(rows).max() <= 40
+
+
+def test_a_front_of_few_stays_whole():
+    front = Front(np.arange(3)[:, None], np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]))
+
+    assert thinned(front, 3) is front

@@ -92,3 +92,17 @@ def test_several_devices_have_a_front_in_three_objectives(make_problem):
 
     assert improved.objectives.shape[1] == 3
     assert shares(exact, start, improved).improved >= 0.999
+
+
+def test_improvement_tells_how_far_it_is_and_heeds_the_clock(make_problem):
+    problem = make_problem("repvit")
+    start = front_of(problem, problem.space.sample(np.random.default_rng(0), 3000))
+    told = []
+
+    improve(problem, start, timeout_s=0.5, progress=lambda *told_now: told.append(told_now))
+    stopped = improve(problem, start, timeout_s=0.0)
+
+    assert told[0][0] == 0
+    assert told[-1][0] > 0
+    assert all(done < known for done, known in told)
+    assert np.array_equal(stopped.choices, start.choices)

@@ -584,3 +584,20 @@ def test_a_run_keeps_the_space_it_was_made_in(tmp_path):
     kept = space_of(f"{tmp_path / 'run'}:best")
 
     assert (kept.name, kept.digest) == ("narrow", digest)
+
+
+def test_a_time_out_binds_the_improvement_and_is_noted(tmp_path):
+    settings = Settings(budgets_ms={"iphone12": 1.0}, trials=50)
+
+    outcome = search(
+        settings,
+        load_inputs(settings),
+        tmp_path / "run",
+        render,
+        timeout_s=0.01,
+    )
+
+    assert not read_run(tmp_path / "run").complete
+    whole = run(tmp_path / "whole", trials=50)
+    assert len(outcome.result.front) < len(whole.result.front)
+    assert read_run(tmp_path / "whole").complete
