@@ -1,5 +1,7 @@
+import ast
+
 import pytest
-from rooms import FLOOR, ORDER, imports, room_of
+from rooms import FLOOR, ORDER, PACKAGE, imports, room_of
 
 from repvit_nas.commands import COMMANDS
 

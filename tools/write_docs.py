@@ -25,8 +25,8 @@ from repvit_nas.predictors.validation import (
 from repvit_nas.report import text
 from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
-from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
 from repvit_nas.report.family_rows import family_rows
+from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
 from repvit_nas.report.run_report import (
     FAMILY_HEADER,
     family_cells,
