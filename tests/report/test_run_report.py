@@ -6,7 +6,7 @@ import pytest
 from support import ROOT, write_narrow
 
 from repvit_nas.files import read_json, write_json
-from repvit_nas.predictors.predictor import Model, load_predictor
+from repvit_nas.predictors.predictor import PredictorFile, load_predictor
 from repvit_nas.report.run_report import render, run_tables
 from repvit_nas.report.text import milliseconds
 from repvit_nas.search.inputs import load_inputs
@@ -42,7 +42,7 @@ def test_a_report_shows_what_was_loaded(elsewhere):
     """The predictor that the search used is gone when its report is made."""
     own = elsewhere / "predictors" / "iphone12"
     shutil.copytree(ROOT / "predictors" / "iphone12", own)
-    file = read_json(own / "predictor.json", Model)
+    file = read_json(own / "predictor.json", PredictorFile)
     write_json(own / "predictor.json", msgspec.structs.replace(file, misfit=0.3))
     settings = Settings(budgets_ms={"iphone12": 1.0}, space=write_narrow(elsewhere), trials=50)
     inputs, cell = load_inputs(settings), predicted("repvit_m1_0", "iphone12")
