@@ -185,6 +185,55 @@ def open_data(spec: DataSpec, resolution: int | None = None, *, to_train: bool =
     return _open_folder(spec, to_train=to_train)
 
 
+def is_folder(name: str) -> bool:
+    """Tell whether a name of data stands for a folder of images."""
+    return name not in {DIGITS, SHAPES} and not name.lower().startswith(TIMM_PREFIXES)
+
+
+def open_validation(
+    spec: DataSpec, classes: Sequence[str], resolution: int | None = None
+) -> Images:
+    """Open the images to validate on alone; those to train on need not be here.
+
+    Args:
+        spec: Which images. A folder holds a folder for each class, or such a folder as `val`.
+        classes: Names of the classes that they must have, by number.
+        resolution: At which side `shapes` are drawn; their own by default.
+
+    Raises:
+        RepvitNasError: There are none, some cannot be read, or they have other classes.
+    """
+    if not is_folder(spec.name):
+        opened = open_data(spec, resolution, to_train=False)
+        _check_known_classes(spec.name, opened.classes, classes)
+        return opened.val
+    root = Path(spec.name)
+    if not root.is_dir():
+        raise RepvitNasError(
+            f"--data {spec.name}: is no folder; give the one that holds val/CLASS/*"
+        )
+    folder = next((root / name for name in _VAL_FOLDERS if (root / name).is_dir()), root)
+    split = _folder_images(folder)
+    _check_known_classes(folder, tuple(split.reader.class_to_idx), classes)
+    bad = _bad_images((Path(path) for path, _ in split.reader.samples), _has_header)
+    if bad and not spec.skip_bad_images:
+        raise RepvitNasError(f"{_bad_text(bad)}; mend them, or move them away")
+    left_out = {str(path) for path in bad}
+    split.reader.keep([one for one in split.reader.samples if one[0] not in left_out])
+    split._max_retries = 1  # noqa: SLF001  # as in `_open_folder`
+    return cast("Images", split)
+
+
+def _check_known_classes(origin: object, found: Sequence[str], known: Sequence[str]) -> None:
+    if tuple(found) != tuple(known):
+        apart = sorted(set(found) ^ set(known))
+        raise RepvitNasError(
+            f"{origin}: holds {len(found)} classes, the run was trained on {len(known)}: they must be the "
+            f"same, {f'and {apart[0]!r} is in one only' if apart else 'in the same order'}; give --data "
+            "with images of these classes"
+        )
+
+
 def _open_shapes(spec: DataSpec, size: int) -> Opened:
     counts = spec.train_images or SHAPES_IMAGES[0], spec.val_images or SHAPES_IMAGES[1]
     for count in counts:
