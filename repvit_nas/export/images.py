@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training import shapes
-from repvit_nas.training.data import SHAPES, Images, is_folder, open_validation
+from repvit_nas.training.data import Images, is_folder, moved, open_validation
 from repvit_nas.training.loading import World, val_batches
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import TrainFile
@@ -88,10 +87,7 @@ def run_images(record: TrainFile, data: str = "") -> Chosen:
     """
     asked = record.asked
     side = asked.architecture.resolution
-    spec = asked.data
-    if data:
-        counts = {} if data == SHAPES else {"train_images": None, "val_images": None}
-        spec = msgspec.structs.replace(spec, name=data, **counts)
+    spec = moved(asked.data, data) if data else asked.data
     try:
         images = open_validation(spec, record.classes, side)
     except RepvitNasError as error:

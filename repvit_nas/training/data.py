@@ -190,6 +190,13 @@ def is_folder(name: str) -> bool:
     return name not in {DIGITS, SHAPES} and not name.lower().startswith(TIMM_PREFIXES)
 
 
+def moved(spec: DataSpec, name: str) -> DataSpec:
+    """Return where images are now: `name` takes the place of what a run remembers."""
+    if name == SHAPES:
+        return msgspec.structs.replace(spec, name=name)
+    return msgspec.structs.replace(spec, name=name, train_images=None, val_images=None)
+
+
 def open_validation(
     spec: DataSpec, classes: Sequence[str], resolution: int | None = None
 ) -> Images:
