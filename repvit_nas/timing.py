@@ -133,7 +133,7 @@ def open_session(device: Device, folder: Path, access: Access) -> Iterator[Sessi
     """
     spec = device.file.runtime
     if spec is None:
-        raise RepvitNasError(f"{device.folder}: states no runtime; measure the device again")
+        raise RepvitNasError(f"{device.folder}: states no runtime; measure the device first")
     if not timed_by_core_ml(device):
         session = Session(folder, open_runner(spec))
         session.same_machine(device)
