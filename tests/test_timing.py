@@ -19,7 +19,7 @@ SMALL = Architecture(
     resolution=32,
     stages=tuple(Stage(width=width, depth=depth, se="0" * depth) for width, depth in STAGES),
 )
-QUICK = Limits(0.05, 0.9)
+QUICK = Limits(3, 0.9)
 
 
 def silent(*_):

@@ -15,7 +15,7 @@ from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import TrainFile
 
 # Drawn and random images, where there are no others.
-DRAWN: Final = 64
+DRAWN: Final = 32
 BATCH: Final = 64
 
 

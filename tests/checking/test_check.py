@@ -163,7 +163,7 @@ def test_without_the_images_a_check_says_what_it_cannot_check(run):
     assert chance_line(found) == ""
     assert broken(found) == ["search space"]
     assert [row[1] for row in promise_rows(found) if row[0] == "accuracy"] == ["not checked"]
-    assert "of 64 random and drawn" in {p.name: p.found for p in found.promises}["form fused"]
+    assert "of 32 random and drawn" in {p.name: p.found for p in found.promises}["form fused"]
     assert msgspec.structs.replace(found, promises=(accuracy,)).kept
 
     # Where they are now, it is checked.

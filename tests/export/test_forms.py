@@ -43,7 +43,7 @@ def test_every_form_answers_as_the_network_that_was_trained(run):
     assert set(forms) == {"fused", "onnx", "coreml"}
     assert forms["fused"].error <= forms["fused"].allowed == record.rounding.allowed <= 1e-4
     assert forms["onnx"].error <= forms["onnx"].allowed == record.rounding.allowed
-    assert (record.rounding.images, record.rounding.factor) == (48, 4.0)
+    assert (record.rounding.images, record.rounding.factor) == (16, 4.0)
     assert record.compared_on == "validation images of shapes"
     assert not record.missing
     assert not record.untrained
@@ -185,8 +185,8 @@ def test_without_the_images_forms_are_compared_on_drawn_ones(run, tmp_path):
     record = export_run(folder, ("onnx",))
 
     assert record.missing == "--data gone/pictures: is no folder"
-    assert record.compared_on == "64 random and drawn images"
-    assert {form.images for form in record.forms if form.name != "coreml"} == {64}
+    assert record.compared_on == "32 random and drawn images"
+    assert {form.images for form in record.forms if form.name != "coreml"} == {32}
     assert all(form.error <= form.allowed for form in record.forms)
     assert "not on validation images: --data gone/pictures" in " ".join(export_lines(record))
 
