@@ -16,9 +16,11 @@ from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow, read_table, write_table
 from repvit_nas.measuring.design import random_networks
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
+from repvit_nas.predictors.predictor import FittedOn
 from repvit_nas.programs import recipe
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Unit, count, rows
+from repvit_nas.version import __version__
 
 UNITS = 2000
 FIT_S, LOAD_S = 20.0, 1.0
@@ -88,9 +90,9 @@ def main() -> None:
         learning = learn(again, assumptions_for(again))
         fitted = time.perf_counter() - start
         files.write_bytes(folder / "residual.npz", learning.arrays)
-        files.write_bytes(
-            folder / "predictor.json", files.encode_lines(learning.predictor.file, "members")
-        )
+        fitted_on = FittedOn(learning.observations, "", "", __version__)
+        file = learning.predictor.file(fitted_on)
+        files.write_bytes(folder / "predictor.json", files.encode_lines(file, "members"))
         loads = [
             float(
                 subprocess.run(

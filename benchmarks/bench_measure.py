@@ -18,7 +18,7 @@ from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.held_out import evaluate
 from repvit_nas.predictors.metrics import MACS, PREDICTOR
-from repvit_nas.report.measured import SCORE_HEADER, score_rows, summary
+from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
 from repvit_nas.report.text import markdown_table
 from repvit_nas.search_space.space import load_space
 

@@ -11,6 +11,7 @@ import msgspec
 from repvit_nas import files
 
 SCHEMA: Final = 1
+STAGES: Final = 4
 KERNELS: Final = (3, 5, 7)
 # Bounds of sanity, far outside any useful network; a search space states much tighter ones.
 MAX_WIDTH: Final = 4096
@@ -71,7 +72,8 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         stages: The four stages, at strides 4, 8, 16 and 32.
         name: What to call it, in one line; does not take part in equality of networks (see `same_network`).
         resolution: Side of the square input image in pixels.
-        num_classes: Outputs of the classifier; 0 is a backbone that hands back four feature maps.
+        num_classes: Outputs of the classifier; 0 is a backbone that hands back the maps of its four
+            stages, `(batch, width, side, side)` each.
         schema: Version of the file format.
     """
 
@@ -82,7 +84,14 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     stages: tuple[Stage, Stage, Stage, Stage]
 
     def __post_init__(self) -> None:
-        """Check the rules that types do not state."""
+        """Check the rules that types do not state, and that only a file's reader states of stages."""
+        stages = tuple(self.stages)
+        _require(
+            len(stages) == STAGES and all(isinstance(stage, Stage) for stage in stages),
+            f"stages must be {STAGES} records of type Stage",
+            stages,
+        )
+        msgspec.structs.force_setattr(self, "stages", stages)  # a list cannot be hashed
         _require(self.schema == SCHEMA, f"schema must be {SCHEMA}", self.schema)
         _require(
             self.name.isprintable() and len(self.name) <= MAX_NAME,
@@ -143,18 +152,18 @@ def se_bits(pattern: str, depth: int) -> str:
     return (pattern * depth)[:depth]
 
 
-def read_architecture(path: Path) -> Architecture:
+def read_architecture(path: str | Path) -> Architecture:
     """Read an architecture file.
 
     Raises:
         FileError: The file is not a valid architecture; the message names the field.
     """
-    return files.read_json(path, Architecture, schema=SCHEMA)
+    return files.read_json(Path(path), Architecture, schema=SCHEMA)
 
 
-def write_architecture(path: Path, architecture: Architecture) -> None:
+def write_architecture(path: str | Path, architecture: Architecture) -> None:
     """Write an architecture file, one stage a line."""
-    files.write_bytes(path, architecture_json(architecture))
+    files.write_bytes(Path(path), architecture_json(architecture))
 
 
 def architecture_json(architecture: Architecture) -> bytes:

@@ -66,7 +66,7 @@ def repvit_nas(
         **kwargs: Arguments of :class:`RepVitNas` and of timm's model builder.
     """
     from repvit_nas.errors import RepvitNasError
-    from repvit_nas.network.model import RepVitNas
+    from repvit_nas.network.model import RepVitMaps, RepVitNas
     from repvit_nas.network.weights import from_official, is_official, unwrapped
     from repvit_nas.search_space.family import family
 
@@ -93,7 +93,7 @@ def repvit_nas(
 
     kwargs.setdefault("num_classes", built.num_classes)
     model: torch.nn.Module = build_model_with_cfg(
-        RepVitNas,
+        RepVitNas if built.num_classes or kwargs["num_classes"] else RepVitMaps,
         "repvit_nas",
         pretrained,
         pretrained_cfg=pretrained_cfg,

@@ -1,13 +1,23 @@
-"""Numbers in what people read."""
+"""Numbers and names in what people read."""
 
 
-def number_of(number: int, what: str) -> str:
-    """Return a number with what it counts: `1 unit`, `2 units`, `0 latencies`.
+def number_of(number: int, what: str, *, grouped: bool = False) -> str:
+    """Return a number with what it counts: `1 unit`, `2 units`, `0 latencies`, `3 classes`.
 
     Args:
         number: How many.
         what: One of them.
+        grouped: Write `12,000` instead of `12000`.
     """
+    shown = f"{number:,}" if grouped else f"{number}"
     if number == 1:
-        return f"{number} {what}"
-    return f"{number} {what[:-1]}ies" if what.endswith("y") else f"{number} {what}s"
+        return f"{shown} {what}"
+    if what.endswith("y"):
+        return f"{shown} {what[:-1]}ies"
+    return f"{shown} {what}{'es' if what.endswith('s') else 's'}"
+
+
+def printable(name: str) -> str:
+    """Return a name of a file as it can be printed and kept: what no terminal shows is written out."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

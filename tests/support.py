@@ -45,3 +45,39 @@ def randomize(model: nn.Module, seed: int = 0) -> nn.Module:
                 module.running_mean.copy_(0.1 * torch.randn(size, generator=generator))
                 module.running_var.copy_(0.5 + torch.rand(size, generator=generator))
     return model
+
+
+def official(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a network's weights under the names of the official code (THU-MIG/RepViT@298f420)."""
+    state = model.state_dict()
+    block = (
+        ("token_mixer.", "token_mixer.0."),
+        ("se.", "token_mixer.1."),
+        ("channel_mixer.conv1.", "channel_mixer.m.0."),
+        ("channel_mixer.conv2.", "channel_mixer.m.2."),
+    )
+    opening = (
+        ("spatial_downsample.", "token_mixer.0."),
+        ("channel_downsample.", "token_mixer.2."),
+        ("ffn.conv1.", "channel_mixer.m.0."),
+        ("ffn.conv2.", "channel_mixer.m.2."),
+    )
+    places = [("stem.", (("conv1.", "0."), ("conv2.", "2.")))]
+    for index, stage in enumerate(model.stages):
+        if index:
+            places.append((f"stages.{index}.downsample.pre_block.", block))
+            places.append((f"stages.{index}.downsample.", opening))
+        places += [
+            (f"stages.{index}.blocks.{number}.", block) for number in range(len(stage.blocks))
+        ]
+    named = {}
+    for number, (place, parts) in enumerate(places):
+        for ours, theirs in parts:
+            for key, value in state.items():
+                if key.startswith(place + ours):
+                    named[f"features.{number}.{theirs}{key.removeprefix(place + ours)}"] = value
+    for ours, theirs in (("head.head.", "classifier."), ("head.head_dist.", "classifier_dist.")):
+        for key, value in state.items():
+            if key.startswith(ours):
+                named[f"classifier.{theirs}{key.removeprefix(ours)}"] = value
+    return named

@@ -223,3 +223,23 @@ def test_a_name_makes_no_other_network():
 
     assert Architecture(name="a", stages=stages).same_network(Architecture(name="b", stages=stages))
     assert not Architecture(stages=stages).same_network(Architecture(resolution=64, stages=stages))
+
+
+@pytest.mark.parametrize("count", [0, 3, 5])
+def test_a_network_has_four_stages_however_it_is_made(count):
+    stage = Stage(width=16, depth=1, se="0")
+
+    with pytest.raises(ValueError, match="stages must be 4 records of type Stage"):
+        Architecture(stages=(stage,) * count)
+    with pytest.raises(ValueError, match="stages must be 4 records of type Stage"):
+        Architecture(stages=[{"width": 16, "depth": 1, "se": "0"}] * 4)
+    assert hash(Architecture(stages=[stage] * 4)) == hash(Architecture(stages=(stage,) * 4))
+
+
+def test_a_path_may_be_text(tmp_path):
+    architecture = Architecture(stages=(Stage(width=16, depth=1, se="0"),) * 4)
+    write_architecture(str(tmp_path / "x.json"), architecture)
+
+    assert read_architecture(str(tmp_path / "x.json")) == architecture
+    with pytest.raises(FileError, match="cannot be read"):
+        read_architecture(str(tmp_path / "y.json"))

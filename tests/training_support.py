@@ -22,6 +22,15 @@ def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution
     )
 
 
+def small_asked():
+    """Return what a run of an epoch on few images is asked."""
+    return Asked(
+        architecture=msgspec.structs.replace(small(), num_classes=24),
+        recipe=load_recipe("quick", {"epochs": 1, "lr": 0.02, "warmup_epochs": 0, "batch": 16}),
+        data=DataSpec(name="shapes", train_images=96, val_images=48),
+    )
+
+
 def train_small(folder):
     """Leave a finished run on few images in `folder`."""
     torch.set_num_threads(1)

@@ -15,11 +15,16 @@ import rooms
 from repvit_nas import files
 from repvit_nas.checking.seeds import SEEDS_FILE, SeedsRecord
 from repvit_nas.commands import COMMANDS, cli
-from repvit_nas.predictors.cross_validation import VALIDATION_FILE, Validation
-from repvit_nas.predictors.held_out import Evaluation
+from repvit_nas.predictors.validation import (
+    VALIDATION_FILE,
+    CrossValidation,
+    HeldOutComparison,
+    read_validation,
+)
 from repvit_nas.report import text
 from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
-from repvit_nas.report.measured import SCORE_HEADER, curve_rows, score_rows, summary
+from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
+from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
 from repvit_nas.report.run_report import (
     FAMILY_HEADER,
     WINNER_HEADER,
@@ -48,39 +53,23 @@ def search_sections() -> tuple[str, str]:
 
 def validation_section() -> str:
     """Return the errors of the modelled devices on networks they did not see."""
-    header = (
-        "device",
-        "networks",
-        "latencies",
-        "in sample",
-        "network left out",
-        "family left out",
-        "RepViT and RepNeXt left out",
-        "in 90 % interval",
-    )
+    header = ("device", "networks", "latencies", *SUMMARY_HEADER)
     rows = []
     for device in ("iphone12", "iphone13"):
-        path = ROOT / "predictors" / device / VALIDATION_FILE
-        summaries = files.read_json(path, Validation).summaries
-        rows += [
-            [
-                device,
-                group,
-                str(summaries[group].networks),
-                f"{summaries[group].in_sample_percent:.1f} %",
-                f"{summaries[group].without_network_percent:.1f} %",
-                f"{summaries[group].without_family_percent:.1f} %",
-                f"{summaries[group].without_lookalikes_percent:.1f} %",
-                f"{summaries[group].coverage_percent:.0f} %",
-            ]
-            for group in GROUPS
-        ]
+        found = read_validation(ROOT / "predictors" / device / VALIDATION_FILE)
+        if not isinstance(found, CrossValidation):
+            raise TypeError(f"{device}: a cross-validation is needed; got {type(found).__name__}")
+        for group in GROUPS:
+            count, *shares = summary_cells(found, group)
+            rows.append([device, group, count, *(f"{share} %" for share in shares)])
     return text.markdown_table(header, rows)
 
 
 def measured_section() -> str:
     """Return how far off the measured example's predictor is."""
-    found = files.read_json(ROOT / "predictors" / EXAMPLE / VALIDATION_FILE, Evaluation)
+    found = read_validation(ROOT / "predictors" / EXAMPLE / VALIDATION_FILE)
+    if not isinstance(found, HeldOutComparison):
+        raise TypeError(f"{EXAMPLE}: held-out networks are needed; got {type(found).__name__}")
     header, rows = curve_rows(found)
     return (
         f"{found.title} (`{EXAMPLE}`):\n\n"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from repvit_nas.commands.streams import speak_plainly
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.version import __version__
 
@@ -44,7 +45,11 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f"repvit_nas.commands.{name}").command
-        return command if isinstance(command, click.Command) else None
+        if not isinstance(command, click.Command):
+            return None
+        # Help is a raw docstring, in which click's mark of lines to keep is two characters.
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
+        return command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,6 +65,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error is one line on stderr, and `--debug` adds the traceback."""
     given = sys.argv[1:] if arguments is None else arguments
+    speak_plainly()
     debug = "--debug" in given
     words = [word for word in given if word != "--debug"]
     sys.exit(_run(words or ["--help"], debug=debug))

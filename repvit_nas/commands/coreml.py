@@ -1,6 +1,5 @@
 """What the commands that time Core ML devices share: plans, exports, and what they print."""
 
-import functools
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from repvit_nas.commands import INTERRUPTED
+from repvit_nas.commands.fitting import combine_and_fit
 from repvit_nas.commands.options import echo_json, note, progress_bar
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.words import number_of
 
 # A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
 PHONE_MINUTES: Final = 480.0
@@ -85,70 +84,6 @@ def export_programs(
         f"{folder}), as docs/iphone.md shows; then run repvit-nas import-measurements {folder} "
         f"--device {device.device}"
     )
-    return 0
-
-
-def publish_and_fit(
-    device: "Product", folder: Path, *, everywhere: bool, as_json: bool, latest: str = ""
-) -> int:
-    """Combine the series of a device, fit it, and say how far off the fit is.
-
-    Args:
-        device: The device.
-        folder: Its folder.
-        everywhere: Count programs too that did not run on the Neural Engine alone.
-        as_json: Print the evaluation as JSON.
-        latest: The series that was measured just now, if one was.
-    """
-    from repvit_nas.commands.runtime import (
-        fit_and_write,
-        fit_published_and_write,
-        show_evaluation,
-        show_published,
-    )
-    from repvit_nas.coreml.publishing import publish, unresolved_words
-
-    published = publish(device, folder, everywhere=everywhere, latest=latest)
-    for source in published.sources.sources:
-        note(
-            f"series {source.series}: {number_of(source.units, 'unit')}, "
-            f"{number_of(source.networks, 'network')}"
-            + (
-                f", {number_of(source.left_out, 'program')} left out: not on the Neural Engine alone "
-                "(--any-placement counts them)"
-                if source.left_out
-                else ""
-            )
-            + (
-                f", divided by {source.factor:.3f} (± {source.factor_sd:.1%}, from "
-                f"{number_of(source.shared, 'shared latency')})"
-                if source is not published.sources.sources[0]
-                else ""
-            )
-        )
-    for left in published.sources.aside:
-        note(f"series {left.series} is left aside: {left.why}")
-    evaluation: Any
-    if published.device.file.kind == "modelled":
-        note(
-            f"{number_of(published.units, 'unit')} and {number_of(published.networks, 'network')} are "
-            f"too few to make {device.device} a measured device: it stays modelled, from what was "
-            "published and what was timed together; the units that were timed take the place of their "
-            f"modelled figures{unresolved_words(published.unresolved)}"
-        )
-        evaluation = fit_published_and_write(published.device, Path("predictors") / device.device)
-        show: Callable[[], None] = functools.partial(show_published, evaluation, device.device)
-    else:
-        evaluation = fit_and_write(published.device)
-        show = functools.partial(show_evaluation, evaluation, device.device)
-    if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(evaluation)
-        echo_json(document)
-        return 0
-    show()
-    note(f"written to {folder} and {Path('predictors') / device.device}")
     return 0
 
 
@@ -238,9 +173,8 @@ def measure_device(
                 f"stopped; what was timed is kept in {folder}: the same command goes on from there"
             )
             return INTERRUPTED
-        return publish_and_fit(
-            device, folder, everywhere=everywhere, as_json=as_json, latest=home.name
-        )
+        combine_and_fit(device, folder, everywhere=everywhere, as_json=as_json, latest=home.name)
+        return 0
 
 
 _OPTIONS: Final = (

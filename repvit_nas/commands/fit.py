@@ -1,27 +1,11 @@
 """`repvit-nas fit`: fit a device's predictor to what is known of it."""
 
-import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from repvit_nas.commands.options import (
-    debug_option,
-    device_option,
-    echo_json,
-    json_option,
-    note,
-)
-from repvit_nas.commands.runtime import (
-    fit_and_write,
-    fit_published_and_write,
-    show_evaluation,
-    show_published,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from repvit_nas.commands.fitting import combine_and_fit, fit_and_write, show_validation
+from repvit_nas.commands.options import debug_option, device_option, json_option, note
 
 
 @click.command("fit")
@@ -45,26 +29,13 @@ def command(device: str, *, as_json: bool) -> None:
     loaded = load_device(device)
     if not loaded.folder.shipped and _without_moved(device, loaded.folder.path, as_json=as_json):
         return
-    folder = Path("predictors") / device
-    if loaded.file.kind == "measured":
-        evaluation: Any = fit_and_write(loaded)
-        show: Callable[[], None] = functools.partial(show_evaluation, evaluation, device)
-    else:
-        evaluation = fit_published_and_write(loaded, folder)
-        show = functools.partial(show_published, evaluation, device)
-    note(f"fitted on {loaded.folder}, written to {folder}")
-    if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(evaluation)
-        echo_json(document)
-        return
-    show()
+    validation = fit_and_write(loaded)
+    note(f"fitted on {loaded.folder}, written to {Path('predictors') / device}")
+    show_validation(validation, as_json=as_json)
 
 
 def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
     """Fit a Core ML device anew if a series of its table was moved away, and return whether so."""
-    from repvit_nas.commands.coreml import publish_and_fit
     from repvit_nas.coreml.products import product
     from repvit_nas.coreml.publishing import moved_away, take_back
     from repvit_nas.latency_lut.visits import hold
@@ -76,5 +47,5 @@ def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
     with hold(folder):
         everywhere = take_back(wanted, folder)
         note(f"series gone from {folder}: {', '.join(gone)}; the others are combined anew")
-        publish_and_fit(wanted, folder, everywhere=everywhere, as_json=as_json)
+        combine_and_fit(wanted, folder, everywhere=everywhere, as_json=as_json)
     return True

@@ -1,11 +1,10 @@
 """`repvit-nas import-measurements`: latencies that others timed, back into a device's table."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from repvit_nas.commands.coreml import publish_and_fit
+from repvit_nas.commands.fitting import combine_and_fit
 from repvit_nas.commands.options import debug_option, json_option, note
 from repvit_nas.errors import UnknownNameError
 from repvit_nas.words import number_of
@@ -28,7 +27,7 @@ from repvit_nas.words import number_of
 @debug_option
 def command(
     folder: Path, device: str, *, any_placement: bool, unlike_predicted: bool, as_json: bool
-) -> Any:
+) -> None:
     r"""Take reports of the programs in DIR into the device's table, and fit it.
 
     DIR is what `measure-lut --device NAME --export DIR` wrote, with the reports put into it: Xcode's
@@ -60,4 +59,4 @@ def command(
         claim_folder(wanted, home)
         names = write_parts(home, plan, parts, say=note)
         note(f"{number_of(len(reports), 'report')} of {folder} now in {home} as {', '.join(names)}")
-        return publish_and_fit(wanted, home, everywhere=any_placement, as_json=as_json)
+        combine_and_fit(wanted, home, everywhere=any_placement, as_json=as_json)

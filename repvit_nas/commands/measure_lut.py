@@ -14,14 +14,13 @@ from repvit_nas.commands.coreml import (
     measure_device,
     phone_options,
 )
-from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
+from repvit_nas.commands.fitting import fit_and_show
+from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
     check_options,
-    fit_and_write,
     runtime_options,
     runtime_spec,
-    show_evaluation,
     stoppable,
 )
 
@@ -173,15 +172,7 @@ def command(
     warning = advice(table.noise_floor or 0.0, table.variation[str(table.statistic)])
     if warning:
         note(f"advice: {warning}")
-    evaluation = fit_and_write(load_device(device))
-    if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(evaluation)
-        echo_json(document)
-        return 0
-    show_evaluation(evaluation, device)
-    note(f"written to {folder} and {Path('predictors') / device}")
+    fit_and_show(load_device(device), as_json=as_json)
     return 0
 
 

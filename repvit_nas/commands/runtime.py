@@ -4,19 +4,15 @@ import difflib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
 
-from repvit_nas.commands.options import console, progress_bar
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
-    from repvit_nas.latency_lut.device import Device, RuntimeSpec
-    from repvit_nas.predictors.cross_validation import Validation
-    from repvit_nas.predictors.held_out import Evaluation
+    from repvit_nas.latency_lut.device import RuntimeSpec
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
 Progress = Callable[[str, int, int], None]
@@ -135,26 +131,6 @@ def check_minutes(minutes: float) -> None:
         raise RepvitNasError(f"--minutes must be above 0 and below 10,000; got {minutes}")
 
 
-def show_evaluation(evaluation: "Evaluation", device: str) -> None:
-    """Print how far off a measured device's predictor is."""
-    from rich.table import Table
-
-    from repvit_nas.report.measured import SCORE_HEADER, curve_rows, score_rows, summary
-
-    screen = console()
-    table = Table(*SCORE_HEADER, title=f"{device}: predicted against measured")
-    for cells in score_rows(evaluation):
-        table.add_row(*cells)
-    screen.print(table)
-    if evaluation.curve:
-        header, rows = curve_rows(evaluation)
-        curve = Table(*header, title="How many units does a new device need?")
-        for cells in rows:
-            curve.add_row(*cells)
-        screen.print(curve)
-    screen.print(summary(evaluation))
-
-
 @contextmanager
 def stoppable(progress: Progress) -> Iterator[Progress]:
     """Make sure that Ctrl-C stops a session, and that a closed terminal or `kill` stops it alike.
@@ -189,53 +165,3 @@ def stoppable(progress: Progress) -> Iterator[Progress]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
-def fit_and_write(device: "Device") -> "Evaluation":
-    """Fit a measured device, write its predictor, and return how far off it is."""
-    from repvit_nas.predictors.fit_device import fit_measured, write_fitted
-    from repvit_nas.report.measured import measured_picture
-
-    with progress_bar() as progress:
-        fitted, evaluation = fit_measured(device, progress)
-    picture = measured_picture(evaluation, fitted.ready())
-    write_fitted(Path("predictors") / device.name, fitted, picture=picture)
-    return evaluation
-
-
-def fit_published_and_write(device: "Device", folder: Path) -> "Validation":
-    """Fit a modelled device, write its predictor, and return how far off it is."""
-    from repvit_nas.predictors.fit_device import fit_published, write_fitted
-    from repvit_nas.report.validation import validation_picture
-
-    with progress_bar() as progress:
-        fitted, validation = fit_published(device, progress)
-    write_fitted(folder, fitted, picture=validation_picture(validation))
-    return validation
-
-
-def show_published(validation: "Validation", device: str) -> None:
-    """Print how far off a modelled device's predictor is."""
-    from rich.table import Table
-
-    table = Table(
-        "group",
-        "latencies",
-        "in sample",
-        "network left out",
-        "family left out",
-        "RepViT and RepNeXt left out",
-        "in 90 % interval",
-        title=f"{device}: mean error in %",
-    )
-    for name, summary in validation.summaries.items():
-        table.add_row(
-            name,
-            str(summary.networks),
-            f"{summary.in_sample_percent:.1f}",
-            f"{summary.without_network_percent:.1f}",
-            f"{summary.without_family_percent:.1f}",
-            f"{summary.without_lookalikes_percent:.1f}",
-            f"{summary.coverage_percent:.0f}",
-        )
-    console().print(table)

@@ -171,7 +171,7 @@ def _say_inputs(inputs: "Inputs") -> None:
     space, found = inputs.space
     note(f"space: {space.name}, {space.size:.3g} networks, from {found}")
     for predictor, where in inputs.predictors:
-        note(f"predictor: {predictor.device}, {predictor.file.source}, from {where}")
+        note(f"predictor: {predictor.device}, {predictor.model.source}, from {where}")
 
 
 def _command_line(settings: "Settings", out: str | None) -> str:
@@ -241,7 +241,7 @@ def _show(outcome: "Outcome", settings: "Settings") -> None:
     screen.print(references)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
     screen.print(
-        f"{number_of(len(result.front), 'network')} on the front; {result.trials:,} trials, "
+        f"{number_of(len(result.front), 'network')} on the front; {number_of(result.trials, 'trial', grouped=True)}, "
         f"{result.evaluations:,} different, {outcome.seconds:.1f} s."
     )
     if result.exact_share is not None and result.exact_optuna_share is not None:

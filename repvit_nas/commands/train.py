@@ -11,21 +11,25 @@ import click
 
 from repvit_nas.architecture import RESOLUTIONS
 from repvit_nas.commands.options import (
+    AUTO,
+    ResumingCommand,
     architecture_argument,
     debug_option,
     echo_json,
     json_option,
     note,
     progress_bar,
+    split_resume,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import number_of
 
 # Options that are values of the recipe under their own name.
 _RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
 _MOST: Final = 2**63 - 1
 
 
-@click.command("train")
+@click.command("train", cls=ResumingCommand)
 @architecture_argument
 @click.option(
     "--data",
@@ -48,7 +52,12 @@ _MOST: Final = 2**63 - 1
 @click.option("--teacher", metavar="NAME|RUN|none", help="timm's name of a teacher, or a run.")
 @click.option("--init", default="random", metavar="NAME|RUN|FILE", help="What to start from.")
 @click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option(
+    "--resume",
+    type=click.Choice(["yes", AUTO]),
+    metavar="[auto]",
+    help="Go on with the run in --out; auto: or start it where there is none.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, _MOST),
@@ -63,8 +72,8 @@ _MOST: Final = 2**63 - 1
     help="Input side. [the images' own]",
 )
 @click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
-@click.option("--train-split", default="train", help="Its split to train on.")
-@click.option("--val-split", default="validation", help="Its split to validate on.")
+@click.option("--train-split", default="train", help="Its split, or the folder, to train on.")
+@click.option("--val-split", default="validation", help="Its split, or the folder, to validate on.")
 @click.option(
     "--num-classes", type=click.IntRange(min=2), help="Its classes, where it does not say."
 )
@@ -92,11 +101,12 @@ _MOST: Final = 2**63 - 1
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard as well.")
 @json_option
 @debug_option
-def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
+def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> None:
     r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
 
     Under several processes: torchrun --nproc-per-node 8 -m repvit_nas train ... with the same
-    arguments. A run that was interrupted goes on with --resume, to the same weights.
+    arguments. A run that was interrupted goes on with --resume, to the same weights; --resume auto
+    is for lines that are started again and again (preemption, torchrun --max-restarts).
 
     \b
     Example: repvit-nas train repvit_m0_6 --data digits --epochs 5
@@ -120,9 +130,13 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
     changes = {name: given[name] for name in _RECIPE if given[name] is not None}
+    more = parse_changes(given["changes"])
+    twice = sorted(changes.keys() & more.keys())
+    if twice:
+        raise RepvitNasError(f"{twice[0]} is given twice, the second time by --set; give it once")
     if given["teacher"] is not None:
         changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
-    changes |= parse_changes(given["changes"])
+    changes |= more
     name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
     recipe = load_recipe(name, changes)
     architecture = load_architecture(arch)
@@ -148,7 +162,7 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
         processes=world_size(),
     )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
-    words = [word for word in sys.argv[1:] if word not in {"--resume", "--json", "--debug"}]
+    words = [word for word in split_resume(sys.argv[1:])[0] if word not in {"--json", "--debug"}]
     first = int(os.environ.get("RANK", "0")) == 0  # the first process speaks for all
     with progress_bar() if first else contextlib.nullcontext(_silent) as progress:
         record = train(
@@ -164,7 +178,7 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
             ),
             opened=opened,
             command=shlex.join([*_program(asked.processes), *words]),
-            resume=resume,
+            resume="auto" if resume == AUTO else resume is not None,
             say=note,
             progress=progress,
             picture=curves_picture,
@@ -179,7 +193,7 @@ def command(arch: str, *, resume: bool, as_json: bool, **given: Any) -> None:
         return
     click.echo(
         f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
-        f"{outcome.val_images:,} images after {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}, in {folder}"
+        f"{outcome.val_images:,} images after {number_of(recipe.epochs, 'epoch')}, in {folder}"
     )
 
 

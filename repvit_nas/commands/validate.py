@@ -1,12 +1,13 @@
 """`repvit-nas validate`: predicted against measured, on networks that the fit never saw."""
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from repvit_nas.commands.coreml import phone_options
-from repvit_nas.commands.options import debug_option, echo_json, json_option, note, progress_bar
-from repvit_nas.commands.runtime import check_minutes, check_options, show_evaluation, stoppable
+from repvit_nas.commands.fitting import show_validation
+from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
+from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -58,7 +59,7 @@ def command(
     from repvit_nas.latency_lut.table import TABLE_FILE, read_table
     from repvit_nas.measuring.design import fresh_networks
     from repvit_nas.measuring.session import Limits
-    from repvit_nas.predictors.fit_device import evaluate_afresh
+    from repvit_nas.predictors.held_out import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
     from repvit_nas.timing import Access, measured_device, time_on, timed_by_core_ml
@@ -91,10 +92,4 @@ def command(
     if timed.slower:
         note(f"advice: {timed.slower}")
     evaluation = evaluate_afresh(known, predictor, table, timed.on_engine)
-    if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(evaluation)
-        echo_json(document)
-        return
-    show_evaluation(evaluation, device)
+    show_validation(evaluation, as_json=as_json)

@@ -1,5 +1,6 @@
 """What the series of a Core ML device make of its folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from repvit_nas.latency_lut.series import (
     SERIES_FOLDER,
     SOURCES_FILE,
     Series,
+    Source,
     Sources,
     combined,
     read_series,
@@ -50,6 +52,20 @@ class Published(NamedTuple):
     units: int
     networks: int
     unresolved: int = 0
+
+    def said(self) -> Iterator[str]:
+        """Say what each series gave, and what the device is by that."""
+        for source in self.sources.sources:
+            yield _said_of(source, first=source is self.sources.sources[0])
+        for left in self.sources.aside:
+            yield f"series {left.series} is left aside: {left.why}"
+        if self.device.file.kind == "modelled":
+            yield (
+                f"{number_of(self.units, 'unit')} and {number_of(self.networks, 'network')} are too "
+                f"few to make {self.device.name} a measured device: it stays modelled, from what was "
+                "published and what was timed together; the units that were timed take the place of "
+                f"their modelled figures{_unresolved_words(self.unresolved)}"
+            )
 
 
 def publish(
@@ -87,7 +103,7 @@ def publish(
             f"{folder}: {number_of(len(table.units), 'unit')}, {calibration} calibration and "
             f"{held_out} held-out networks are known so far; a fit needs {FEWEST_UNITS}, {FEWEST_NETWORKS} and "
             f"{_FEWEST_HELD_OUT}: what is there is kept, and measure-lut or import-measurements adds "
-            f"to it ({product.device} stays as it was){unresolved_words(len(table.unresolved))}"
+            f"to it ({product.device} stays as it was){_unresolved_words(len(table.unresolved))}"
             f"{_without(series, sources)}"
         )
     first = next(one for one in series if one.name == sources.sources[0].series)
@@ -109,7 +125,26 @@ def _suffices(table: Table) -> bool:
     )
 
 
-def unresolved_words(number: int) -> str:
+def _said_of(source: Source, *, first: bool) -> str:
+    """Say what a series gave; the others are brought to the first."""
+    said = (
+        f"series {source.series}: {number_of(source.units, 'unit')}, "
+        f"{number_of(source.networks, 'network')}"
+    )
+    if source.left_out:
+        said += (
+            f", {number_of(source.left_out, 'program')} left out: not on the Neural Engine alone "
+            "(--any-placement counts them)"
+        )
+    if not first:
+        said += (
+            f", divided by {source.factor:.3f} (± {source.factor_sd:.1%}, from "
+            f"{number_of(source.shared, 'shared latency')})"
+        )
+    return said
+
+
+def _unresolved_words(number: int) -> str:
     """Say how many units were timed and do not count; empty if there are none."""
     if not number:
         return ""

@@ -43,6 +43,7 @@ def export_run(
     data: str = "",
     images: Chosen | None = None,
     opset: int | None = None,
+    verify: bool = True,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -54,6 +55,7 @@ def export_run(
             not here any more, drawn ones take their place.
         images: The images, where they are open already.
         opset: Of the ONNX file; None takes the exporter's own.
+        verify: Refuse weights that are not those that the training left; `check` says so itself.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
@@ -62,7 +64,7 @@ def export_run(
     """
     wanted = _known_formats(formats, opset)
     record = finished(folder)
-    subject = trained_subject(folder)
+    subject = trained_subject(folder, verify=verify)
     chosen = images or run_images(record, data)
     before = _kept(folder, subject.digest, {*wanted, "fused"})
     exported = _export(folder, subject, wanted, chosen, limit=limit, opset=opset)

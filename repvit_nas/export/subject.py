@@ -40,8 +40,12 @@ class Subject(NamedTuple):
     digest: str = ""
 
 
-def trained_subject(folder: Path) -> Subject:
+def trained_subject(folder: Path, *, verify: bool = True) -> Subject:
     """Return the network of a finished run.
+
+    Args:
+        folder: The run.
+        verify: Refuse weights that are not those that the training left.
 
     Raises:
         RepvitNasError: The run is not finished.
@@ -50,7 +54,7 @@ def trained_subject(folder: Path) -> Subject:
     record = finished(folder)
     asked, outcome = record.asked, record.outcome
     digest = file_digest(folder / WEIGHTS_FILE)
-    model = load_trained(folder)
+    model = load_trained(folder, verify=verify)
     known = _known(asked.architecture, record.classes) | {
         "data": asked.data.name,
         "top1": "" if outcome is None else f"{outcome.top1:.3f}",

@@ -152,7 +152,7 @@ def measure(
 def _explored(session: Session, plan: Plan, space: Space, wishes: Wishes) -> Plan:
     known = session.table(plan)
     predictor = learn(known, assumptions_for(known), seed=plan.seed).predictor
-    part = predictor.file.measured
+    part = predictor.measured
     kernel = part.kernel if part is not None else PRIOR_KERNEL
     more = choose_units(
         _pool(space, wishes),

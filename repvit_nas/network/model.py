@@ -140,7 +140,9 @@ class RepVitNas(RepVit):
     Args:
         architecture: The network.
         in_chans: Channels of the input image.
-        num_classes: Outputs of the classifier; None takes the architecture's.
+        num_classes: Outputs of the classifier; None takes the architecture's. A classifier that is
+            asked for 0 returns what its head would get, pooled, as timm's networks do; an
+            architecture of 0 classes is :class:`RepVitMaps`.
         global_pool: `avg`, or empty for none.
         distillation: A second head that learns from a teacher, averaged with the first one.
         legacy: The older form of the depthwise branches, as in timm's `repvit_m1` to `repvit_m3`.
@@ -185,14 +187,36 @@ class RepVitNas(RepVit):
         self.head = RepVitClassifier(self.num_features, self.num_classes, distillation)
 
 
+class RepVitMaps(RepVitNas):
+    """The network of an architecture of no classes: it hands back the maps of its four stages.
+
+    So it is priced as well (:class:`repvit_nas.units.Features`). With a classifier put in by
+    `reset_classifier` it answers as any other network.
+    """
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Return the four maps, `(batch, width, side, side)` at strides 4, 8, 16 and 32."""
+        if self.num_classes:
+            return super().forward(x)  # type: ignore[no-untyped-call]
+        maps = []
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
 def _accept_official(
     model: nn.Module, state: MutableMapping[str, Any], prefix: str, *_: object
 ) -> None:
     """Rename the keys of an official checkpoint in place, so that it loads as any other does."""
-    if not prefix and is_official(state) and isinstance(model, RepVitNas):
-        renamed = from_official(state, model.architecture)
-        state.clear()
-        state.update(renamed)
+    if not isinstance(model, RepVitNas):
+        return
+    own = {key.removeprefix(prefix): key for key in state if key.startswith(prefix)}
+    if is_official(own):
+        values = {short: state.pop(key) for short, key in own.items()}
+        renamed = from_official(values, model.architecture)
+        state.update({f"{prefix}{name}": value for name, value in renamed.items()})
 
 
 def _stages(

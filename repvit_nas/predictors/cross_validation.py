@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,11 +11,11 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.ensemble import OVERHEAD_MS, Design, Member, fit
 from repvit_nas.predictors.predictor import CALIBRATED, misfit_at
+from repvit_nas.predictors.validation import TARGET_FAMILY, Check, CrossValidation, Summary
 from repvit_nas.shapes import Floats
 
 # Enough members for a mean and a deviation; the final fit has more.
 _MEMBERS: Final = 32
-TARGET_FAMILY: Final = "repvit"
 # Families whose networks have RepViT's shapes: what intervals are calibrated on, and what has to be
 # left out together before RepViT is truly unseen.
 LOOKALIKES: Final = ("repvit", "repnext")
@@ -25,59 +25,6 @@ _FEWEST: Final = 12
 Predict = Callable[[Sequence[Member], Design], Floats]
 # Deviations to either side of 90 % of a normal distribution.
 NORMAL_90: Final = 1.645
-VALIDATION_FILE: Final = "validation.json"
-
-
-class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One observation against three predictions of it, in milliseconds.
-
-    Attributes:
-        name: What was timed.
-        family: Its family.
-        resolution: Its input side in pixels.
-        source: Who timed it.
-        published_ms: What was published.
-        in_sample_ms: Predicted by the fit to everything.
-        without_network_ms: Predicted by a fit that never saw the network or a variant of it.
-        without_family_ms: Predicted by a fit that never saw the network's family.
-        without_lookalikes_ms: Predicted by a fit that never saw RepViT nor RepNeXt, whose networks
-            have the same shapes; for other families as `without_family_ms`.
-        low_ms: Lower end of the 90 % interval of `without_network_ms`, its multiplier calibrated
-            without the network; wider by what its source may be off as a whole, where that is so.
-        high_ms: Its upper end.
-    """
-
-    name: str
-    family: str
-    resolution: int
-    source: str
-    published_ms: float
-    in_sample_ms: float
-    without_network_ms: float
-    without_family_ms: float
-    without_lookalikes_ms: float
-    low_ms: float
-    high_ms: float
-
-
-class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Mean absolute errors in percent, and how often the 90 % interval held, of a group of checks."""
-
-    networks: int
-    in_sample_percent: float
-    without_network_percent: float
-    without_family_percent: float
-    without_lookalikes_percent: float
-    coverage_percent: float
-
-
-class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of `validation.json` (schema 1)."""
-
-    schema: Literal[1] = 1
-    device: str
-    summaries: dict[str, Summary]
-    checks: tuple[Check, ...]
 
 
 class HeldOut(NamedTuple):
@@ -247,7 +194,7 @@ def validate(
     *,
     progress: Callable[[str], None] = lambda _: None,
     predict: Predict = ensemble_predictions,
-) -> tuple[Validation, float]:
+) -> tuple[CrossValidation, float]:
     """Check a fit against what it never saw; return the checks and the interval's multiplier.
 
     Args:
@@ -290,7 +237,8 @@ def validate(
         )
         for row, item in enumerate(observations)
     )
-    return Validation(device=device, summaries=summarise(checks), checks=checks), intervals.quantile
+    validation = CrossValidation(device=device, summaries=summarise(checks), checks=checks)
+    return validation, intervals.quantile
 
 
 def summarise(checks: Sequence[Check]) -> dict[str, Summary]:

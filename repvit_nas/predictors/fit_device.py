@@ -1,7 +1,6 @@
-"""From a device's folder to its fitted and validated predictor: what the command `fit` does."""
+"""From what is known of a device to its fitted and validated predictor, by one path."""
 
 import contextlib
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,34 +10,24 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import Device, device_names, load_device
+from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, read_observations
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table
 from repvit_nas.predictors.assumptions import ASSUMPTIONS_FILE, Assumptions
-from repvit_nas.predictors.cross_validation import (
-    VALIDATION_FILE,
-    Validation,
-    ensemble_predictions,
-    misfit_of_target,
-    validate,
-)
-from repvit_nas.predictors.ensemble import design, fit
-from repvit_nas.predictors.fit_measured import PartlyMeasured, assumptions_for, learn
-from repvit_nas.predictors.held_out import Evaluation, evaluate, learning_curve
+from repvit_nas.predictors.fit_measured import assumptions_for, learn
+from repvit_nas.predictors.fit_published import learn_published
+from repvit_nas.predictors.held_out import evaluate, learning_curve
 from repvit_nas.predictors.lookup import ARRAYS_FILE
 from repvit_nas.predictors.predictor import (
     PREDICTOR_FILE,
     FittedOn,
-    MemberRecord,
     Predictor,
     PredictorFile,
     load_predictor,
     predictor_of,
 )
-from repvit_nas.predictors.table_observations import (
-    beside_measured,
-    beside_published,
-    unit_observations,
-)
+from repvit_nas.predictors.timed_units import Learning
+from repvit_nas.predictors.validation import VALIDATION_FILE, Validation, validation_bytes
 from repvit_nas.version import __version__
 
 PICTURE_FILE: Final = "validation.png"
@@ -51,8 +40,22 @@ _MODELLED_BASE: Final = "iphone12"
 Progress = Callable[[str, int, int], None]
 
 
-def _quiet(_doing: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
+class Known(NamedTuple):
+    """What is known of a device.
+
+    Attributes:
+        device: The device.
+        published: What others published of it.
+        table: What was timed of it; None where nothing was.
+        assumptions: What a fit takes for granted.
+        assumptions_path: Where they were found; None where they were read off the table.
+    """
+
+    device: Device
+    published: list[Observation]
+    table: Table | None
+    assumptions: Assumptions
+    assumptions_path: Path | None
 
 
 class Fitted(NamedTuple):
@@ -61,57 +64,97 @@ class Fitted(NamedTuple):
     Attributes:
         predictor: The predictor's file.
         validation: How far off it is; of which kind depends on the device's kind.
-        arrays: What a measured device keeps beside the predictor's file.
+        arrays: What is kept of timed units beside the predictor's file; empty if none was timed.
         assumptions: Assumptions that the device has none of where it is written to.
     """
 
     predictor: PredictorFile
-    validation: Validation | Evaluation
-    arrays: bytes = b""
-    assumptions: Assumptions | None = None
+    validation: Validation
+    arrays: bytes
+    assumptions: Assumptions | None
 
     def ready(self) -> Predictor:
         """Return the predictor as it will be when it is loaded."""
         return predictor_of(self.predictor, self.arrays)
 
 
-def fit_measured(device: Device, progress: Progress = _quiet) -> tuple[Fitted, Evaluation]:
-    """Fit a measured device to its table, and say how far off the fit is.
+def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
+    """Fit a device to what is known of it, and say how far off the fit is.
 
-    Where latencies of the device were published too, one fit takes both.
+    A measured device is fitted to its table, and compared with the networks that were held out. A
+    modelled one is fitted to what was published, with the little that was timed, and cross-validated.
+    What was published of a measured device takes part in its fit too.
+
+    Args:
+        device: The device.
+        progress: Told what is being done.
 
     Raises:
-        FileError: The table is not valid.
-        RepvitNasError: There are too few observations.
+        FileError: A file of the device is not valid.
+        RepvitNasError: There are too few latencies.
     """
-    path = device.path(TABLE_FILE)
-    table = read_table(path)
-    given = find_assumptions(device)
-    assumptions = assumptions_for(table) if given is None else files.read_json(given, Assumptions)
-    beside = device.path(PUBLISHED_FILE)
-    published = read_observations(beside) if beside.is_file() else []
-    learning = learn(table, assumptions, published=published)
-    digests = (
-        device.digest(),
-        files.digest(msgspec.json.encode(assumptions)),
+    known = read_known(device)
+    learning, validation = _learned(known, progress)
+    fitted_on = FittedOn(
+        observations=learning.observations,
+        digest=device.digest(),
+        assumptions_digest=_assumptions_digest(known),
+        repvit_nas=__version__,
     )
-    file = msgspec.structs.replace(
-        learning.predictor.file,
-        fitted_on=FittedOn(
-            observations=len(table.units) + len(table.networks("calibration")) + len(published),
-            digest=digests[0],
-            assumptions_digest=digests[1],
-            repvit_nas=__version__,
-        ),
+    # The folder that is written hides the shipped one: what was assumed goes with it.
+    folder = data.listed("predictors").get(device.name)
+    hidden = known.assumptions_path is None or (folder is not None and folder.shipped)
+    return Fitted(
+        predictor=learning.predictor.file(fitted_on),
+        validation=validation,
+        arrays=learning.arrays,
+        assumptions=known.assumptions if hidden else None,
     )
+
+
+def read_known(device: Device) -> Known:
+    """Read what is known of a device.
+
+    Raises:
+        FileError: A file is not valid.
+        RepvitNasError: There is nothing to say how it may be modelled.
+    """
+    published, timed = device.path(PUBLISHED_FILE), device.path(TABLE_FILE)
+    measured = device.file.kind == "measured"
+    table = read_table(timed) if measured or timed.is_file() else None
+    path = find_assumptions(device)
+    if path is not None:
+        assumptions = files.read_json(path, Assumptions)
+    elif measured and table is not None:
+        assumptions = assumptions_for(table)
+    else:
+        raise RepvitNasError(
+            f"device {device.name!r} has no predictors/{device.name}/{ASSUMPTIONS_FILE}: copy that "
+            "of iphone12 and state the device's limits there"
+        )
+    rows = read_observations(published) if published.is_file() or not measured else []
+    return Known(device, rows, table, assumptions, path)
+
+
+def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
+    """Fit what is known: to the table where it makes a measured device, to published rows else."""
+    device, table = known.device, known.table
+    if device.file.kind == "modelled" or table is None:
+        if len(known.published) < FEWEST_OBSERVATIONS:
+            raise RepvitNasError(
+                f"{device.path(PUBLISHED_FILE)}: {len(known.published)} rows are too few to fit a "
+                f"device; at least {FEWEST_OBSERVATIONS} are needed"
+            )
+        return learn_published(device.name, known.published, table, known.assumptions, progress)
+    learning = learn(table, known.assumptions, published=known.published)
     networks = table.networks("held_out")
     if len(networks) < 2:
         raise RepvitNasError(
-            f"{path}: {len(networks)} held-out networks are too few to say how far off a fit is; "
-            "measure with --networks 2 or more"
+            f"{device.path(TABLE_FILE)}: {len(networks)} held-out networks are too few to say how far "
+            "off a fit is; measure with --networks 2 or more"
         )
-    curve = learning_curve(table, assumptions, _bases(device), progress, published)
-    evaluation = evaluate(
+    curve = learning_curve(table, known.assumptions, _bases(device), progress, known.published)
+    comparison = evaluate(
         device.file.title,
         table,
         learning.predictor,
@@ -119,27 +162,7 @@ def fit_measured(device: Device, progress: Progress = _quiet) -> tuple[Fitted, E
         curve=curve,
         left_out=learning.left_out,
     )
-    # The folder that is written hides the shipped one: what was assumed goes with it.
-    folder = data.listed("predictors").get(device.name)
-    made = assumptions if given is None or (folder is not None and folder.shipped) else None
-    return Fitted(file, evaluation, learning.arrays, made), evaluation
-
-
-def evaluate_afresh(device: Device, predictor: Predictor, table: Table, timed: Table) -> Evaluation:
-    """Compare a predictor with networks timed after it was fitted.
-
-    Args:
-        device: The device.
-        predictor: Its predictor.
-        table: What the predictor was fitted to; the baselines are too.
-        timed: The new networks, and their units alone where those were timed.
-    """
-    both = msgspec.structs.replace(
-        timed,
-        device=device.name,
-        rows=(*table.units, *table.networks("calibration"), *timed.rows),
-    )
-    return evaluate(device.file.title, both, predictor, timed.networks("held_out"))
+    return learning, comparison
 
 
 def _bases(device: Device) -> dict[str, Predictor]:
@@ -157,84 +180,6 @@ def _bases(device: Device) -> dict[str, Predictor]:
     return found
 
 
-def fit_published(device: Device, progress: Progress = _quiet) -> tuple[Fitted, Validation]:
-    """Fit a modelled device to the latencies published of it, and say how far off the fit is.
-
-    What was timed, but is too little to make it a measured device, is fitted with them: see
-    :func:`beside_measured`. Units that were timed take the place of their modelled figures.
-
-    Raises:
-        RepvitNasError: There are too few published rows.
-    """
-    published = device.path(PUBLISHED_FILE)
-    observations = read_observations(published)
-    if len(observations) < FEWEST_OBSERVATIONS:
-        raise RepvitNasError(
-            f"{published}: {len(observations)} rows are too few to fit a device; "
-            f"at least {FEWEST_OBSERVATIONS} are needed"
-        )
-    path = find_assumptions(device)
-    if path is None:
-        raise RepvitNasError(
-            f"device {device.name!r} has no predictors/{device.name}/{ASSUMPTIONS_FILE}: copy that "
-            "of iphone12 and state the device's limits there"
-        )
-    assumptions = files.read_json(path, Assumptions)
-    errors = assumptions.errors
-    table = read_table(device.path(TABLE_FILE)) if device.path(TABLE_FILE).is_file() else None
-    units = [] if table is None else unit_observations(table, table.units)
-    if table is not None:
-        observations += beside_published(table, observations)
-        errors = beside_measured(errors, table)
-    problem = design([*observations, *units], assumptions.forms, errors, assumptions.columns)
-    members = fit(problem)
-    timed = (
-        None if table is None or not units else PartlyMeasured(table, assumptions.columns, errors)
-    )
-    found = None if timed is None else timed.refined(members)
-    groups = len({item.network for item in observations} | {item.family for item in observations})
-    done = itertools.count()
-    validation, quantile = validate(
-        device.name,
-        observations,
-        problem,
-        members,
-        errors,
-        progress=lambda name: progress(f"validating without {name}", next(done), groups),
-        predict=ensemble_predictions
-        if timed is None or found is None
-        else timed.predictions(observations + units, found.learned.part.kernel),
-    )
-    predictor = PredictorFile(
-        device=device.name,
-        source="modelled",
-        columns=assumptions.columns,
-        members=tuple(
-            MemberRecord(
-                member.form,
-                round(float(member.overhead_ms), 6),
-                tuple(round(float(value), 6) for value in member.coefficients),
-            )
-            for member in members
-        ),
-        misfit=misfit_of_target(errors),
-        large_misfit=errors.large,
-        quantile=round(quantile, 4),
-        fitted_on=FittedOn(
-            observations=len(observations) + len(units),
-            digest=device.digest(),
-            assumptions_digest=files.digest(files.read_bytes(path)),
-            repvit_nas=__version__,
-        ),
-        measured=None if found is None else found.learned.part,
-    )
-    # The folder that is written hides the shipped one: what was assumed goes with it.
-    folder = data.listed("predictors").get(device.name)
-    made = assumptions if folder is not None and folder.shipped else None
-    arrays = b"" if found is None else found.arrays
-    return Fitted(predictor, validation, arrays, made), validation
-
-
 def find_assumptions(device: Device) -> Path | None:
     """Return the path of the assumptions that a device is fitted under, if there are any."""
     found = data.listed("predictors").get(device.name)
@@ -249,18 +194,20 @@ def find_assumptions(device: Device) -> Path | None:
     return path if path.is_file() else None
 
 
+def _assumptions_digest(known: Known) -> str:
+    """Return the digest of a person's file, or of the record where a table may have given it."""
+    if known.device.file.kind == "measured" or known.assumptions_path is None:
+        return files.digest(msgspec.json.encode(known.assumptions))
+    return files.digest(files.read_bytes(known.assumptions_path))
+
+
 def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:
     """Write a fitted predictor, its validation and the picture of that into `folder`."""
     if fitted.assumptions is not None:
         files.write_json(folder / ASSUMPTIONS_FILE, fitted.assumptions)
-    lists = ("checks", "unit_checks") if isinstance(fitted.validation, Evaluation) else ("checks",)
-    files.write_bytes(folder / VALIDATION_FILE, files.encode_lines(fitted.validation, *lists))
+    files.write_bytes(folder / VALIDATION_FILE, validation_bytes(fitted.validation))
     files.write_bytes(folder / PICTURE_FILE, picture)
     if fitted.arrays:
         files.write_bytes(folder / ARRAYS_FILE, fitted.arrays)
-    files.write_bytes(folder / PREDICTOR_FILE, _encoded(fitted.predictor))
-
-
-def _encoded(predictor: PredictorFile) -> bytes:
-    """Return a predictor file, a line for each member, and for each timed unit."""
-    return files.encode_lines(predictor, "members")
+    # A line for each member, and for each timed unit.
+    files.write_bytes(folder / PREDICTOR_FILE, files.encode_lines(fitted.predictor, "members"))

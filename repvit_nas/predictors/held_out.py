@@ -1,94 +1,30 @@
-"""What is known of a measured device's predictor: `predictors/<device>/validation.json`."""
+"""How far off a measured device's predictor is on networks that were held out of its fit."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from repvit_nas.architecture import shape_text
+from repvit_nas.latency_lut.device import Device
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.fit_measured import FEWEST_UNITS, learn
-from repvit_nas.predictors.lookup import Source
-from repvit_nas.predictors.metrics import Scores, compared, predictions, scores
+from repvit_nas.predictors.metrics import compared, predictions, scores
 from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.predictors.validation import (
+    CurvePoint,
+    HeldOutComparison,
+    NetworkCheck,
+    UnitCheck,
+)
 from repvit_nas.shapes import Floats
-from repvit_nas.units import Unit
 
 # Numbers of timed units at which the learning curve is drawn.
 CURVE: Final = (25, 50, 100, 200, 400)
-
-
-class NetworkCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network that no fit saw: measured and predicted milliseconds, 90 % intervals of both."""
-
-    shape: str
-    measured_ms: float
-    measured_low_ms: float
-    measured_high_ms: float
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
-    source: Source
-
-
-class UnitCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One timed unit, and by how much a fit to all others misses it, in percent."""
-
-    unit: Unit
-    latency_ms: float
-    left_out_percent: float
-
-
-class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Root mean square percentage error on held-out networks after so many timed units.
-
-    Attributes:
-        units: Units timed.
-        rmspe: Starting from a physical model of the device.
-        transferred: Starting from another device's predictor, by its name.
-    """
-
-    units: int
-    rmspe: float
-    transferred: dict[str, float]
-
-
-class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of a measured device's `validation.json` (schema 1).
-
-    Attributes:
-        device: The device.
-        title: The name people use.
-        units: Units that were timed.
-        calibration: Networks that the fit saw.
-        minutes: What the measuring took.
-        noise_floor: What a repetition of the whole measurement would differ by, root mean square
-            percent: the error that a perfect predictor would seem to have.
-        coverage: Share of held-out networks inside their 90 % interval, percent.
-        coverage_with_noise: The same with the error of their own figures allowed for.
-        scores: By predictor and baseline.
-        curve: How the error falls with the number of units.
-        checks: The held-out networks.
-        unit_checks: The timed units.
-    """
-
-    schema: Literal[1] = 1
-    device: str
-    title: str
-    units: int
-    calibration: int
-    minutes: float
-    noise_floor: float | None
-    coverage: float
-    coverage_with_noise: float
-    scores: dict[str, Scores]
-    curve: tuple[CurvePoint, ...]
-    checks: tuple[NetworkCheck, ...]
-    unit_checks: tuple[UnitCheck, ...]
 
 
 def evaluate(
@@ -99,7 +35,7 @@ def evaluate(
     *,
     curve: Sequence[CurvePoint] = (),
     left_out: Floats | None = None,
-) -> Evaluation:
+) -> HeldOutComparison:
     """Compare a fitted predictor with networks that it never saw.
 
     Args:
@@ -115,7 +51,7 @@ def evaluate(
     missing: Sequence[float] = () if left_out is None else list(left_out)
     inside = [check.low_ms <= check.measured_ms <= check.high_ms for check in checks]
     allowed = [_holds(check) for check in checks]
-    return Evaluation(
+    return HeldOutComparison(
         device=table.device,
         title=title,
         units=len(table.units),
@@ -133,6 +69,25 @@ def evaluate(
             if math.isfinite(missed)
         ),
     )
+
+
+def evaluate_afresh(
+    device: Device, predictor: Predictor, table: Table, timed: Table
+) -> HeldOutComparison:
+    """Compare a predictor with networks timed after it was fitted.
+
+    Args:
+        device: The device.
+        predictor: Its predictor.
+        table: What the predictor was fitted to; the baselines are too.
+        timed: The new networks, and their units alone where those were timed.
+    """
+    both = msgspec.structs.replace(
+        timed,
+        device=device.name,
+        rows=(*table.units, *table.networks("calibration"), *timed.rows),
+    )
+    return evaluate(device.file.title, both, predictor, timed.networks("held_out"))
 
 
 def _holds(check: NetworkCheck) -> bool:

@@ -77,6 +77,10 @@ class Learned(NamedTuple):
     residual: Residual
     looked_up: Floats
 
+    def scaled(self, scale: float) -> "Learned":
+        """Return the same for networks that take so much more or less than their units."""
+        return self._replace(part=msgspec.structs.replace(self.part, scale=scale))
+
     def refine(self, units: Sequence[Unit], physical: Floats, outside: Outside = "flag") -> Floats:
         """Return what each member says of each unit, `(n, members)` in milliseconds.
 

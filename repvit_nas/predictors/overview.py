@@ -1,14 +1,11 @@
 """What there is to predict with: every device and how far off its predictor is."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 from repvit_nas import data, files
 from repvit_nas.latency_lut.device import device_names, load_device
-from repvit_nas.predictors.cross_validation import TARGET_FAMILY, VALIDATION_FILE, Validation
-from repvit_nas.predictors.held_out import Evaluation
-from repvit_nas.predictors.metrics import PREDICTOR
-from repvit_nas.predictors.predictor import PREDICTOR_FILE, read_predictor
+from repvit_nas.predictors.predictor import PREDICTOR_FILE, PredictorFile
+from repvit_nas.predictors.validation import VALIDATION_FILE, read_validation
 
 
 class DeviceOverview(NamedTuple):
@@ -42,12 +39,12 @@ def overview() -> list[DeviceOverview]:
 
 def _overview(name: str, folder: data.Found | None) -> DeviceOverview:
     device = load_device(name)
-    measured = device.file.kind == "measured"
     observations, left_out, coverage = 0, None, None
     if folder is not None and (folder.path / PREDICTOR_FILE).is_file():
-        predictor = read_predictor(folder.path / PREDICTOR_FILE)
-        observations = predictor.file.fitted_on.observations
-        left_out, coverage = _errors(folder.path / VALIDATION_FILE, measured=measured)
+        predictor = files.read_json(folder.path / PREDICTOR_FILE, PredictorFile)
+        observations = predictor.fitted_on.observations
+        validation = read_validation(folder.path / VALIDATION_FILE)
+        left_out, coverage = validation.unseen_percent, validation.coverage_percent
     return DeviceOverview(
         name,
         device.file.title,
@@ -56,17 +53,4 @@ def _overview(name: str, folder: data.Found | None) -> DeviceOverview:
         left_out,
         coverage,
         str(device.folder),
-    )
-
-
-def _errors(path: Path, *, measured: bool) -> tuple[float | None, float | None]:
-    """Return the mean error on networks that no fit saw, and how often intervals held."""
-    if measured:
-        evaluation = files.read_json(path, Evaluation)
-        return evaluation.scores[PREDICTOR].mape, evaluation.coverage
-    validation = files.read_json(path, Validation)
-    target = validation.summaries.get(TARGET_FAMILY)
-    return (
-        target.without_family_percent if target else None,
-        validation.summaries["all"].coverage_percent,
     )

@@ -1,5 +1,6 @@
 """A fitted latency predictor: what a network costs on a device, and how sure that is."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ PREDICTOR_FILE: Final = "predictor.json"
 CALIBRATED: Final = 0.9
 # Nothing is known this far out.
 HIGHEST_CONFIDENCE: Final = 0.9999
+# What each member of an ensemble says of units, `(units, members)`.
+Pricer = Callable[[Sequence[Unit]], Floats]
 
 
 class MemberRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,8 +54,8 @@ class FittedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repvit_nas: str
 
 
-class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of `predictor.json` (schema 1).
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An ensemble and its intervals: what a predictor prices with.
 
     Attributes:
         device: Whose latencies it predicts.
@@ -62,8 +65,6 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         misfit: Relative standard deviation of a single network's latency around the model.
         large_misfit: The same in addition above 320 px.
         quantile: Standard deviations to either side of a 90 % interval, from leave-one-out errors.
-        fitted_on: What it was fitted on.
-        measured: What was measured of single units; None for a modelled device.
     """
 
     schema: Literal[1] = 1
@@ -74,8 +75,6 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     misfit: float
     large_misfit: float
     quantile: float
-    fitted_on: FittedOn
-    measured: MeasuredPart | None = None
 
     def __post_init__(self) -> None:
         """Check that there is a coefficient for every column."""
@@ -86,6 +85,18 @@ class PredictorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 raise ValueError(
                     f"coefficients must be {len(self.columns)}; got {len(member.coefficients)}"
                 )
+
+
+class PredictorFile(Model, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `predictor.json` (schema 1).
+
+    Attributes:
+        fitted_on: What it was fitted on.
+        measured: What was measured of single units; None where none was.
+    """
+
+    fitted_on: FittedOn
+    measured: MeasuredPart | None = None
 
 
 class LatencyEstimate(NamedTuple):
@@ -113,84 +124,122 @@ def misfit_at(misfit: float, large: float, resolution: int) -> float:
     return math.hypot(misfit, large if resolution > LARGE_RESOLUTION else 0.0)
 
 
-class Predictor:
-    """Prices networks on one device from a fitted ensemble.
+class Costs:
+    """What each member of an ensemble says of units, and of networks of them.
 
     Unit costs are cached, so a second network of the same widths costs microseconds.
 
     Args:
-        file: The fitted ensemble.
-        learned: What was measured of single units; None for a modelled device.
-        outside: What to do with a unit outside the measured range: `flag` prices it and calls it
-            modelled, `clip` corrects it as the nearest unit inside, `raise` refuses.
+        members: The ensemble.
+        columns: What its coefficients multiply.
+        learned: What was measured of single units; None where none was.
+        outside: What to do with a unit outside the measured range, see :class:`Predictor`.
+        physical: What members say of units where no unit was measured, if not their coefficients.
     """
 
     def __init__(
         self,
-        file: PredictorFile,
+        members: Sequence[Member],
+        columns: Sequence[Column],
         learned: Learned | None = None,
         outside: Outside = "flag",
-        physical: Callable[[Sequence[Unit]], Floats] | None = None,
+        physical: Pricer | None = None,
     ) -> None:
-        self.file = file
         self._learned = learned
         self._outside: Outside = outside
-        self._physical = physical or self._member_costs
-        self.members = [
-            Member(member.form, member.overhead_ms, np.array(member.coefficients))
-            for member in file.members
-        ]
+        self._physical = physical or functools.partial(member_costs, members, columns=columns)
         scale = learned.part.scale if learned else 1.0
-        self._overheads = scale * np.array([member.overhead_ms for member in self.members])
+        self.overheads_ms = scale * np.array([member.overhead_ms for member in members])
         self._costs: dict[Unit, Floats] = {}
-        self._sources: dict[Unit, Source] = {}
 
-    @property
-    def device(self) -> str:
-        """The device's name."""
-        return self.file.device
-
-    @property
-    def overheads_ms(self) -> Floats:
-        """What each member says a call costs before any unit runs, `(members,)`."""
-        return self._overheads
-
-    def unit_costs(self, units: Sequence[Unit]) -> Floats:
+    def of(self, units: Sequence[Unit]) -> Floats:
         """Return what each member says of each unit, `(units, members)` in milliseconds.
 
         Raises:
             UnknownUnitError: A unit is outside the measured range, which the policy forbids.
         """
         physical = self._physical(units)
-        if self._learned is None:
-            return physical
+        return self._learned.refine(units, physical, self._outside) if self._learned else physical
+
+    def totals(self, counted: Mapping[Unit, int]) -> Floats:
+        """Return what each member says of a network of `counted` units, `(members,)` in ms."""
+        costs = self._costs
+        missing = [unit for unit in counted if unit not in costs]
+        if missing:
+            costs.update(zip(missing, self.of(missing), strict=True))
+        times = np.fromiter(counted.values(), dtype=np.float64)
+        return np.asarray(times @ np.array([costs[unit] for unit in counted]) + self.overheads_ms)
+
+
+class Predictor:
+    """Prices networks on one device from a fitted ensemble.
+
+    Args:
+        model: The fitted ensemble.
+        learned: What was measured of single units; None for a modelled device.
+        outside: What to do with a unit outside the measured range: `flag` prices it and calls it
+            modelled, `clip` corrects it as the nearest unit inside, `raise` refuses.
+        physical: What members say of units before anything was measured, if not their coefficients.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        learned: Learned | None = None,
+        outside: Outside = "flag",
+        physical: Pricer | None = None,
+    ) -> None:
+        self.model = model
+        self.members = [
+            Member(member.form, member.overhead_ms, np.array(member.coefficients))
+            for member in model.members
+        ]
+        self._learned = learned
         # A modelled device of which a few units were timed is still priced as one.
-        modelled = self.file.source == "modelled" and not self._learned.part.ranges
-        return self._learned.refine(units, physical, "flag" if modelled else self._outside)
-
-    def _member_costs(self, units: Sequence[Unit]) -> Floats:
-        return member_costs(self.members, units, self.file.columns)
-
-    def calibrated(self, scale: float, misfit: float, quantile: float) -> "Predictor":
-        """Return this predictor with another scale, misfit and interval, see `PredictorFile`."""
-        if self._learned is None or self.file.measured is None:
-            raise ValueError("only a predictor with a measured part is calibrated; got none")
-        part = msgspec.structs.replace(self.file.measured, scale=scale)
-        file = msgspec.structs.replace(self.file, measured=part, misfit=misfit, quantile=quantile)
-        return Predictor(
-            file, self._learned._replace(part=part), self._outside, physical=self._physical
+        modelled = learned is not None and model.source == "modelled" and not learned.part.ranges
+        self._costs = Costs(
+            self.members, model.columns, learned, "flag" if modelled else outside, physical
         )
+        self._sources: dict[Unit, Source] = {}
+
+    @property
+    def device(self) -> str:
+        """The device's name."""
+        return self.model.device
+
+    @property
+    def measured(self) -> MeasuredPart | None:
+        """What was measured of single units."""
+        return self._learned.part if self._learned else None
+
+    @property
+    def overheads_ms(self) -> Floats:
+        """What each member says a call costs before any unit runs, `(members,)`."""
+        return self._costs.overheads_ms
+
+    def unit_costs(self, units: Sequence[Unit]) -> Floats:
+        """Return what each member says of each unit, see :meth:`Costs.of`."""
+        return self._costs.of(units)
+
+    def totals(self, counted: Mapping[Unit, int]) -> Floats:
+        """Return what each member says of a network, see :meth:`Costs.totals`."""
+        return self._costs.totals(counted)
+
+    def file(self, fitted_on: FittedOn) -> PredictorFile:
+        """Return the predictor as it is written."""
+        model = msgspec.structs.asdict(self.model)
+        return PredictorFile(**model, fitted_on=fitted_on, measured=self.measured)
 
     def source(self, units: Iterable[Unit]) -> Source:
         """Say where the latency of a network of `units` comes from: the weakest of its units'."""
         if self._learned is None:
-            return self.file.source
+            return self.model.source
         found = set()
         for unit in units:
             if unit not in self._sources:
                 self._sources[unit] = self._learned.source(unit)
             found.add(self._sources[unit])
-        return max(found, key=SOURCES.index, default=self.file.source)
+        return max(found, key=SOURCES.index, default=self.model.source)
 
     def estimate(self, architecture: Architecture, interval: float = CALIBRATED) -> LatencyEstimate:
         """Predict the latency of `architecture` for one image.
@@ -214,15 +263,6 @@ class Predictor:
             self.source(counted),
         )
 
-    def totals(self, counted: Mapping[Unit, int]) -> Floats:
-        """Return what each member says of a network of `counted` units, `(members,)` in ms."""
-        costs = self._costs
-        missing = [unit for unit in counted if unit not in costs]
-        if missing:
-            costs.update(zip(missing, self.unit_costs(missing), strict=True))
-        times = np.fromiter(counted.values(), dtype=np.float64)
-        return np.asarray(times @ np.array([costs[unit] for unit in counted]) + self._overheads)
-
     def half_width(
         self, mean_ms: float, variance: float, resolution: int, *, interval: float = CALIBRATED
     ) -> float:
@@ -232,7 +272,7 @@ class Predictor:
 
     def misfit(self, resolution: int) -> float:
         """Return the relative standard deviation of one network around the model."""
-        return misfit_at(self.file.misfit, self.file.large_misfit, resolution)
+        return misfit_at(self.model.misfit, self.model.large_misfit, resolution)
 
     def multiplier(self, interval: float) -> float:
         """Return how many standard deviations the interval reaches to either side.
@@ -246,16 +286,18 @@ class Predictor:
             )
         normal = NormalDist()
         ratio = normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
-        return self.file.quantile * ratio
+        return self.model.quantile * ratio
 
 
 def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:
     """Read a predictor file, and the arrays beside it if it has a measured part."""
-    file = files.read_json(path, PredictorFile)
-    if file.measured is None:
-        return Predictor(file)
+    return _with_arrays(path, files.read_json(path, PredictorFile), outside)
+
+
+def _with_arrays(path: Path, file: PredictorFile, outside: Outside) -> Predictor:
+    """Return the predictor of a file at `path`, with the arrays beside it if it has some."""
     arrays = path.parent / ARRAYS_FILE
-    return predictor_of(file, files.read_bytes(arrays), outside, arrays)
+    return predictor_of(file, files.read_bytes(arrays) if file.measured else b"", outside, arrays)
 
 
 def predictor_of(
@@ -294,12 +336,14 @@ def load_predictor(
         raise RepvitNasError(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
-    predictor = read_predictor(found.path / PREDICTOR_FILE, outside)
-    if loaded.digest() != predictor.file.fitted_on.digest:
+    path = found.path / PREDICTOR_FILE
+    file = files.read_json(path, PredictorFile)
+    predictor = _with_arrays(path, file, outside)
+    if loaded.digest() != file.fitted_on.digest:
         # What was published and what was timed are fitted at once: there is no session to finish.
         finish = "finish measure-lut, or " if loaded.file.kind == "measured" else ""
         raise RepvitNasError(
-            f"{found.path / PREDICTOR_FILE}: was not fitted to the figures in {loaded.folder}: "
+            f"{path}: was not fitted to the figures in {loaded.folder}: "
             f"{finish}run repvit-nas fit --device {device}"
         )
     return predictor, found

@@ -14,7 +14,7 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.series import USUAL_OFFSET
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import ErrorModel
-from repvit_nas.predictors.cross_validation import TARGET_FAMILY
+from repvit_nas.predictors.validation import TARGET_FAMILY
 from repvit_nas.programs import network
 from repvit_nas.units import count, rows
 

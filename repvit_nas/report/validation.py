@@ -1,50 +1,25 @@
-"""The picture of a validation: predicted against published."""
+"""How far off a predictor is, of whichever kind its validation is: for the terminal, and as a picture."""
 
-import io
+from typing import TYPE_CHECKING
 
-from repvit_nas.predictors.cross_validation import TARGET_FAMILY, Validation
+from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.predictors.validation import CrossValidation, Validation
+from repvit_nas.report.cross_validation import cross_validation_picture, summary_table
+from repvit_nas.report.held_out import held_out_picture, score_tables, summary
 
-_BANDS = ((0.10, 0.10), (0.05, 0.18))
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
-def validation_picture(validation: Validation) -> bytes:
-    """Draw predictions by fits that never saw the network's family, as PNG."""
-    from matplotlib.figure import Figure
+def validation_parts(validation: Validation) -> "list[Table | str]":
+    """Return what is printed of a validation, from top to bottom."""
+    if isinstance(validation, CrossValidation):
+        return [summary_table(validation)]
+    return [*score_tables(validation), summary(validation)]
 
-    figure = Figure(figsize=(7, 6), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    low = 0.9 * min(check.published_ms for check in validation.checks)
-    high = 1.1 * max(check.published_ms for check in validation.checks)
-    for band, alpha in _BANDS:
-        axes.fill_between(
-            [low, high],
-            [low * (1 - band), high * (1 - band)],
-            [low * (1 + band), high * (1 + band)],
-            color="0.5",
-            alpha=alpha,
-            linewidth=0,
-            label=f"within {band:.0%}",
-        )
-    for family in sorted({check.family for check in validation.checks}):
-        checks = [check for check in validation.checks if check.family == family]
-        target = family == TARGET_FAMILY
-        axes.plot(
-            [check.published_ms for check in checks],
-            [check.without_family_ms for check in checks],
-            "s" if target else "o",
-            markersize=7 if target else 4,
-            color="black" if target else None,
-            label=family,
-        )
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-    axes.set_xlabel(f"published on {validation.device}, ms")
-    axes.set_ylabel("predicted by a fit without the network's family, ms (modelled)")
-    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.set_ticks([], minor=True)
-    axes.legend(fontsize=8, ncols=2)
-    axes.grid(alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+
+def validation_picture(validation: Validation, predictor: Predictor) -> bytes:
+    """Draw predicted against published or measured, as PNG."""
+    if isinstance(validation, CrossValidation):
+        return cross_validation_picture(validation)
+    return held_out_picture(validation, predictor)

@@ -54,7 +54,7 @@ class Inputs(NamedTuple):
             f"space {self.space[0].name}": self.space[0].digest,
             f"accuracy {self.estimator.name}": files.digest(rows),
             **{
-                f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.file))
+                f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.model))
                 for predictor, _ in self.predictors
             },
         }

@@ -83,7 +83,7 @@ def _latency_units(problem: Problem, network: Choices) -> list[str]:
         sure = f"{low:.3f}-{high:.3f}"
         if confidence is not None:
             sure = f"upper end at confidence {confidence:g}; estimate {mean:.3f}"
-        units.append(f"ms on {predictor.device} ({sure}; {predictor.file.source})")
+        units.append(f"ms on {predictor.device} ({sure}; {predictor.model.source})")
     return units
 
 

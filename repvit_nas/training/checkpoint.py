@@ -12,6 +12,7 @@ the next: each step's numbers follow from the seed and its place (`loading`).
 """
 
 import io
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ _MODEL: Final = "model.safetensors"
 _EMA: Final = "ema.safetensors"
 _STATE: Final = "trainer.pt"
 
+_NAME: Final = re.compile(r"update-\d{8,18}")
+
 State = dict[str, torch.Tensor]
 
 
@@ -42,12 +45,26 @@ class Pointer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         name: Its folder.
         updates: Updates of the weights before it.
         previous: The folder of the one before, kept as well.
+        digest: Of its files; empty where an older version wrote it.
+        previous_digest: Of the files of the one before.
     """
 
     schema: Literal[1] = 1
     name: str
     updates: int
     previous: str = ""
+    digest: str = ""
+    previous_digest: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state: a checkpoint lies in its run."""
+        for name in (self.name, self.previous or _name(0)):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"a checkpoint is called update-00000012 or so; got {name!r}")
+
+
+def _name(updates: int) -> str:
+    return f"update-{updates:08d}"
 
 
 class Loaded(NamedTuple):
@@ -91,18 +108,23 @@ class Checkpoints:
 
     def __init__(self, run: Path) -> None:
         self.folder = run / CHECKPOINTS
+        self._whole: tuple[str, str] | None = None  # what this process has read or written last
 
     def last(self) -> Pointer | None:
-        """Return which checkpoint is the last whole one, if there is one."""
+        """Return which checkpoint was written last, if there is one."""
         path = self.folder / POINTER
         return files.read_json(path, Pointer) if path.is_file() else None
 
     def last_text(self) -> str:
-        """Say which checkpoint is the last whole one."""
+        """Say which checkpoint is the last whole one, after a look at its files."""
         last = self.last()
         if last is None:
             return "there is no checkpoint yet"
-        return f"the last good checkpoint is {self.folder / last.name}, of update {last.updates}"
+        for name, digest in _kept(last):
+            if not self._damage(name, digest):
+                updates = int(name.removeprefix(_name(0)[:-8]))
+                return f"the last good checkpoint is {self.folder / name}, of update {updates}"
+        return f"no checkpoint in {self.folder} is whole"
 
     def save(self, updates: int, model: State, ema: State | None, trainer: dict[str, Any]) -> None:
         """Write a checkpoint; the one before it is kept, older ones are removed.
@@ -110,24 +132,52 @@ class Checkpoints:
         Raises:
             FileError: The disk is full or cannot be written. The last checkpoint stays the last.
         """
-        before = self.last()
-        name = f"update-{updates:08d}"
+        name = _name(updates)
+        before = self._whole if self._whole is not None else self._last_whole()
+        again = before is not None and before[0] == name
         place = self.folder / name
         state = io.BytesIO()
         torch.save(trainer, state)
         try:
+            if not again:
+                shutil.rmtree(place, ignore_errors=True)  # a damaged one
             write_tensors(place / _MODEL, model)
             if ema is not None:
                 write_tensors(place / _EMA, ema)
             files.write_bytes(place / _STATE, state.getvalue())
-            previous = "" if before is None or before.name == name else before.name
-            pointer = Pointer(name=name, updates=updates, previous=previous)
+            digest = _digest(place)
+            previous, previous_digest = ("", "") if before is None or again else before
+            pointer = Pointer(
+                name=name,
+                updates=updates,
+                previous=previous,
+                digest=digest,
+                previous_digest=previous_digest,
+            )
             files.write_json(self.folder / POINTER, pointer)
         except FileError as error:
-            if before is None or before.name != name:
+            if not again:
                 shutil.rmtree(place, ignore_errors=True)
             raise FileError(f"{error}; {self.last_text()}") from error
+        self._whole = name, digest
         self._remove_others(pointer)
+
+    def _last_whole(self) -> tuple[str, str] | None:
+        """Return name and digest of the last checkpoint whose files are as they were written."""
+        last = self.last()
+        kept = [] if last is None else _kept(last)
+        return next((each for each in kept if not self._damage(*each)), None)
+
+    def _damage(self, name: str, digest: str) -> str:
+        """Say what is wrong with the files of a checkpoint; nothing if they are as written."""
+        place = self.folder / name
+        missing = [each for each in (_MODEL, _STATE) if not (place / each).is_file()]
+        if missing:
+            return f"{place / missing[0]}: is not there"
+        found = _digest(place)
+        if digest and found != digest:
+            return f"{place}: is damaged: its digest is {found}, {digest} was written"
+        return ""
 
     def _remove_others(self, pointer: Pointer) -> None:
         for path in self.folder.glob("update-*"):
@@ -147,13 +197,21 @@ class Checkpoints:
         last = self.last()
         if last is None:
             return None
-        try:
-            return self._read(self.folder / last.name)
-        except RepvitNasError as error:
-            if not last.previous:
-                raise
-            say(f"{error}; going on from the one before, {last.previous}")
-            return self._read(self.folder / last.previous)
+        kept = _kept(last)
+        for place, (name, digest) in enumerate(kept):
+            try:
+                damage = self._damage(name, digest)
+                if damage:
+                    raise FileError(damage)
+                loaded = self._read(self.folder / name)
+            except RepvitNasError as error:
+                if place + 1 == len(kept):
+                    raise
+                say(f"{error}; going on from the one before, {last.previous}")
+                continue
+            self._whole = name, digest
+            return loaded
+        return None
 
     def _read(self, place: Path) -> Loaded:
         model = read_tensors(place / _MODEL)
@@ -167,6 +225,23 @@ class Checkpoints:
             raise RepvitNasError(f"{place / _STATE}: is no state of a training run") from error
         return Loaded(model, ema, trainer)
 
-    def remove(self) -> None:
-        """Remove all checkpoints, once the run is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def _kept(last: Pointer) -> list[tuple[str, str]]:
+    """Return name and digest of the checkpoints that are kept, the last one first."""
+    return [(last.name, last.digest)] + (
+        [(last.previous, last.previous_digest)] if last.previous else []
+    )
+
+
+def _digest(place: Path) -> str:
+    """Return the digest of the files of a checkpoint.
+
+    Raises:
+        FileError: One cannot be read.
+    """
+    try:
+        return files.digest(
+            *(place / each for each in (_MODEL, _EMA, _STATE) if (place / each).is_file())
+        )
+    except OSError as error:
+        raise FileError(f"{place}: cannot be read: {error.strerror or error}") from error

@@ -1,8 +1,7 @@
 """What a network is trained on: data in the box, folders of images, and timm's own names."""
 
 import functools
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
@@ -12,6 +11,10 @@ from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training import shapes
+from repvit_nas.training.folder import FolderImages, Split, check_splits, is_hidden, scan
+from repvit_nas.training.found import Found
+from repvit_nas.training.images import read_image
+from repvit_nas.words import number_of
 
 DIGITS: Final = "digits"
 SHAPES: Final = "shapes"
@@ -21,8 +24,18 @@ SHAPES_IMAGES: Final = (24_000, 2_400)
 # As timm searches for the folders of a split.
 _TRAIN_FOLDERS: Final = ("train", "training")
 _VAL_FOLDERS: Final = ("val", "valid", "validation", "eval", "evaluation", "test")
+TRAIN_SPLIT: Final = "train"
+VAL_SPLIT: Final = "validation"
 _DIGITS_VAL: Final = 360
-_NAMED_BAD: Final = 3
+# Which values of a `DataSpec` mean something for which images.
+_MEANT: Final = {
+    DIGITS: frozenset({"num_classes"}),
+    SHAPES: frozenset({"num_classes", "train_images", "val_images", "seed"}),
+}
+_MEANT_FOLDER: Final = frozenset({"train_split", "val_split", "num_classes", "skip_bad_images"})
+_MEANT_NAMED: Final = frozenset({"root", "train_split", "val_split", "num_classes"})
+# timm downloads these itself; the others' libraries always do.
+_DOWNLOADING: Final = ("torch/", "tfds/", "hfids/")
 # The validation images of `shapes` are another stream of the same seed.
 _VAL_STREAM: Final = 1 << 40
 
@@ -33,9 +46,10 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes:
         name: `digits`, `shapes`, a folder of images, or a name with a prefix that timm knows.
         root: Where timm finds (or downloads) a data set that it knows by name.
-        train_split: Its split to train on.
-        val_split: Its split to validate on.
-        num_classes: Its number of classes, where it does not say so itself.
+        train_split: The split or folder to train on; `train` also stands for `training`.
+        val_split: The split or folder to validate on; `validation` also stands for a folder of
+            another usual name.
+        num_classes: The number of classes, where a data set does not say so itself.
         train_images: How many images of `shapes` to train on.
         val_images: How many images of `shapes` to validate on.
         seed: Which `shapes`.
@@ -45,8 +59,8 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     name: str
     root: str = ""
-    train_split: str = "train"
-    val_split: str = "validation"
+    train_split: str = TRAIN_SPLIT
+    val_split: str = VAL_SPLIT
     num_classes: int | None = None
     train_images: int | None = None
     val_images: int | None = None
@@ -76,7 +90,7 @@ class Opened(NamedTuple):
         classes: Names of the classes, by number.
         resolution: The side at which the images are best used, where they have one.
         flip: Whether a mirrored image is of the same class.
-        skipped: Files that were left out because they cannot be read.
+        found: What was found, and what was left out.
     """
 
     train: Images
@@ -84,7 +98,7 @@ class Opened(NamedTuple):
     classes: tuple[str, ...]
     resolution: int | None = None
     flip: bool = True
-    skipped: tuple[Path, ...] = ()
+    found: tuple[Found, ...] = ()
 
 
 class Shapes:
@@ -161,40 +175,62 @@ def open_data(spec: DataSpec, resolution: int | None = None, *, to_train: bool =
     Args:
         spec: Which images.
         resolution: At which side `shapes` are drawn; their own by default.
-        to_train: Look at each image to train on; one who only validates need not wait for that.
+        to_train: Open the images to train on as well; one who only validates needs no folder of
+            them, and gets none.
 
     Raises:
-        RepvitNasError: There are none, they have fewer than two classes, some cannot be read, or
-            the classes to train on are not those to validate on.
+        RepvitNasError: There are none, they have fewer than two classes, some cannot be read, the
+            classes to train on are not those to validate on, or `spec` asks for something that
+            means nothing for such images.
     """
-    if spec.name != SHAPES and (spec.train_images or spec.val_images):
-        raise RepvitNasError(
-            f"a number of images can be chosen for {SHAPES} only, which are drawn; got {spec.name!r}"
-        )
     if not spec.name:
         raise RepvitNasError(
             f"--data is empty; give {DIGITS}, {SHAPES}, a folder, or one of timm's names"
         )
+    _refuse_idle(spec)
+    opened = _open(spec, resolution, to_train=to_train)
+    if spec.num_classes is not None and spec.num_classes != len(opened.classes):
+        raise RepvitNasError(
+            f"--num-classes {spec.num_classes}: {spec.name} has {len(opened.classes)} classes; "
+            "leave the option out"
+        )
+    return opened
+
+
+def _open(spec: DataSpec, resolution: int | None, *, to_train: bool) -> Opened:
     if spec.name == DIGITS:
+        train, val = Digits(train=True), Digits(train=False)
         names = tuple("0123456789")
-        return Opened(Digits(train=True), Digits(train=False), names, 32, flip=False)
+        found = tuple(
+            Found(
+                use=use,
+                source=DIGITS,
+                images=len(digits),
+                classes=dict(zip(names, np.bincount(digits.labels).tolist(), strict=True)),
+            )
+            for use, digits in (("train", train), ("val", val))
+        )
+        return Opened(train, val, names, 32, flip=False, found=found)
     if spec.name == SHAPES:
         return _open_shapes(spec, resolution or 64)
-    if spec.name.lower().startswith(TIMM_PREFIXES):
+    if _is_timms(spec.name):
         return _open_named(spec)
     return _open_folder(spec, to_train=to_train)
 
 
+def _is_timms(name: str) -> bool:
+    return name.lower().startswith(TIMM_PREFIXES)
+
+
 def is_folder(name: str) -> bool:
     """Tell whether a name of data stands for a folder of images."""
-    return name not in {DIGITS, SHAPES} and not name.lower().startswith(TIMM_PREFIXES)
+    return name not in (DIGITS, SHAPES) and not _is_timms(name)
 
 
 def moved(spec: DataSpec, name: str) -> DataSpec:
     """Return where images are now: `name` takes the place of what a run remembers."""
-    if name == SHAPES:
-        return msgspec.structs.replace(spec, name=name)
-    return msgspec.structs.replace(spec, name=name, train_images=None, val_images=None)
+    alike = name == spec.name or (is_folder(name) and is_folder(spec.name))
+    return msgspec.structs.replace(spec, name=name) if alike else DataSpec(name=name)
 
 
 def open_validation(
@@ -203,42 +239,48 @@ def open_validation(
     """Open the images to validate on alone; those to train on need not be here.
 
     Args:
-        spec: Which images. A folder holds a folder for each class, or such a folder as `val`.
+        spec: Which images. A folder holds `val`, or is such a folder of a folder for each class.
         classes: Names of the classes that they must have, by number.
         resolution: At which side `shapes` are drawn; their own by default.
 
     Raises:
         RepvitNasError: There are none, some cannot be read, or they have other classes.
     """
-    if not is_folder(spec.name):
-        opened = open_data(spec, resolution, to_train=False)
-        _check_known_classes(spec.name, opened.classes, classes)
-        return opened.val
     root = Path(spec.name)
-    if not root.is_dir():
+    known = (spec.val_split, *_VAL_FOLDERS)
+    if is_folder(spec.name) and root.is_dir() and not any((root / one).is_dir() for one in known):
+        split = scan(root, whole=spec.skip_bad_images)
+        check_splits((split,), skip_broken=spec.skip_bad_images)
+        names: Sequence[str] = split.classes
+        images: Images = FolderImages(split.samples)
+    else:
+        opened = open_data(spec, resolution, to_train=False)
+        names, images = opened.classes, opened.val
+    if tuple(names) != tuple(classes):
+        apart = sorted(set(names) ^ set(classes))
         raise RepvitNasError(
-            f"--data {spec.name}: is no folder; give the one that holds val/CLASS/*"
+            f"--data {spec.name}: holds {len(names)} classes, the run was trained on {len(classes)}: they "
+            f"must be the same, {f'and {apart[0]!r} is in one only' if apart else 'in the same order'}; "
+            "give --data with images of these classes"
         )
-    folder = next((root / name for name in _VAL_FOLDERS if (root / name).is_dir()), root)
-    split = _folder_images(folder)
-    _check_known_classes(folder, tuple(split.reader.class_to_idx), classes)
-    bad = _bad_images((Path(path) for path, _ in split.reader.samples), _has_header)
-    if bad and not spec.skip_bad_images:
-        raise RepvitNasError(f"{_bad_text(bad)}; mend them, or move them away")
-    left_out = {str(path) for path in bad}
-    split.reader.keep([one for one in split.reader.samples if one[0] not in left_out])
-    split._max_retries = 1  # noqa: SLF001  # as in `_open_folder`
-    return cast("Images", split)
+    return images
 
 
-def _check_known_classes(origin: object, found: Sequence[str], known: Sequence[str]) -> None:
-    if tuple(found) != tuple(known):
-        apart = sorted(set(found) ^ set(known))
-        raise RepvitNasError(
-            f"{origin}: holds {len(found)} classes, the run was trained on {len(known)}: they must be the "
-            f"same, {f'and {apart[0]!r} is in one only' if apart else 'in the same order'}; give --data "
-            "with images of these classes"
-        )
+def _refuse_idle(spec: DataSpec) -> None:
+    """Refuse a value that means nothing for the images that are named."""
+    if spec.name in (DIGITS, SHAPES):
+        meant = _MEANT[spec.name]
+    elif _is_timms(spec.name):
+        downloads = spec.name.lower().startswith(_DOWNLOADING)
+        meant = _MEANT_NAMED | ({"download"} if downloads else set())
+    else:
+        meant = _MEANT_FOLDER
+    plain = DataSpec(name=spec.name)
+    for field in spec.__struct_fields__:
+        value = getattr(spec, field)
+        if field not in meant and field != "name" and value != getattr(plain, field):
+            option = "data-root" if field == "root" else field.replace("_", "-")
+            raise RepvitNasError(f"--{option} means nothing for --data {spec.name}; leave it out")
 
 
 def _open_shapes(spec: DataSpec, size: int) -> Opened:
@@ -251,7 +293,11 @@ def _open_shapes(spec: DataSpec, size: int) -> Opened:
             )
     train = Shapes(counts[0], size, spec.seed)
     val = Shapes(counts[1], size, spec.seed, first=_VAL_STREAM - _VAL_STREAM % len(shapes.CLASSES))
-    return Opened(train, val, shapes.CLASSES, size)
+    found = tuple(
+        Found(use=use, source=SHAPES, images=len(images))
+        for use, images in (("train", train), ("val", val))
+    )
+    return Opened(train, val, shapes.CLASSES, size, found=found)
 
 
 def _open_folder(spec: DataSpec, *, to_train: bool) -> Opened:
@@ -261,145 +307,62 @@ def _open_folder(spec: DataSpec, *, to_train: bool) -> Opened:
             f"--data {spec.name}: is no folder; give {DIGITS}, {SHAPES}, a folder that holds "
             f"train/CLASS/*.jpg and val/CLASS/*.jpg, or one of timm's names ({', '.join(TIMM_PREFIXES)}...)"
         )
-    folders = _split_folder(root, _TRAIN_FOLDERS), _split_folder(root, _VAL_FOLDERS)
-    splits = [_folder_images(folder) for folder in folders]
-    classes = [tuple(split.reader.class_to_idx) for split in splits]
-    for folder, names in zip(folders, classes, strict=True):
-        _check_classes(folder, names)
-    _check_same_classes(folders, classes)
-    readable = _decodable if spec.skip_bad_images else _has_header
-    bad = [
-        _bad_images((Path(path) for path, _ in split.reader.samples), readable) if looked else []
-        for split, looked in zip(splits, (to_train, True), strict=True)
-    ]
-    skipped = tuple(path for found in bad for path in found)
-    if skipped and not spec.skip_bad_images:
-        raise RepvitNasError(
-            f"{_bad_text(skipped)}; mend them, or leave them out with --skip-bad-images"
-        )
-    for folder, split, found in zip(folders, splits, bad, strict=True):
-        left_out = {str(path) for path in found}
-        split.reader.keep([one for one in split.reader.samples if one[0] not in left_out])
-        # timm would take the next image in place of one that is broken behind its header.
-        split._max_retries = 1  # noqa: SLF001
-        present = {target for _, target in split.reader.samples}
-        empty = [
-            name for name, target in split.reader.class_to_idx.items() if target not in present
-        ]
-        if empty:
-            raise RepvitNasError(f"{folder}: no readable image is left of class {empty[0]!r}")
-    return Opened(splits[0], splits[1], classes[0], skipped=skipped)
+    whole = spec.skip_bad_images
+    val = scan(_split_folder(root, spec.val_split, VAL_SPLIT, _VAL_FOLDERS), whole=whole)
+    _check_classes(val.folder, val.classes)
+    splits = {"val": val}
+    if to_train:
+        folder = _split_folder(root, spec.train_split, TRAIN_SPLIT, _TRAIN_FOLDERS)
+        if folder.samefile(val.folder):
+            raise RepvitNasError(
+                f"{folder}: would be trained on and validated on; give two folders with "
+                "--train-split and --val-split"
+            )
+        train = scan(folder, whole=whole)
+        _check_classes(folder, train.classes)
+        _check_same_classes(train, val)
+        splits = {"train": train, "val": val}
+    check_splits(tuple(splits.values()), skip_broken=whole)
+    return Opened(
+        FolderImages(splits["train"].samples if to_train else ()),
+        FolderImages(val.samples),
+        val.classes,
+        found=tuple(split.found(use) for use, split in splits.items()),
+    )
 
 
-class _Closing:
-    """timm's reader, but for the files that it leaves open."""
-
-    def __init__(self, reader: Any) -> None:
-        self.reader = reader
-        self.samples = reader.samples
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "reader":  # not there yet while a worker process unpacks this object
-            raise AttributeError(name)
-        return getattr(self.reader, name)
-
-    def __getitem__(self, index: int) -> tuple[io.BytesIO, int]:
-        file, target = self.reader[index]
-        with file:
-            return io.BytesIO(file.read()), target
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def keep(self, samples: list[tuple[str, int]]) -> None:
-        """Leave out all other images."""
-        self.samples = self.reader.samples = samples
-
-
-def _split_folder(root: Path, names: Sequence[str]) -> Path:
-    for name in names:
+def _split_folder(root: Path, wanted: str, usual: str, names: Sequence[str]) -> Path:
+    """Return the folder of a split: the one that is asked for, or the first of the usual names."""
+    known = (wanted, *names) if wanted == usual else (wanted,)
+    for name in known:
         if (root / name).is_dir():
             return root / name
+    if wanted != usual:
+        held = sorted(path.name for path in root.iterdir() if path.is_dir())
+        raise RepvitNasError(
+            f"{root}: has no folder {wanted!r}; it has: {', '.join(held) or 'none'}"
+        )
     raise RepvitNasError(
         f"{root}: must hold the folders train and val with a folder of images for each class; "
         f"there is no {names[0]} (nor {', '.join(names[1:])})"
     )
 
 
-def _folder_images(folder: Path) -> Any:
-    from timm.data.dataset_factory import create_dataset
-
-    try:
-        images = create_dataset("", root=str(folder), search_split=False)
-    except RuntimeError as error:
-        raise RepvitNasError(
-            f"{folder}: holds no images; it must hold a folder of images for each class"
-        ) from error
-    images.reader = _Closing(images.reader)
-    return images
-
-
 def _check_classes(origin: object, names: Sequence[str]) -> None:
-    if not any(names):  # timm calls the class of images beside no folder the empty name
-        raise RepvitNasError(
-            f"{origin}: holds images but no classes; put them into a folder for each class"
-        )
     if len(names) < 2:
         raise RepvitNasError(
             f"{origin}: holds one class only ({names[0]!r}); a classifier needs at least two"
         )
 
 
-def _check_same_classes(folders: Sequence[Path], classes: Sequence[Sequence[str]]) -> None:
-    train, val = map(set, classes)
-    if train != val:
-        apart = sorted(train ^ val)
-        where = "train" if apart[0] in train else "val"
+def _check_same_classes(train: Split, val: Split) -> None:
+    apart = sorted(set(train.classes) ^ set(val.classes))
+    if apart:
+        where = "train" if apart[0] in train.classes else "val"
         raise RepvitNasError(
-            f"{folders[0]} has {len(train)} classes and {folders[1]} has {len(val)}: they must be "
-            f"the same; {apart[0]!r} is only in {where}"
+            f"{train.folder} has {number_of(len(train.classes), 'class')} and {val.folder} has "
+            f"{len(val.classes)}: they must be the same; {apart[0]!r} is only in {where}"
         )
-
-
-def _bad_images(paths: Iterable[Path], readable: Callable[[Path], bool]) -> list[Path]:
-    """Return the files that are no readable images."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    listed = list(paths)
-    with ThreadPoolExecutor() as pool:
-        good = pool.map(readable, listed)
-        return [path for path, fine in zip(listed, good, strict=True) if not fine]
-
-
-def _decodable(path: Path) -> bool:
-    """Tell whether all of an image can be read; what is left out must be known before it is used."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
-    return True
-
-
-def _has_header(path: Path) -> bool:
-    """Tell whether a file begins as an image does; one broken behind that is an error in training."""
-    try:
-        with Image.open(path) as image:
-            return image.width > 0
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
-
-
-def _bad_text(paths: Sequence[Path]) -> str:
-    named = ", ".join(str(path) for path in paths[:_NAMED_BAD])
-    more = f" and {len(paths) - _NAMED_BAD} more" if len(paths) > _NAMED_BAD else ""
-    images = "1 image" if len(paths) == 1 else f"{len(paths)} images"
-    return f"{images} cannot be read: {named}{more}"
-
-
-def skipped_text(paths: Sequence[Path]) -> str:
-    """Say which images were left out."""
-    return f"{_bad_text(paths)}; left out"
 
 
 def _open_named(spec: DataSpec) -> Opened:
@@ -415,6 +378,8 @@ def _open_named(spec: DataSpec) -> Opened:
                 is_training=training,
                 download=spec.download,
                 num_classes=None,
+                # Pillow's own conversion loses what :func:`upright_rgb` keeps; tfds has no other.
+                input_img_mode="RGB" if spec.name.lower().startswith("tfds/") else "",
             )
         except RepvitNasError:
             raise
@@ -425,17 +390,39 @@ def _open_named(spec: DataSpec) -> Opened:
             ) from error
 
     train, val = opened(spec.train_split, training=True), opened(spec.val_split, training=False)
+    for split in (train, val):
+        if hasattr(split, "loader"):  # torchvision's folders
+            split.loader = _torchvision_image
+        if hasattr(split, "_max_retries"):  # timm would take the next image for a broken one
+            split._max_retries = 1  # noqa: SLF001
     names = [_class_names(split, spec.num_classes) for split in (train, val)]
     if any(found is None for found in names):
         raise RepvitNasError(f"--data {spec.name}: say how many classes it has with --num-classes")
     classes, others = cast("list[tuple[str, ...]]", names)
     _check_classes(spec.name, classes)
+    hidden = [name for name in (*classes, *others) if is_hidden(name)]
+    if hidden:  # torchvision takes every folder for one
+        raise RepvitNasError(
+            f"--data {spec.name}: {hidden[0]!r} would be a class; remove that folder, or give the "
+            "folder of the images itself as --data"
+        )
     if len(classes) != len(others):
         raise RepvitNasError(
             f"--data {spec.name}: {len(classes)} classes to train on and {len(others)} to validate "
             "on: they must be the same"
         )
-    return Opened(train, val, classes)
+    found = tuple(
+        Found(use=use, source=f"{spec.name}, split {split!r}", images=len(images))
+        for use, split, images in (
+            ("train", spec.train_split, train),
+            ("val", spec.val_split, val),
+        )
+    )
+    return Opened(train, val, classes, found=found)
+
+
+def _torchvision_image(path: str) -> Image.Image:
+    return read_image(Path(path))
 
 
 def _class_names(split: Any, count: int | None) -> tuple[str, ...] | None:

@@ -12,22 +12,17 @@ old network are of other channels.
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 from torch import nn
 
-from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.checkpoint import read_tensors
 from repvit_nas.training.recipe import Recipe
-from repvit_nas.training.records import RANDOM, is_training_run
 
 if TYPE_CHECKING:
     from repvit_nas.training.data import Images
 
-Say = Callable[[str], None]
 Channels = torch.Tensor
 State = Mapping[str, torch.Tensor]
 # Batches for the new statistics of batch norms.
@@ -62,90 +57,6 @@ class Inherited(NamedTuple):
 
     taken: int
     total: int
-
-
-def start_from(
-    init: str,
-    model: nn.Module,
-    images: "Images",
-    recipe: Recipe,
-    seed: int,
-    *,
-    flip: bool = True,
-    say: Say = lambda _: None,
-) -> None:
-    """Give a new network the weights that its training starts from, in place.
-
-    Args:
-        init: `random` keeps those it has; a reference name takes timm's published ones; a folder
-            is a training run; a file is a safetensors file of a network of the same architecture,
-            or of the reference that `NAME=FILE` names before it.
-        model: The new network, with random weights.
-        images: For the statistics of batch norms.
-        recipe: How those are prepared.
-        seed: Which of them.
-        flip: Whether a mirrored image is of the same class.
-        say: Told what was taken over.
-
-    Raises:
-        RepvitNasError: There are no such weights, or they are of another architecture.
-    """
-    if init == RANDOM:
-        return
-    known: Any = model
-    source = _source(init)
-    if isinstance(source, Mapping):
-        from repvit_nas.training.trainer import load_strictly
-
-        state = {name: value for name, value in source.items() if name in model.state_dict()}
-        load_strictly(model, state if len(state) == len(source) else dict(source), init)
-        say(f"{init}: all weights taken over")
-        return
-    inherited = inherit(source, model)
-    recalibrate(model, images, recipe, known.architecture.resolution, seed=seed, flip=flip)
-    share = inherited.taken / inherited.total
-    say(f"{init}: {share:.0%} of the parameters start from it, batch norms set anew")
-
-
-def _source(init: str) -> nn.Module | State:
-    """Return the network to inherit from, or weights of this very architecture."""
-    from repvit_nas.network import create
-    from repvit_nas.search_space.family import family
-    from repvit_nas.training.trained import load_trained
-
-    if is_training_run(Path(init)):
-        return load_trained(Path(init))
-    name, equals, file = init.rpartition("=")
-    path = Path(file)
-    if equals and name in family():
-        from repvit_nas.training.trainer import load_strictly
-
-        state = read_tensors(path)
-        classes = next((len(v) for k, v in state.items() if k.endswith("head.l.bias")), 0)
-        old = create(
-            family()[name].architecture,
-            num_classes=classes,
-            distillation=any("head_dist" in k for k in state),
-        )
-        load_strictly(old, state, init)
-        return old
-    if path.suffix == ".safetensors":
-        return read_tensors(path)
-    if init not in family():
-        raise RepvitNasError(
-            f"--init {init}: is neither {RANDOM}, a reference name ({', '.join(family())}), a "
-            "training run's folder, nor a safetensors file"
-        )
-    try:
-        return create(family()[init].architecture, pretrained=True)
-    except RepvitNasError:
-        raise
-    except Exception as error:  # whatever a download can raise
-        said = " ".join(str(error).split())[:160] or type(error).__name__
-        raise RepvitNasError(
-            f"--init {init}: timm's weights cannot be had ({said}); download them and give "
-            f"--init {init}=FILE.safetensors"
-        ) from error
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from timm.data.loader import create_loader
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, Sampler
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.folder import FolderImages
+from repvit_nas.training.images import upright_rgb
 from repvit_nas.training.recipe import NONE, Recipe
 
 if TYPE_CHECKING:
@@ -48,6 +50,21 @@ def mend(transform: Any) -> None:
         for operation in getattr(step, "ops", ()):
             if getattr(operation, "aug_fn", None) is auto_augment.posterize:
                 operation.aug_fn = posterize
+
+
+class Prepared:
+    """Turns an image of any kind into what the network takes: first upright RGB, as every image.
+
+    Args:
+        transform: timm's, of an RGB image.
+    """
+
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Image.Image) -> Any:
+        """Prepare an image."""
+        return self.transform(upright_rgb(image))
 
 
 class World(NamedTuple):
@@ -130,8 +147,9 @@ def read_sample(images: "Images", index: int) -> tuple[Any, int]:
     except (OSError, RuntimeError, SyntaxError) as error:
         named = getattr(images, "filename", None)
         name = named(index, absolute=True) if named else f"image {index}"
+        left = ", or leave such images out with --skip-bad-images"
         raise RepvitNasError(
-            f"{name}: cannot be decoded; mend it, or leave such images out with --skip-bad-images"
+            f"{name}: cannot be decoded; mend it{left * isinstance(images, FolderImages)}"
         ) from error
 
 
@@ -309,6 +327,7 @@ def train_batches(
         device=device,
     )
     mend(dataset.transform)
+    dataset.transform = Prepared(dataset.transform)
     if streamed:
         stream = Stream(loader, images, recipe, mixed(seed, world.rank))
         loader.loader = _Seeded(loader.loader, stream)
@@ -342,7 +361,7 @@ def val_batches(
 ) -> Any:
     """Return timm's loader of validation batches, of which each process has its share."""
     dataset: Any = images if isinstance(images, IterableDataset) else Plain(images)
-    return create_loader(
+    loader = create_loader(
         dataset,
         input_size=(3, resolution, resolution),
         batch_size=batch or recipe.batch,
@@ -353,3 +372,5 @@ def val_batches(
         pin_memory=device.type == "cuda",
         device=device,
     )
+    dataset.transform = Prepared(dataset.transform)
+    return loader

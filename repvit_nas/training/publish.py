@@ -11,6 +11,7 @@ from repvit_nas.errors import FileError
 from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import WEIGHTS_FILE, TrainFile
+from repvit_nas.words import number_of
 
 CONFIG_FILE: Final = "config.json"
 CARD_FILE: Final = "README.md"
@@ -86,7 +87,7 @@ tags:
 # {name}
 
 A RepViT network for {len(record.classes)} classes at {side} px, trained on {asked.data.name} for
-{asked.recipe.epochs} epochs: top-1 {outcome.top1:.2f} % and top-5 {outcome.top5:.2f} % of
+{number_of(asked.recipe.epochs, "epoch")}: top-1 {outcome.top1:.2f} % and top-5 {outcome.top5:.2f} % of
 {outcome.val_images:,} validation images, measured. What it was asked, and with which versions:
 `training.json`.
 

@@ -180,7 +180,27 @@ def load_recipe(name: str, changes: Mapping[str, object] | None = None) -> Recip
         asked["warmup_epochs"] = min(recipe.warmup_epochs, int(epochs))
     recipe = changed(recipe, asked)
     _check_names(recipe)
+    _refuse_idle(recipe, changes or {})
     return recipe
+
+
+def _refuse_idle(recipe: Recipe, changes: Mapping[str, object]) -> None:
+    """Refuse a change that means nothing beside the other values."""
+    taught = recipe.distillation != NONE
+    rules = {
+        "teacher": (taught or recipe.teacher == NONE, "distillation is none"),
+        "alpha": (taught, "distillation is none"),
+        "temperature": (recipe.distillation == "soft", "distillation is not soft"),
+        "clip": (recipe.clip_mode != NONE, "clip_mode is none"),
+        "mixup_prob": (recipe.mixup > 0 or recipe.cutmix > 0, "mixup and cutmix are 0"),
+        "mixup_switch": (recipe.mixup > 0 and recipe.cutmix > 0, "mixup or cutmix is 0"),
+        "ema_warmup": (recipe.ema > 0, "ema is 0"),
+        "warmup_lr": (recipe.warmup_epochs > 0, "warmup_epochs is 0"),
+    }
+    for field in changes:
+        means, why = rules.get(field, (True, ""))
+        if not means:
+            raise RepvitNasError(f"recipe: {field} means nothing where {why}; leave it out")
 
 
 def _check_names(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.data import DataSpec
+from repvit_nas.training.found import Found
 from repvit_nas.training.recipe import Recipe
 
 TRAINING_FILE: Final = "training.json"
@@ -103,6 +104,7 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         command: The command line that repeats the run.
         asked: What it was asked.
         classes: Names of the classes, by number.
+        images: What was found to train and to validate on; empty where an older version wrote it.
         versions: Of what it was trained with.
         machine: Where.
         outcome: What it reached; None while it is not finished.
@@ -112,6 +114,7 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     command: str
     asked: Asked
     classes: tuple[str, ...]
+    images: tuple[Found, ...] = ()
     versions: dict[str, str]
     machine: dict[str, str]
     outcome: TrainOutcome | None = None
@@ -122,12 +125,13 @@ def is_training_run(path: Path) -> bool:
     return (path / TRAINING_FILE).is_file()
 
 
-def read_training(folder: Path) -> TrainFile:
+def read_training(folder: str | Path) -> TrainFile:
     """Read the record of a training run.
 
     Raises:
         RepvitNasError: The folder holds none.
     """
+    folder = Path(folder)
     if not is_training_run(folder):
         raise RepvitNasError(f"{folder}: holds no training run; repvit-nas train makes one")
     return files.read_json(folder / TRAINING_FILE, TrainFile)
@@ -164,6 +168,24 @@ def file_digest(path: Path) -> str:
         return ""
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def check_digest(path: Path, written: str) -> None:
+    """Refuse a file that is not the one that was written.
+
+    Args:
+        path: The file.
+        written: Its digest when it was written; empty where an older version wrote none.
+
+    Raises:
+        FileError: It is another one, or missing.
+    """
+    found = file_digest(path)
+    if written and found != written:
+        raise FileError(
+            f"{path}: is not what was written: its digest is {found or 'of no file'}, the run says "
+            f"{written}; put the file back, or train again"
+        )
 
 
 def differences(before: Asked, now: Asked) -> list[str]:

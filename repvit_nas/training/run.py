@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import filelock
 import msgspec
@@ -17,8 +17,8 @@ from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.machine import machine
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
-from repvit_nas.training.data import Opened, open_data, skipped_text
-from repvit_nas.training.inherit import start_from
+from repvit_nas.training.data import Opened, open_data
+from repvit_nas.training.found import found_text
 from repvit_nas.training.loading import World, train_batches, val_batches
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
@@ -32,11 +32,13 @@ from repvit_nas.training.records import (
     Precision,
     TrainFile,
     TrainOutcome,
+    check_digest,
     differences,
     file_digest,
     is_training_run,
     read_training,
 )
+from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
 from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
 from repvit_nas.version import __version__
@@ -44,6 +46,7 @@ from repvit_nas.version import __version__
 LOCK_FILE: Final = ".lock"
 BEST_FILES: Final = "best-*.safetensors"
 Say = Callable[[str], None]
+Resume = bool | Literal["auto"]
 Picture = Callable[[Sequence[EpochRow]], bytes]
 
 
@@ -141,12 +144,12 @@ def world_size() -> int:
 
 def train(
     asked: Asked,
-    folder: Path,
+    folder: str | Path,
     place: Place | None = None,
     *,
     opened: Opened | None = None,
     command: str = "",
-    resume: bool = False,
+    resume: Resume = False,
     say: Say = lambda _: None,
     progress: Progress = lambda _, __, ___: None,
     picture: Picture | None = None,
@@ -161,7 +164,7 @@ def train(
         place: On what it is computed.
         opened: The images, where they are open already.
         command: The command line that repeats the run.
-        resume: Go on with the run in the folder.
+        resume: Go on with the run in the folder; `auto` starts one where there is none.
         say: Told what the user should know.
         progress: Told what is being done, how far it is, and of how much.
         picture: Draws the log.
@@ -174,7 +177,7 @@ def train(
             be used, or the loss is no number any more.
         FileError: Something cannot be read or written.
     """
-    place = place or Place()
+    folder, place = Path(folder), place or Place()
     with _processes(place.device) as (device, world), _claimed(folder, world):
         say = say if world.rank == 0 else lambda _: None
         before = _before(folder, asked, world, resume=resume)
@@ -182,8 +185,9 @@ def train(
             say(f"{folder}: was finished before")
             return before
         images = opened or open_data(asked.data, asked.architecture.resolution)
-        if images.skipped:
-            say(skipped_text(images.skipped))
+        for found in images.found:
+            for line in found_text(found):
+                say(line)
         if asked.architecture.num_classes != len(images.classes):
             raise RepvitNasError(
                 f"the network has {asked.architecture.num_classes} classes, the images have "
@@ -193,6 +197,7 @@ def train(
             command=command,
             asked=asked,
             classes=images.classes,
+            images=images.found,
             versions=_versions(),
             machine=machine(),
         )
@@ -203,7 +208,7 @@ def train(
         if loaded is not None:
             trainer.restore(loaded)
             say(f"going on after update {trainer.updates:,} of epoch {trainer.epoch + 1}")
-        logs = _Logs(folder, picture, place, world, kept=trainer.best_epoch)
+        logs = _Logs(folder, picture, place, world, kept=trainer.best_epoch, say=say)
         trainer.fit(logs.epoch_done, progress)
         return _finish(folder, record, trainer, len(images.val), world)
 
@@ -253,7 +258,7 @@ def _claimed(folder: Path, world: World) -> Iterator[None]:
             folder.rmdir()  # only where nothing was written
 
 
-def _before(folder: Path, asked: Asked, world: World, *, resume: bool) -> TrainFile | None:
+def _before(folder: Path, asked: Asked, world: World, *, resume: Resume) -> TrainFile | None:
     """Return the run in the folder, the same in every process; the first one checks it."""
     if world.rank == 0:
         return _check_folder(folder, asked, resume=resume)
@@ -261,7 +266,7 @@ def _before(folder: Path, asked: Asked, world: World, *, resume: bool) -> TrainF
     return read_training(folder) if resume and is_training_run(folder) else None
 
 
-def _check_folder(folder: Path, asked: Asked, *, resume: bool) -> TrainFile | None:
+def _check_folder(folder: Path, asked: Asked, *, resume: Resume) -> TrainFile | None:
     """Return the run in the folder that this one goes on with, if there is one."""
     if not is_training_run(folder):
         others = [path.name for path in folder.iterdir() if path.name != LOCK_FILE]
@@ -269,16 +274,18 @@ def _check_folder(folder: Path, asked: Asked, *, resume: bool) -> TrainFile | No
             raise RepvitNasError(
                 f"{folder}: holds other files ({others[0]}); choose another folder with --out"
             )
-        if resume:
-            raise RepvitNasError(f"{folder}: there is no training run to go on with")
+        if resume is True:
+            raise RepvitNasError(
+                f"{folder}: there is no training run to go on with; --resume auto starts one"
+            )
         return None
     before = read_training(folder)
     if before.outcome is None and Checkpoints(folder).last() is None:
         return None  # nothing was trained yet: what is asked now counts
     if not resume:
         raise RepvitNasError(
-            f"{folder}: holds a training run already; go on with it with --resume, or choose "
-            "another folder with --out"
+            f"{folder}: holds a training run already; go on with it with --resume (--resume auto "
+            "starts or goes on), or choose another folder with --out"
         )
     apart = differences(before.asked, asked)
     if apart:
@@ -351,8 +358,16 @@ class _Logs:
     """What a run writes after each epoch."""
 
     def __init__(
-        self, folder: Path, picture: Picture | None, place: Place, world: World, kept: int
+        self,
+        folder: Path,
+        picture: Picture | None,
+        place: Place,
+        world: World,
+        *,
+        kept: int,
+        say: Say,
     ) -> None:
+        self.say = say
         self.kept = kept  # the best epoch of the last checkpoint
         self.folder = folder
         self.picture = picture
@@ -372,7 +387,9 @@ class _Logs:
         if self.world.rank:
             return
         if is_best and trainer.recipe.keep == "best":
-            write_tensors(best_file(self.folder, trainer.best_epoch), trainer.chosen().state_dict())
+            best = best_file(self.folder, trainer.best_epoch)
+            write_tensors(best, trainer.chosen().state_dict())
+            trainer.best_digest = file_digest(best)
             for path in self.folder.glob(BEST_FILES):
                 # A run that is killed before its checkpoint goes on from the one before.
                 if path not in {
@@ -380,6 +397,7 @@ class _Logs:
                 }:
                     path.unlink(missing_ok=True)
         self.kept = trainer.best_epoch
+        self.say(epoch_text(trainer.rows[-1], trainer.recipe.epochs))
         files.write_bytes(self.folder / LOG_FILE, log_csv(trainer.rows))
         if self.picture is not None:
             files.write_bytes(self.folder / CURVES_FILE, self.picture(trainer.rows))
@@ -395,6 +413,16 @@ class _Logs:
 def best_file(folder: Path, epoch: int) -> Path:
     """Return where a run keeps the weights of its best epoch."""
     return folder / BEST_FILES.replace("*", f"{epoch:05d}")
+
+
+def epoch_text(row: EpochRow, epochs: int) -> str:
+    """Return an epoch in one line."""
+    averaged = "" if row.ema_top1 is None else f" ({row.ema_top1:.2f} % averaged)"
+    speed = "" if row.images_per_s is None else f", {row.images_per_s:,.0f} images/s"
+    return (
+        f"epoch {row.epoch}/{epochs}: training loss {row.train_loss:.3f}, validation loss "
+        f"{row.loss:.3f}, top-1 {row.top1:.2f} %{averaged}{speed}"
+    )
 
 
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
@@ -433,6 +461,7 @@ def _finish(
     final = new_network(asked.architecture, asked.recipe, asked.seed)
     if asked.recipe.keep == "best":
         best = best_file(folder, trainer.best_epoch)
+        check_digest(best, trainer.best_digest)
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())

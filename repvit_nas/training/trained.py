@@ -6,23 +6,29 @@ from typing import Any
 import torch
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.training.records import WEIGHTS_FILE, finished
+from repvit_nas.training.publish import CONFIG_FILE
+from repvit_nas.training.records import WEIGHTS_FILE, check_digest, finished
 
 
-def load_trained(folder: Path, **kwargs: Any) -> torch.nn.Module:
+def load_trained(folder: str | Path, *, verify: bool = True, **kwargs: Any) -> torch.nn.Module:
     """Return a run's network with its weights, in training form and evaluation mode.
 
     Args:
         folder: The run.
+        verify: Make sure that weights and configuration are those that the training left.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
     Raises:
         RepvitNasError: The training is not finished.
-        FileError: The run's files are damaged.
+        FileError: The run's files are damaged, or others than the training left.
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
-    finished(folder)
+    folder = Path(folder)
+    outcome = finished(folder).outcome
+    if verify and outcome is not None:
+        check_digest(folder / WEIGHTS_FILE, outcome.weights_digest)
+        check_digest(folder / CONFIG_FILE, outcome.config_digest)
     try:
         trained: torch.nn.Module = timm.create_model(
             f"local-dir:{folder}", pretrained=True, **kwargs

@@ -155,6 +155,7 @@ class Trainer:
         self.rows: list[EpochRow] = []
         self.best: Scores | None = None
         self.best_epoch = 0
+        self.best_digest = ""  # of the file that keeps its weights
 
     def _sum_device(self) -> torch.device:
         # Apple's devices have no double precision.
@@ -367,6 +368,7 @@ class Trainer:
             "rows": [msgspec.to_builtins(row) for row in self.rows],
             "best": None if self.best is None else list(self.best),
             "best_epoch": self.best_epoch,
+            "best_digest": self.best_digest,
         }
         self.checkpoints.save(
             self.updates,
@@ -395,6 +397,7 @@ class Trainer:
         self.rows = [msgspec.convert(row, EpochRow) for row in state["rows"]]
         self.best = None if state["best"] is None else Scores(*state["best"])
         self.best_epoch = state["best_epoch"]
+        self.best_digest = state.get("best_digest", "")  # older versions have none
 
 
 _ERROR_PREFIX: Final = "repvit_nas.errors.RepvitNasError: "

@@ -86,7 +86,7 @@ def test_show_says_of_every_unit_where_its_latency_comes_from(invoke):
     document = json.loads(out)
     timed = {
         json.dumps(msgspec.to_builtins(item.unit), sort_keys=True)
-        for item in load_predictor("cpu-epyc", foreign=True)[0].file.measured.units
+        for item in load_predictor("cpu-epyc", foreign=True)[0].measured.units
     }
 
     for row in document["rows"]:

@@ -1,9 +1,14 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from training_support import small_asked
 
 from repvit_nas.commands import _run
+from repvit_nas.training.run import train as train_run
 
 SMALL = """{"schema":1,"name":"small","stages": [
  {"width":16,"depth":1,"se":"1"},{"width":24,"depth":1,"se":"1"},
@@ -60,7 +65,7 @@ def test_a_record_is_printed_as_json(here, capsys):
         (["--amp", "int4"], "--amp must be"),
         (["--batch", "500"], "fewer than the 500 of one update"),
         (["--resume"], "no training run to go on with"),
-        (["--data", "nowhere"], "for shapes only"),
+        (["--data", "nowhere"], "--train-images means nothing for --data nowhere"),
     ],
 )
 def test_a_wrong_argument_is_one_line(here, capsys, arguments, message):
@@ -94,3 +99,50 @@ def test_a_number_out_of_range_is_refused_as_usage(here, capsys, arguments):
 def test_an_export_needs_a_format(here, capsys):
     assert _run(["export", "run", "--format", ""], debug=False) == 1
     assert "--format must name onnx, coreml, or both" in capsys.readouterr().err
+
+
+def test_one_line_starts_a_training_and_goes_on_with_it(here, capsys):
+    words = ["train", "small.json", *QUICK, "--out", "run", "--resume", "auto"]
+
+    for said in ("epoch 1/1: training loss", "was finished before"):
+        assert _run(words, debug=True) == 0
+        printed = capsys.readouterr()
+        assert said in printed.err
+        assert "top-1" in printed.out
+    assert _run([*words, "--seed", "3"], debug=False) == 1
+    assert "was started with other arguments: seed 0 -> 3" in capsys.readouterr().err
+
+
+RESTARTED = """
+import os, signal, sys
+from pathlib import Path
+from repvit_nas.training.run import Place, train
+from training_support import small_asked
+
+def progress(doing, done, total):
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(small_asked(), "run", Place(save_every=1), resume="auto", progress=progress)
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_a_killed_training_to_the_same_weights(here):
+    """One command line survives preemption: torchrun --max-restarts."""
+    (here / "restarted.py").write_text(RESTARTED)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node=1", "--max-restarts=1", "restarted.py"),
+        ],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    train_run(small_asked(), here / "whole")
+
+    weights = [(here / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]

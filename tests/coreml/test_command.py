@@ -10,8 +10,6 @@ from simulated import SimulatedPhone
 
 from repvit_nas import data
 from repvit_nas.commands import _run
-from repvit_nas.commands.coreml import publish_and_fit
-from repvit_nas.coreml.products import products
 from repvit_nas.coreml.publishing import Published
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
@@ -75,7 +73,7 @@ def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys):
     assert json.loads((folder / "device.json").read_text())["kind"] == "measured"
     assert {"table.json", "sources.json", "published.csv"} <= {p.name for p in folder.iterdir()}
     predictor, _ = load_predictor("iphone12")
-    assert predictor.file.measured is not None
+    assert predictor.measured is not None
     assert predictor.estimate(network).source != "measured"  # ten units are not all of a network's
     # A network is timed beside its prediction.
     words = ["measure", "repvit_m0_9", "--device", "iphone12", "--team", "TEAM1", "--json"]
@@ -174,7 +172,7 @@ def test_a_phone_is_measured_by_an_xcrun_on_the_path(xcrun_on_path, elsewhere, c
     assert "RMSPE" in said.out
     document = json.loads((elsewhere / "latency_lut/iphone12/device.json").read_text())
     assert document["kind"] == "measured"
-    assert load_predictor("iphone12")[0].file.measured is not None
+    assert load_predictor("iphone12")[0].measured is not None
     # Nothing is left on the phone, and the app's console is no process any more.
     assert not (xcrun_on_path.home / "container").exists()
     with pytest.raises(ProcessLookupError):
@@ -335,13 +333,9 @@ def test_a_damaged_series_is_said_before_a_session_begins(elsewhere, capsys):
 
 
 @pytest.mark.parametrize(("units", "said"), [(1, "1 unit, 2 networks"), (2, "2 units, 2 networks")])
-def test_one_unit_is_not_called_units(elsewhere, monkeypatch, capsys, units, said):
+def test_one_unit_is_not_called_units(units, said):
     source = Source(series="lab", units=units, networks=2)
     device = SimpleNamespace(file=SimpleNamespace(kind="measured"))
     published = Published(device, Sources(sources=(source,)), units, 2)
-    monkeypatch.setattr("repvit_nas.coreml.publishing.publish", lambda *_, **__: published)
-    monkeypatch.setattr("repvit_nas.commands.runtime.fit_and_write", lambda _: {})
 
-    publish_and_fit(products()["iphone12"], elsewhere, everywhere=False, as_json=True)
-
-    assert f"series lab: {said}\n" in capsys.readouterr().err
+    assert list(published.said()) == [f"series lab: {said}"]

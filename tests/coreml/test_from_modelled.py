@@ -16,13 +16,12 @@ from repvit_nas.latency_lut.table import TABLE_FILE, NetworkRow, Table, UnitRow,
 from repvit_nas.measuring.design import random_networks
 from repvit_nas.predictors.cross_validation import ensemble_predictions, validate
 from repvit_nas.predictors.ensemble import design, fit, member_costs
-from repvit_nas.predictors.fit_device import fit_published, write_fitted
-from repvit_nas.predictors.fit_measured import PartlyMeasured, assumptions_for, learn
+from repvit_nas.predictors.fit_device import fit_device, write_fitted
+from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.predictor import (
-    FittedOn,
     MemberRecord,
+    Model,
     Predictor,
-    PredictorFile,
     load_predictor,
 )
 from repvit_nas.predictors.table_observations import (
@@ -31,6 +30,7 @@ from repvit_nas.predictors.table_observations import (
     offsets_of,
     unit_observations,
 )
+from repvit_nas.predictors.timed_units import PartlyMeasured
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Block, count, rows
@@ -163,7 +163,7 @@ def test_every_unit_that_was_timed_is_measured(table, published):
     timed = [row.unit for row in table.units[:50]]
 
     assert {predictor.source([unit]) for unit in timed} == {"measured"}
-    costs = predictor.unit_costs(timed).mean(axis=1) / predictor.file.measured.scale
+    costs = predictor.unit_costs(timed).mean(axis=1) / predictor.measured.scale
     for row, cost in zip(table.units, costs, strict=False):
         if not row.calls:
             assert cost == pytest.approx(row.latency_ms, rel=0.02)
@@ -206,7 +206,7 @@ def test_a_series_that_is_off_as_a_whole_is_seen_to_be(table):
 
     def shift(seen):
         predictor = learn(seen, assumptions_for(table)).predictor
-        costs = predictor.unit_costs(timed).mean(axis=1) / predictor.file.measured.scale
+        costs = predictor.unit_costs(timed).mean(axis=1) / predictor.measured.scale
         return float(np.median(costs[lab] / truth[lab]))
 
     assert shift(independent) == pytest.approx(off, abs=0.012)  # each row is believed
@@ -227,8 +227,8 @@ def test_what_calibration_networks_have_in_common_widens_the_intervals(table):
     imported = msgspec.structs.replace(table, rows=tuple(rows), shared_sd={"lab": shared})
     assumptions = assumptions_for(table)
 
-    before = learn(table, assumptions, units=50).predictor.file.misfit
-    after = learn(imported, assumptions, units=50).predictor.file.misfit
+    before = learn(table, assumptions, units=50).predictor.model.misfit
+    after = learn(imported, assumptions, units=50).predictor.model.misfit
 
     taken = shared * 8 / (8 + 2)  # as far as the scale follows eight networks, two for none
     assert before < 0.02
@@ -275,7 +275,7 @@ def test_a_few_units_take_the_place_of_their_modelled_figures(
     table = timed_of(phone, before, networks, units=units, whole=whole)
     named = [row.unit for row in table.units]
 
-    fitted, _ = fit_published(phone)
+    fitted = fit_device(phone)
     write_fitted(elsewhere / "predictors" / "iphone12", fitted, picture=b"png")
     after, _ = load_predictor("iphone12")
 
@@ -316,16 +316,15 @@ def test_intervals_of_a_modelled_phone_shrink_with_units_and_networks(table, pub
             else ensemble_predictions
         )
         _, quantile = validate("x", seen, problem, members, model, predict=predict)
-        file = PredictorFile(
+        model = Model(
             device="x", source="modelled", columns=assumptions.columns,
             members=tuple(
                 MemberRecord(m.form, float(m.overhead_ms), tuple(map(float, m.coefficients)))
                 for m in members
             ),
             misfit=0.015, large_misfit=0.0, quantile=quantile,
-            fitted_on=FittedOn(0, "", "", ""), measured=learned.part if learned else None,
         )  # fmt: skip
-        predictor = Predictor(file, learned)
+        predictor = Predictor(model, learned)
         estimates = [predictor.estimate(network) for network in held_out]
         truth = np.array([true_ms(network) for network in held_out])
         inside = [one.low_ms <= true <= one.high_ms

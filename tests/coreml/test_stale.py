@@ -41,8 +41,8 @@ def few_units():
     part = MeasuredPart(PRIOR_KERNEL, 1.0, {}, "", (TimedUnit(TIMED, 1.0, 0.01),))
 
     def predictor(source, outside):
-        file = msgspec.structs.replace(shipped.file, source=source, measured=part)
-        return Predictor(file, Learned(part, residual, np.ones((1, members))), outside)
+        model = msgspec.structs.replace(shipped.model, source=source)
+        return Predictor(model, Learned(part, residual, np.ones((1, members))), outside)
 
     return shipped, predictor
 

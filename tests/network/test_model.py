@@ -15,7 +15,7 @@ from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.operations import Pool
 from repvit_nas.search_space import family
-from repvit_nas.units import Foreign, rows
+from repvit_nas.units import Features, Foreign, rows
 
 # Parameters in training form with the second head, computed from the official code.
 TRAINING_PARAMS = {
@@ -205,3 +205,25 @@ def test_a_network_can_be_scripted():
 
     with torch.no_grad():
         assert torch.equal(scripted(image), model(image))
+
+
+def test_an_architecture_without_classes_hands_back_the_maps_that_it_is_priced_as():
+    backbone = msgspec.structs.replace(SMALL, num_classes=0, resolution=65)
+    model = load(backbone)
+    image = torch.randn(2, 3, 65, 65)
+    priced = [(unit.width, unit.size) for unit in rows(backbone) if isinstance(unit, Features)]
+
+    with torch.no_grad():
+        maps = model(image)
+        assert [tuple(each.shape) for each in maps] == [(2, w, s, s) for w, s in priced]
+        fused = reparameterize(model)(image)
+        listed = load(backbone, features_only=True)
+        listed.load_state_dict(
+            {key.replace("stages.", "stages_"): v for key, v in model.state_dict().items()}
+        )
+        for one, two, three in zip(maps, fused, listed(image), strict=True):
+            assert torch.allclose(one, two, atol=1e-5)
+            assert torch.equal(one, three)
+        assert load(backbone, num_classes=5)(image).shape == (2, 5)
+        model.reset_classifier(3)
+        assert model.eval()(image).shape == (2, 3)

@@ -147,11 +147,31 @@ def test_a_network_nobody_trained_has_no_weights():
         load("repvit_m0_6", pretrained=True)
 
 
-def test_a_key_without_counterpart_is_named():
-    with pytest.raises(KeyError, match=r"features\.99\.c\.weight"):
-        from_official(
-            {"features.99.c.weight": torch.zeros(1)}, family()["repvit_m0_6"].architecture
-        )
+@pytest.mark.parametrize("stray", ["features.99.c.weight", "features.1.more", "extra"])
+def test_a_stray_key_is_treated_as_torch_treats_any(stray):
+    model = randomize(load("repvit_m0_6"))
+    official = dict(zip(official_keys(OFFICIAL_M0_6), model.state_dict().values(), strict=True))
+    official[stray] = torch.zeros(1)
+    fresh = load("repvit_m0_6")
+
+    with pytest.raises(RuntimeError, match=f"Unexpected key.*{stray}"):
+        fresh.load_state_dict(official)
+    found = fresh.load_state_dict(official, strict=False)
+
+    assert found.unexpected_keys == [stray]
+    assert not found.missing_keys
+    assert torch.equal(fresh.head.head.l.weight, model.head.head.l.weight)
+
+
+def test_official_keys_load_into_a_network_inside_another():
+    model = randomize(load("repvit_m0_6"))
+    official = dict(zip(official_keys(OFFICIAL_M0_6), model.state_dict().values(), strict=True))
+    outer = torch.nn.ModuleDict({"trunk": load("repvit_m0_6"), "neck": torch.nn.Linear(2, 2)})
+    neck = {f"neck.{key}": value for key, value in outer["neck"].state_dict().items()}
+
+    outer.load_state_dict({f"trunk.{key}": value for key, value in official.items()} | neck)
+
+    assert torch.equal(outer["trunk"].stem.conv1.c.weight, model.stem.conv1.c.weight)
 
 
 def test_a_state_dict_is_found_inside_a_checkpoint():

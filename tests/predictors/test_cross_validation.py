@@ -14,7 +14,6 @@ from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.cross_validation import (
     LOOKALIKES,
     HeldOut,
-    Validation,
     calibrate,
     held_out,
     multiplier,
@@ -22,8 +21,9 @@ from repvit_nas.predictors.cross_validation import (
     without_offsets,
 )
 from repvit_nas.predictors.ensemble import Design, design
-from repvit_nas.predictors.fit_device import find_assumptions, fit_published, write_fitted
+from repvit_nas.predictors.fit_device import find_assumptions, fit_device, write_fitted
 from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.predictors.validation import read_validation
 from repvit_nas.search_space import family
 
 # arXiv:2307.09283v8 Tables 1 and 7, iPhone 12, ms.
@@ -38,14 +38,14 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit_published(load_device("iphone12"))[0]
+    return fit_device(load_device("iphone12"))
 
 
 def test_the_shipped_fit_is_what_the_command_makes(fitted):
     """Up to what another processor rounds otherwise."""
-    shipped = files.read_json(ROOT / "predictors" / "iphone12" / "validation.json", Validation)
+    shipped = read_validation(ROOT / "predictors" / "iphone12" / "validation.json")
 
-    assert fitted.predictor.fitted_on == load_predictor("iphone12")[0].file.fitted_on
+    assert fitted.predictor.fitted_on == load_predictor("iphone12")[0].model.fitted_on
     for ours, theirs in zip(fitted.validation.checks, shipped.checks, strict=True):
         assert ours.name == theirs.name
         assert ours.in_sample_ms == pytest.approx(theirs.in_sample_ms, rel=0.01)
@@ -123,7 +123,7 @@ def test_the_interval_a_user_sees_is_the_one_that_was_checked(fitted):
 
 
 def test_another_phone_is_fitted_by_the_same_code(tmp_path):
-    fitted, _ = fit_published(load_device("iphone13"))
+    fitted = fit_device(load_device("iphone13"))
 
     write_fitted(tmp_path, fitted, picture=b"png")
 

@@ -17,13 +17,13 @@ from repvit_nas.errors import FileError, RepvitNasError, UnknownUnitError
 from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec, load_device
 from repvit_nas.latency_lut.table import Table, read_table, write_table
 from repvit_nas.machine import machine
-from repvit_nas.predictors.fit_device import fit_measured, write_fitted
+from repvit_nas.predictors.fit_device import fit_device, write_fitted
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.held_out import evaluate, learning_curve
 from repvit_nas.predictors.lookup import floored
 from repvit_nas.predictors.metrics import ISOLATED, MACS, PARAMS, PREDICTOR
 from repvit_nas.predictors.overview import overview
-from repvit_nas.predictors.predictor import load_predictor, read_predictor
+from repvit_nas.predictors.predictor import FittedOn, load_predictor, read_predictor
 from repvit_nas.search_space import family, load_space
 from repvit_nas.units import Block, Features, Ffn, Head, count, rows
 
@@ -94,7 +94,7 @@ def test_timed_units_are_looked_up(table, learning):
 
     costs = predictor.unit_costs([row.unit for row in timed])
 
-    scale = predictor.file.measured.scale
+    scale = predictor.measured.scale
     measured = np.array([row.latency_ms for row in timed])
     assert costs.mean(axis=1) / scale == pytest.approx(measured, rel=0.005)
     assert costs.std(axis=1) / measured == pytest.approx(0.01, rel=0.5)
@@ -115,9 +115,8 @@ def test_sources_say_what_a_latency_rests_on(table, learning):
 
 def reread(learning, folder, outside):
     files.write_bytes(folder / "residual.npz", learning.arrays)
-    files.write_bytes(
-        folder / "predictor.json", files.encode_lines(learning.predictor.file, "members")
-    )
+    file = learning.predictor.file(FittedOn(learning.observations, "", "", ""))
+    files.write_bytes(folder / "predictor.json", files.encode_lines(file, "members"))
     return read_predictor(folder / "predictor.json", outside)
 
 
@@ -126,7 +125,7 @@ def test_the_policy_outside_the_measured_range(learning, tmp_path):
     flag, clip, refuse = (reread(learning, tmp_path, o) for o in ("flag", "clip", "raise"))
 
     assert flag.unit_costs([far]).mean() > 0
-    edge = clip.file.measured.ranges["block"]["channels"][1]
+    edge = clip.measured.ranges["block"]["channels"][1]
     assert 2**edge < 1024
     assert clip.unit_costs([far]).mean() != pytest.approx(flag.unit_costs([far]).mean(), rel=1e-6)
     with pytest.raises(UnknownUnitError, match=r"channels 1024 was measured from \d+ to \d+ only"):
@@ -276,12 +275,12 @@ def device_in(folder, table, **changes):
 def test_a_devices_folder_becomes_a_predictor(elsewhere, table):
     device = device_in(elsewhere, table)
 
-    fitted, evaluation = fit_measured(device)
+    fitted = fit_device(device)
     write_fitted(elsewhere / "predictors" / "simulated", fitted, picture=b"png")
 
     predictor, found = load_predictor("simulated")
     assert not found.shipped
-    assert predictor.file.fitted_on.observations == 92
+    assert predictor.model.fitted_on.observations == 92
     estimate = predictor.estimate(family()["repvit_m1_0"].architecture)
     assert estimate.latency_ms == pytest.approx(
         truth(family()["repvit_m1_0"].architecture), rel=0.05
@@ -290,19 +289,19 @@ def test_a_devices_folder_becomes_a_predictor(elsewhere, table):
     assert sorted(path.name for path in (elsewhere / "predictors" / "simulated").iterdir()) == [
         "assumptions.json", "predictor.json", "residual.npz", "validation.json", "validation.png",
     ]  # fmt: skip
-    assert {point.units for point in evaluation.curve} == {25, 50, 80}
-    assert "iphone12" in evaluation.curve[0].transferred
+    assert {point.units for point in fitted.validation.curve} == {25, 50, 80}
+    assert "iphone12" in fitted.validation.curve[0].transferred
     shown = {item.device: item for item in overview()}["simulated"]
-    assert shown.left_out_percent == evaluation.scores[PREDICTOR].mape
+    assert shown.left_out_percent == fitted.validation.scores[PREDICTOR].mape
     # Fitted again, with the assumptions that were written: the same, and nothing else is made.
-    again, _ = fit_measured(device)
+    again = fit_device(device)
     assert again.predictor == fitted.predictor
     assert again.assumptions is None
 
 
 def test_another_machines_processor_is_refused(elsewhere, table):
     device = device_in(elsewhere, table, processor="Cray-1")
-    fitted, _ = fit_measured(device)
+    fitted = fit_device(device)
     write_fitted(elsewhere / "predictors" / "simulated", fitted, picture=b"png")
 
     with pytest.raises(RepvitNasError, match=r"measured on Cray-1; this machine has .*--foreign"):
@@ -399,7 +398,7 @@ def test_the_shipped_example_says_whose_it_is():
         assert device.file.kind == "measured"
         assert device.file.circumstances["processor"].split()[0] in device.file.title
         predictor, _ = load_predictor(name, foreign=True)
-        assert predictor.file.fitted_on.digest == device.digest()
+        assert predictor.model.fitted_on.digest == device.digest()
         assert predictor.estimate(family()["repvit_m1_0"].architecture).source == "interpolated"
 
 
@@ -413,7 +412,7 @@ def test_the_picture_shows_four_things(table, learning):
 
     import matplotlib.image
 
-    from repvit_nas.report.measured import measured_picture
+    from repvit_nas.report.held_out import held_out_picture
 
     curve = learning_curve(table, assumptions_for(table), {})
     evaluation = evaluate(
@@ -421,7 +420,7 @@ def test_the_picture_shows_four_things(table, learning):
         left_out=learning.left_out,
     )  # fmt: skip
 
-    image = matplotlib.image.imread(io.BytesIO(measured_picture(evaluation, learning.predictor)))
+    image = matplotlib.image.imread(io.BytesIO(held_out_picture(evaluation, learning.predictor)))
 
     height, width = image.shape[0] // 2, image.shape[1] // 2
     for top in (0, height):
@@ -451,7 +450,7 @@ def test_a_table_of_few_and_tiny_units_is_fitted():
 
 def test_a_predictor_of_other_figures_is_not_taken_for_this_ones(elsewhere, table):
     device = device_in(elsewhere, table)
-    fitted, _ = fit_measured(device)
+    fitted = fit_device(device)
     write_fitted(elsewhere / "predictors" / "simulated", fitted, picture=b"png")
     load_predictor("simulated")
 
@@ -468,9 +467,9 @@ def test_another_devices_broken_files_do_not_stop_a_fit(elsewhere, table):
     other.mkdir(parents=True)
     (other / "predictor.json").write_text("{")
 
-    _, evaluation = fit_measured(device)
+    fitted = fit_device(device)
 
-    assert "iphone12" not in evaluation.curve[0].transferred
+    assert "iphone12" not in fitted.validation.curve[0].transferred
 
 
 def test_a_network_in_both_roles_is_refused(table):

@@ -74,7 +74,7 @@ def test_a_confidence_outside_0_to_1_is_refused(predictor, interval):
 def test_the_shipped_predictors_belong_to_the_shipped_tables():
     """What the shipped predictors were fitted on is what is shipped: nobody forgot to refit."""
     for device in ("iphone12", "iphone13"):
-        fitted_on = load_predictor(device)[0].file.fitted_on
+        fitted_on = load_predictor(device)[0].model.fitted_on
         published = (ROOT / "latency_lut" / device / "published.csv").read_bytes()
         assumptions = (ROOT / "predictors" / device / "assumptions.json").read_bytes()
 
@@ -83,7 +83,7 @@ def test_the_shipped_predictors_belong_to_the_shipped_tables():
 
 
 def test_a_predictor_survives_its_file(predictor, tmp_path):
-    files.write_json(tmp_path / "p.json", predictor.file)
+    files.write_json(tmp_path / "p.json", predictor.model)
 
     again = read_predictor(tmp_path / "p.json")
 

@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, Shapes, open_data, skipped_text
+from repvit_nas.training.data import DataSpec, Shapes, open_data
+from repvit_nas.training.found import found_text
 from repvit_nas.training.run import Place, train
 
 
@@ -52,7 +53,7 @@ def test_shapes_to_validate_on_are_other_images_of_the_same_classes():
         opened.train[48]
 
 
-def test_a_folder_of_images_is_read_by_timm(tmp_path):
+def test_a_folder_of_images_is_opened(tmp_path):
     opened = open_data(DataSpec(name=str(folder(tmp_path))))
 
     assert opened.classes == ("cat", "dog")
@@ -100,8 +101,11 @@ def test_images_that_cannot_be_read_are_named_or_left_out_where_asked(tmp_path):
 
     opened = open_data(DataSpec(name=str(tmp_path), skip_bad_images=True))
     assert (len(opened.train), len(opened.val)) == (5, 5)
-    assert [path.name for path in opened.skipped] == ["1.png", "2.png"]
-    assert skipped_text(opened.skipped).startswith("2 images cannot be read")
+    assert [found.left_out[0].named for found in opened.found] == [("cat/1.png",), ("dog/2.png",)]
+    assert found_text(opened.found[0]) == [
+        f"train: 2 classes, 5 images in {tmp_path / 'train'}: cat 2, dog 3",
+        "train: left out 1 (a broken image): cat/1.png",
+    ]
 
 
 def test_an_image_that_breaks_behind_its_header_is_left_out_before_it_is_used(tmp_path, asking):
@@ -112,7 +116,7 @@ def test_an_image_that_breaks_behind_its_header_is_left_out_before_it_is_used(tm
     broken.write_bytes(broken.read_bytes()[:200])
 
     skipping = DataSpec(name=str(tmp_path / "images"), skip_bad_images=True)
-    assert open_data(skipping).skipped == (broken,)
+    assert open_data(skipping).found[1].left_out[0].named == ("dog/2.png",)
     record = train(asking(skipping, classes=2, batch=4), tmp_path / "skipped")
     assert record.outcome.val_images == 15
 
@@ -219,7 +223,7 @@ def test_a_data_set_of_hugging_face_is_trained_on(tmp_path, asking):
     [
         (DataSpec(name="torch/nothing"), "timm cannot open it"),
         (DataSpec(name=""), "--data is empty"),
-        (DataSpec(name="digits", train_images=5), "can be chosen for shapes only"),
+        (DataSpec(name="digits", train_images=5), "--train-images means nothing for --data digits"),
         (DataSpec(name="shapes", val_images=5), "at least as many images"),
     ],
 )

@@ -44,7 +44,7 @@ def test_one_device_trains_as_eight_do():
 
 @pytest.mark.parametrize("written", ["0.5,0.9", "[0.5, 0.9]"])
 def test_values_are_changed_from_text(written):
-    changes = parse_changes(("lr=2e-3", "epochs=7", f"scale={written}", "ema_warmup=true"))
+    changes = parse_changes(("lr=2e-3", "epochs=7", f"scale={written}", "ema=0.9", "ema_warmup=1"))
     recipe = load_recipe("quick", changes)
 
     assert (recipe.lr, recipe.epochs, recipe.scale) == (2e-3, 7, (0.5, 0.9))

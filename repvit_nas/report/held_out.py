@@ -1,13 +1,16 @@
-"""The table and the pictures of a measured device."""
+"""The tables and the pictures of a measured device: predicted against what was held out."""
 
 import io
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from repvit_nas.predictors.held_out import Evaluation, UnitCheck
 from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.predictors.validation import HeldOutComparison, UnitCheck
 from repvit_nas.units import Block, block
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SCORE_HEADER: Final = (
     "predictor",
@@ -24,7 +27,7 @@ _BANDS: Final = ((0.10, 0.10), (0.05, 0.18))
 _KINDS: Final = ("stem", "block", "block with SE", "downsample", "ffn", "head")
 
 
-def score_rows(evaluation: Evaluation) -> list[list[str]]:
+def score_rows(found: HeldOutComparison) -> list[list[str]]:
     """Return the cells of predictor and baselines."""
     return [
         [
@@ -37,13 +40,13 @@ def score_rows(evaluation: Evaluation) -> list[list[str]]:
             f"{score.kendall_tau:.3f}",
             f"{score.spearman_rho:.3f}",
         ]
-        for name, score in evaluation.scores.items()
+        for name, score in found.scores.items()
     ]
 
 
-def curve_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+def curve_rows(found: HeldOutComparison) -> tuple[list[str], list[list[str]]]:
     """Return header and cells of the learning curve."""
-    bases = list(evaluation.curve[0].transferred) if evaluation.curve else []
+    bases = list(found.curve[0].transferred) if found.curve else []
     header = [*CURVE_HEADER, *(f"starting from {name}" for name in bases)]
     cells = [
         [
@@ -51,42 +54,58 @@ def curve_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
             f"{point.rmspe:.2f}",
             *(f"{point.transferred[name]:.2f}" for name in bases),
         ]
-        for point in evaluation.curve
+        for point in found.curve
     ]
     return header, cells
 
 
-def summary(evaluation: Evaluation) -> str:
+def summary(found: HeldOutComparison) -> str:
     """Return what the table does not say, in one sentence or two."""
-    floor = "not known" if evaluation.noise_floor is None else f"{evaluation.noise_floor:.2f} %"
-    networks = len(evaluation.checks)
+    floor = "not known" if found.noise_floor is None else f"{found.noise_floor:.2f} %"
+    networks = len(found.checks)
     return (
-        f"{networks} random networks that no fit saw; {evaluation.units} units and "
-        f"{evaluation.calibration} other networks were fitted, {evaluation.minutes:.1f} minutes of "
+        f"{networks} random networks that no fit saw; {found.units} units and "
+        f"{found.calibration} other networks were fitted, {found.minutes:.1f} minutes of "
         f"timing. Noise floor (what the networks' own figures are off by): {floor} RMSPE. "
-        f"{evaluation.coverage:.0f} % of the networks lie inside their 90 % interval, "
-        f"{evaluation.coverage_with_noise:.0f} % if that noise is allowed for."
+        f"{found.coverage:.0f} % of the networks lie inside their 90 % interval, "
+        f"{found.coverage_with_noise:.0f} % if that noise is allowed for."
     )
 
 
-def measured_picture(evaluation: Evaluation, predictor: Predictor) -> bytes:
+def score_tables(found: HeldOutComparison) -> "list[Table]":
+    """Return the scores, and the learning curve where one was drawn, for the terminal."""
+    from rich.table import Table
+
+    scores = Table(*SCORE_HEADER, title=f"{found.device}: predicted against measured")
+    for cells in score_rows(found):
+        scores.add_row(*cells)
+    if not found.curve:
+        return [scores]
+    header, rows = curve_rows(found)
+    curve = Table(*header, title="How many units does a new device need?")
+    for cells in rows:
+        curve.add_row(*cells)
+    return [scores, curve]
+
+
+def held_out_picture(found: HeldOutComparison, predictor: Predictor) -> bytes:
     """Draw predicted against measured, the learning curve, unit costs and residuals, as PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 10), dpi=100, layout="constrained")
     axes = figure.subplots(2, 2)
-    _draw_networks(axes[0, 0], evaluation)
-    _draw_curve(axes[0, 1], evaluation)
-    _draw_units(axes[1, 0], evaluation, predictor)
-    _draw_residuals(axes[1, 1], evaluation)
-    figure.suptitle(f"{evaluation.device}: {evaluation.title}", fontsize=11)
+    _draw_networks(axes[0, 0], found)
+    _draw_curve(axes[0, 1], found)
+    _draw_units(axes[1, 0], found, predictor)
+    _draw_residuals(axes[1, 1], found)
+    figure.suptitle(f"{found.device}: {found.title}", fontsize=11)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _draw_networks(axes: Any, evaluation: Evaluation) -> None:
-    checks = evaluation.checks
+def _draw_networks(axes: Any, found: HeldOutComparison) -> None:
+    checks = found.checks
     measured = np.array([check.measured_ms for check in checks])
     predicted = np.array([check.predicted_ms for check in checks])
     low, high = 0.9 * measured.min(), 1.1 * measured.max()
@@ -121,14 +140,14 @@ def _draw_networks(axes: Any, evaluation: Evaluation) -> None:
     axes.grid(alpha=0.25)
 
 
-def _draw_curve(axes: Any, evaluation: Evaluation) -> None:
-    units = [point.units for point in evaluation.curve]
-    axes.plot(units, [point.rmspe for point in evaluation.curve], "o-", label="physical model")
-    for name in evaluation.curve[0].transferred if evaluation.curve else ():
-        errors = [point.transferred[name] for point in evaluation.curve]
+def _draw_curve(axes: Any, found: HeldOutComparison) -> None:
+    units = [point.units for point in found.curve]
+    axes.plot(units, [point.rmspe for point in found.curve], "o-", label="physical model")
+    for name in found.curve[0].transferred if found.curve else ():
+        errors = [point.transferred[name] for point in found.curve]
         axes.plot(units, errors, "s--", markersize=4, label=f"starting from {name}")
-    if evaluation.noise_floor is not None:
-        axes.axhline(evaluation.noise_floor, color="0.4", linestyle=":", label="noise floor")
+    if found.noise_floor is not None:
+        axes.axhline(found.noise_floor, color="0.4", linestyle=":", label="noise floor")
     axes.set_xscale("log")
     axes.set_xticks(units, [str(number) for number in units])
     axes.set_xticks([], minor=True)
@@ -140,9 +159,9 @@ def _draw_curve(axes: Any, evaluation: Evaluation) -> None:
     axes.grid(alpha=0.25)
 
 
-def _draw_units(axes: Any, evaluation: Evaluation, predictor: Predictor) -> None:
+def _draw_units(axes: Any, found: HeldOutComparison, predictor: Predictor) -> None:
     """Draw blocks by stage: what was timed, and the predictor's line at expansion 2 without SE."""
-    timed = [check for check in evaluation.unit_checks if isinstance(check.unit, Block)]
+    timed = [check for check in found.unit_checks if isinstance(check.unit, Block)]
     sizes = sorted({check.unit.size for check in timed if isinstance(check.unit, Block)})[::-1]
     for stage, size in enumerate(sizes):
         here = [(c.unit, c.latency_ms) for c in timed if _block(c).size == size]
@@ -191,9 +210,9 @@ def _block(check: UnitCheck) -> Block:
     return check.unit
 
 
-def _draw_residuals(axes: Any, evaluation: Evaluation) -> None:
+def _draw_residuals(axes: Any, found: HeldOutComparison) -> None:
     groups: dict[str, list[float]] = {kind: [] for kind in _KINDS}
-    for check in evaluation.unit_checks:
+    for check in found.unit_checks:
         kind = type(check.unit).__name__.lower()
         gated = isinstance(check.unit, Block) and check.unit.se > 0
         groups["block with SE" if gated else kind].append(check.left_out_percent)

@@ -1,0 +1,97 @@
+"""Fit a modelled device: the physical model alone, on whole networks that others published.
+
+What was timed, but is too little to make it a measured device, is fitted with them, and units that were
+timed take the place of their modelled figures.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.table import Table
+from repvit_nas.predictors.assumptions import Assumptions
+from repvit_nas.predictors.cross_validation import (
+    Predict,
+    ensemble_predictions,
+    misfit_of_target,
+    validate,
+)
+from repvit_nas.predictors.ensemble import design, fit
+from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
+from repvit_nas.predictors.table_observations import (
+    beside_measured,
+    beside_published,
+    unit_observations,
+)
+from repvit_nas.predictors.timed_units import Learning, PartlyMeasured
+from repvit_nas.predictors.validation import CrossValidation
+
+
+def learn_published(
+    device: str,
+    published: Sequence[Observation],
+    table: Table | None,
+    assumptions: Assumptions,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> tuple[Learning, CrossValidation]:
+    """Fit a predictor to published latencies, and say how far off it is.
+
+    Args:
+        device: Whose latencies they are.
+        published: The latencies.
+        table: What was timed beside them; see :func:`beside_measured`.
+        assumptions: What the physical model takes for granted.
+        progress: Told what is being done.
+
+    Raises:
+        RepvitNasError: No form of the model comes near the latencies.
+    """
+    observations, units, errors = list(published), list[Observation](), assumptions.errors
+    if table is not None:
+        units = unit_observations(table, table.units)
+        observations += beside_published(table, published)
+        errors = beside_measured(errors, table)
+    problem = design([*observations, *units], assumptions.forms, errors, assumptions.columns)
+    members = fit(problem)
+    predict: Predict = ensemble_predictions
+    found = None
+    if table is not None and units:
+        timed = PartlyMeasured(table, assumptions.columns, errors)
+        found = timed.refined(members)
+        predict = timed.predictions([*observations, *units], found.learned.part.kernel)
+    groups = len({item.network for item in observations} | {item.family for item in observations})
+    done = itertools.count()
+    validation, quantile = validate(
+        device,
+        observations,
+        problem,
+        members,
+        errors,
+        progress=lambda name: progress(f"validating without {name}", next(done), groups),
+        predict=predict,
+    )
+    model = Model(
+        device=device,
+        source="modelled",
+        columns=assumptions.columns,
+        members=tuple(
+            MemberRecord(
+                member.form,
+                round(float(member.overhead_ms), 6),
+                tuple(round(float(value), 6) for value in member.coefficients),
+            )
+            for member in members
+        ),
+        misfit=misfit_of_target(errors),
+        large_misfit=errors.large,
+        quantile=round(quantile, 4),
+    )
+    learning = Learning(
+        Predictor(model, found.learned if found else None),
+        len(observations) + len(units),
+        found.arrays if found else b"",
+        found.left_out if found else np.zeros(0),
+    )
+    return learning, validation

@@ -1,0 +1,201 @@
+"""How far off a predictor is: the record of `predictors/<device>/validation.json`.
+
+Its field `kind` says which of the two it is: a modelled device is cross-validated on what was published
+of it, a measured one is compared with networks that were held out.
+"""
+
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import msgspec
+
+from repvit_nas import files
+from repvit_nas.predictors.lookup import Source
+from repvit_nas.predictors.metrics import PREDICTOR, Scores
+from repvit_nas.units import Unit
+
+VALIDATION_FILE: Final = "validation.json"
+TARGET_FAMILY: Final = "repvit"
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One observation against three predictions of it, in milliseconds.
+
+    Attributes:
+        name: What was timed.
+        family: Its family.
+        resolution: Its input side in pixels.
+        source: Who timed it.
+        published_ms: What was published.
+        in_sample_ms: Predicted by the fit to everything.
+        without_network_ms: Predicted by a fit that never saw the network or a variant of it.
+        without_family_ms: Predicted by a fit that never saw the network's family.
+        without_lookalikes_ms: Predicted by a fit that never saw RepViT nor RepNeXt, whose networks
+            have the same shapes; for other families as `without_family_ms`.
+        low_ms: Lower end of the 90 % interval of `without_network_ms`, its multiplier calibrated
+            without the network; wider by what its source may be off as a whole, where that is so.
+        high_ms: Its upper end.
+    """
+
+    name: str
+    family: str
+    resolution: int
+    source: str
+    published_ms: float
+    in_sample_ms: float
+    without_network_ms: float
+    without_family_ms: float
+    without_lookalikes_ms: float
+    low_ms: float
+    high_ms: float
+
+
+class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mean absolute errors in percent, and how often the 90 % interval held, of a group of checks."""
+
+    networks: int
+    in_sample_percent: float
+    without_network_percent: float
+    without_family_percent: float
+    without_lookalikes_percent: float
+    coverage_percent: float
+
+
+class CrossValidation(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="cross_validation",
+):
+    """How far off a modelled device's predictor is: each row against fits that never saw it.
+
+    Attributes:
+        device: The device.
+        summaries: By group of rows; `all` is one of them.
+        checks: Every row.
+    """
+
+    schema: Literal[1] = 1
+    device: str
+    summaries: dict[str, Summary]
+    checks: tuple[Check, ...]
+
+    @property
+    def unseen_percent(self) -> float | None:
+        """Mean error on the RepViT family by a fit without it; None where no row is of it."""
+        target = self.summaries.get(TARGET_FAMILY)
+        return target.without_family_percent if target else None
+
+    @property
+    def coverage_percent(self) -> float:
+        """How often the 90 % interval held for networks left out of the fit."""
+        return self.summaries["all"].coverage_percent
+
+
+class NetworkCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One network that no fit saw: measured and predicted milliseconds, 90 % intervals of both."""
+
+    shape: str
+    measured_ms: float
+    measured_low_ms: float
+    measured_high_ms: float
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    source: Source
+
+
+class UnitCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One timed unit, and by how much a fit to all others misses it, in percent."""
+
+    unit: Unit
+    latency_ms: float
+    left_out_percent: float
+
+
+class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Root mean square percentage error on held-out networks after so many timed units.
+
+    Attributes:
+        units: Units timed.
+        rmspe: Starting from a physical model of the device.
+        transferred: Starting from another device's predictor, by its name.
+    """
+
+    units: int
+    rmspe: float
+    transferred: dict[str, float]
+
+
+class HeldOutComparison(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="held_out",
+):
+    """How far off a measured device's predictor is: random networks that no fit saw.
+
+    Attributes:
+        device: The device.
+        title: The name people use.
+        units: Units that were timed.
+        calibration: Networks that the fit saw.
+        minutes: What the measuring took.
+        noise_floor: What a repetition of the whole measurement would differ by, root mean square
+            percent: the error that a perfect predictor would seem to have.
+        coverage: Share of held-out networks inside their 90 % interval, percent.
+        coverage_with_noise: The same with the error of their own figures allowed for.
+        scores: By predictor and baseline.
+        curve: How the error falls with the number of units.
+        checks: The held-out networks.
+        unit_checks: The timed units.
+    """
+
+    schema: Literal[1] = 1
+    device: str
+    title: str
+    units: int
+    calibration: int
+    minutes: float
+    noise_floor: float | None
+    coverage: float
+    coverage_with_noise: float
+    scores: dict[str, Scores]
+    curve: tuple[CurvePoint, ...]
+    checks: tuple[NetworkCheck, ...]
+    unit_checks: tuple[UnitCheck, ...]
+
+    @property
+    def unseen_percent(self) -> float:
+        """Mean error on networks that no fit saw."""
+        return self.scores[PREDICTOR].mape
+
+    @property
+    def coverage_percent(self) -> float:
+        """How often the 90 % interval held for these networks."""
+        return self.coverage
+
+
+Validation = CrossValidation | HeldOutComparison
+
+
+def read_validation(path: Path) -> Validation:
+    """Read a `validation.json` of either kind.
+
+    Raises:
+        FileError: It is not valid.
+    """
+    raw = files.read_json(path, dict[str, Any])
+    # Earlier versions did not write the kind; only a cross-validation sums up families.
+    stated = {"kind": "cross_validation" if "summaries" in raw else "held_out"} | raw
+    return files.convert(path, stated, cast("type[Validation]", Validation))
+
+
+def validation_bytes(validation: Validation) -> bytes:
+    """Return the content of a `validation.json`, a line for each check."""
+    units = () if isinstance(validation, CrossValidation) else ("unit_checks",)
+    return files.encode_lines(validation, "checks", *units)

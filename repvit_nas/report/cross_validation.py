@@ -1,0 +1,85 @@
+"""The table and the picture of a cross-validation: predicted against published."""
+
+import io
+from typing import TYPE_CHECKING, Final
+
+from repvit_nas.predictors.validation import TARGET_FAMILY, CrossValidation
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SUMMARY_HEADER: Final = (
+    "in sample",
+    "network left out",
+    "family left out",
+    "RepViT and RepNeXt left out",
+    "in 90 % interval",
+)
+_BANDS: Final = ((0.10, 0.10), (0.05, 0.18))
+
+
+def summary_cells(validation: CrossValidation, group: str) -> list[str]:
+    """Return the cells of a group of latencies: how many, and percentages under `SUMMARY_HEADER`."""
+    summary = validation.summaries[group]
+    return [
+        str(summary.networks),
+        f"{summary.in_sample_percent:.1f}",
+        f"{summary.without_network_percent:.1f}",
+        f"{summary.without_family_percent:.1f}",
+        f"{summary.without_lookalikes_percent:.1f}",
+        f"{summary.coverage_percent:.0f}",
+    ]
+
+
+def summary_table(validation: CrossValidation) -> "Table":
+    """Return the table of all groups, for the terminal."""
+    from rich.table import Table
+
+    title = f"{validation.device}: mean error in %"
+    table = Table("group", "latencies", *SUMMARY_HEADER, title=title)
+    for group in validation.summaries:
+        table.add_row(group, *summary_cells(validation, group))
+    return table
+
+
+def cross_validation_picture(validation: CrossValidation) -> bytes:
+    """Draw predictions by fits that never saw the network's family, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    low = 0.9 * min(check.published_ms for check in validation.checks)
+    high = 1.1 * max(check.published_ms for check in validation.checks)
+    for band, alpha in _BANDS:
+        axes.fill_between(
+            [low, high],
+            [low * (1 - band), high * (1 - band)],
+            [low * (1 + band), high * (1 + band)],
+            color="0.5",
+            alpha=alpha,
+            linewidth=0,
+            label=f"within {band:.0%}",
+        )
+    for family in sorted({check.family for check in validation.checks}):
+        checks = [check for check in validation.checks if check.family == family]
+        target = family == TARGET_FAMILY
+        axes.plot(
+            [check.published_ms for check in checks],
+            [check.without_family_ms for check in checks],
+            "s" if target else "o",
+            markersize=7 if target else 4,
+            color="black" if target else None,
+            label=family,
+        )
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    axes.set_xlabel(f"published on {validation.device}, ms")
+    axes.set_ylabel("predicted by a fit without the network's family, ms (modelled)")
+    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+    axes.legend(fontsize=8, ncols=2)
+    axes.grid(alpha=0.25)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

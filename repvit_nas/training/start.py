@@ -1,0 +1,168 @@
+"""What the weights of a training start from: nothing, a network, a run, or a file of weights."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch import nn
+
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.training.inherit import inherit, recalibrate
+from repvit_nas.training.recipe import Recipe
+from repvit_nas.training.records import RANDOM, is_training_run
+
+if TYPE_CHECKING:
+    from repvit_nas.training.data import Images
+
+Say = Callable[[str], None]
+State = Mapping[str, torch.Tensor]
+# How names of files of weights end.
+_ENDS: Final = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
+_HEAD: Final = "head."
+_CLASSES: Final = "head.head.l.bias"
+
+
+def start_from(
+    init: str,
+    model: nn.Module,
+    images: "Images",
+    recipe: Recipe,
+    seed: int,
+    *,
+    flip: bool = True,
+    say: Say = lambda _: None,
+) -> None:
+    """Give a new network the weights that its training starts from, in place.
+
+    Args:
+        init: `random` keeps those it has; a reference name takes timm's published ones; a folder
+            is a training run; a file is one of weights (:func:`read_weights`) of a network of the
+            same architecture, or of the reference that `NAME=FILE` names before it.
+        model: The new network, with random weights.
+        images: For the statistics of batch norms.
+        recipe: How those are prepared.
+        seed: Which of them.
+        flip: Whether a mirrored image is of the same class.
+        say: Told what was taken over.
+
+    Raises:
+        RepvitNasError: There are no such weights, they are of another architecture, or no finite
+            numbers.
+    """
+    if init == RANDOM:
+        return
+    known: Any = model
+    source = _source(init)
+    if isinstance(source, Mapping):
+        say(f"{init}: {_load(source, known, init)}")
+        return
+    inherited = inherit(source, model)
+    recalibrate(model, images, recipe, known.architecture.resolution, seed=seed, flip=flip)
+    share = inherited.taken / inherited.total
+    say(f"{init}: {share:.0%} of the parameters start from it, batch norms set anew")
+
+
+def read_weights(path: Path) -> State:
+    """Read a file of weights as timm does: safetensors, or torch's, read with `weights_only`.
+
+    Of a training checkpoint the average of the weights is taken where there is one, and `model` or
+    `state_dict` otherwise; prefixes of wrapped networks are taken off the names.
+
+    Raises:
+        FileError: It cannot be read, holds code, or no weights, or some that are no finite numbers.
+    """
+    from timm.models import load_state_dict
+
+    try:
+        with path.open("rb"):
+            pass
+        state: Any = load_state_dict(str(path), weights_only=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # each damage has a kind of its own
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FileError(f"{path}: holds no weights that can be read safely: {said}") from error
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise FileError(f"{path}: holds something else than weights by name")
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise FileError(f"{path}: {name} is no finite number throughout")
+    weights: State = state
+    return weights
+
+
+def _named(state: State, architecture: Architecture) -> dict[str, torch.Tensor]:
+    """Return weights under our names, which are timm's, if they have the official ones."""
+    from repvit_nas.network.weights import from_official, is_official
+
+    return from_official(state, architecture) if is_official(state) else dict(state)
+
+
+def _load(source: State, model: Any, init: str) -> str:
+    """Load weights of a network's own architecture; returns what was taken over.
+
+    A head of other classes is not, and a second head is new where the weights have none.
+    """
+    from repvit_nas.training.trainer import load_strictly
+
+    state, own = _named(source, model.architecture), model.state_dict()
+    fits = _CLASSES in state and _CLASSES in own and state[_CLASSES].shape == own[_CLASSES].shape
+    heads = {key: value for key, value in own.items() if key.startswith(_HEAD)}
+    taken = {key: state[key] for key in heads if fits and key in state}
+    trunk = {key: value for key, value in state.items() if not key.startswith(_HEAD)}
+    try:
+        load_strictly(model, trunk | heads | taken, init)
+    except RepvitNasError as error:
+        raise RepvitNasError(
+            f"{error}; weights of a reference network are inherited with --init NAME=FILE"
+        ) from error
+    if len(taken) == len(heads):
+        return "all weights taken over"
+    return f"all weights taken over but for {'the head' if not taken else 'a second head'}, which is new"
+
+
+def _source(init: str) -> nn.Module | State:
+    """Return the network to inherit from, or weights of this very architecture."""
+    from repvit_nas.network import create
+    from repvit_nas.search_space.family import family
+    from repvit_nas.training.trained import load_trained
+
+    if is_training_run(Path(init)):
+        return load_trained(Path(init))
+    name, equals, file = init.partition("=")
+    if equals and name in family() and not Path(init).exists():
+        return _reference(family()[name].architecture, Path(file), init)
+    if init not in family() and (Path(init).is_file() or Path(init).suffix.lower() in _ENDS):
+        return read_weights(Path(init))
+    if init not in family():
+        raise RepvitNasError(
+            f"--init {init}: is neither {RANDOM}, a reference name ({', '.join(family())}), a "
+            f"training run's folder, nor a file of weights ({', '.join(_ENDS)})"
+        )
+    try:
+        return create(family()[init].architecture, pretrained=True)
+    except RepvitNasError:
+        raise
+    except Exception as error:  # whatever a download can raise
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        raise RepvitNasError(
+            f"--init {init}: timm's weights cannot be had ({said}); download them and give "
+            f"--init {init}=FILE.safetensors"
+        ) from error
+
+
+def _reference(architecture: Architecture, path: Path, init: str) -> nn.Module:
+    """Return a reference network with the weights of a file."""
+    from repvit_nas.network import create
+    from repvit_nas.training.trainer import load_strictly
+
+    state = _named(read_weights(path), architecture)
+    old = create(
+        architecture,
+        num_classes=len(state[_CLASSES]) if _CLASSES in state else 0,
+        distillation=any("head_dist" in key for key in state),
+    )
+    load_strictly(old, state, init)
+    return old
