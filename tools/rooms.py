@@ -28,6 +28,7 @@ ORDER: Final = (
     ("predictors",),
     ("measuring",),
     ("coreml",),
+    ("timing",),
     ("accuracy",),
     ("training",),
     ("export",),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import torch
@@ -14,6 +14,7 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord, NetworkRow, Promise, relation
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.export.forms import COREML_FILE, ONNX_FILE, export_run
+from repvit_nas.export.images import Chosen, run_images
 from repvit_nas.export.records import ExportRecord, form_digest, read_export
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, read_published
@@ -21,7 +22,8 @@ from repvit_nas.network import reparameterize
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search_space.family import family, published_top1
 from repvit_nas.search_space.space import load_space
-from repvit_nas.training.data import open_data
+from repvit_nas.timing import Access, measured_device, network_limits, time_on
+from repvit_nas.training.data import is_folder, moved
 from repvit_nas.training.loading import World, val_batches
 from repvit_nas.training.publish import CONFIG_FILE
 from repvit_nas.training.records import (
@@ -57,17 +59,20 @@ class Where(NamedTuple):
         device: Whose latencies are predicted.
         space: The search space that the network must lie in.
         foreign: Accept a processor's table that was measured on another machine.
+        access: How the device is reached, if it is a phone.
     """
 
     device: str = "iphone12"
     space: str = "repvit"
     foreign: bool = False
+    access: Access = Access()
 
 
 def check_run(
     folder: Path,
     where: Where | None = None,
     *,
+    data: str = "",
     train_family: Iterable[str] = (),
     say: Say = lambda _: None,
     progress: Progress = lambda _, __, ___: None,
@@ -77,45 +82,53 @@ def check_run(
     Args:
         folder: The run.
         where: On what it is checked.
+        data: Where the images are now; empty for where the run had them. What needs them and they are
+            not there is said not to be checked.
         train_family: Reference networks to train by the same recipe on the same images first.
         say: Told what the user should know.
         progress: Told what is being done, how far it is, and of how much.
 
     Raises:
-        RepvitNasError: The run is not finished, or the device, the space or a network is not known.
+        RepvitNasError: The run is not finished, the device, the space or a network is not known, or
+            `data` does not hold the run's classes.
     """
     where = where or Where()
     record = finished(folder)
     predictor, _ = load_predictor(where.device, foreign=where.foreign)
     for name in train_family:
-        _train_member(folder, record, name, say, progress)
+        _train_member(folder, _moved(record, data), name, say, progress)
     progress("reading the images", 0, 1)
-    opened = open_data(record.asked.data, record.asked.architecture.resolution, to_train=False)
+    chosen = run_images(record, data)
+    if chosen.missing:
+        say(f"without the images to validate on, accuracy is not checked: {chosen.missing}")
     model = load_trained(folder, verify=False)  # whether they are as written is a promise below
-    exported = _exported(folder, opened.val)
+    exported = _exported(folder, chosen)
     promises = (
         _in_space(record.asked.architecture, where.space),
         *_counted(model, record.asked.architecture),
         *_as_written(folder, record),
         *_forms(folder, exported),
-        _accuracy(model, record, opened.val, progress),
+        _accuracy(model, record, chosen, progress),
     )
     variant = _row(
         record.asked.architecture.name or "variant", record.asked.architecture, predictor
     )
     top1 = None if record.outcome is None else record.outcome.top1
     variant = msgspec.structs.replace(variant, top1=top1)
+    timed = _measured(where, record.asked.architecture, progress)
     found = CheckRecord(
         run=str(folder),
         device=where.device,
-        val_images=len(opened.val),
+        val_images=0 if chosen.missing else len(chosen.images),
         promises=promises,
         variant=variant,
         family=tuple(
             _beside(folder, record, name, device=where.device, predictor=predictor, variant=variant)
             for name in BESIDE
         ),
-        measured_ms=_measured(where, record.asked.architecture, progress),
+        measured_ms=timed.ms,
+        not_measured=timed.why_not,
+        off_engine=timed.off_engine,
         export=exported,
     )
     files.write_json(folder / CHECK_FILE, found)
@@ -143,6 +156,21 @@ def _train_member(folder: Path, record: TrainFile, name: str, say: Say, progress
     )
 
 
+def _moved(record: TrainFile, data: str) -> TrainFile:
+    """Return a run's record with its images where they are now."""
+    if not data:
+        return record
+    spec = moved(record.asked.data, data)
+    return msgspec.structs.replace(record, asked=msgspec.structs.replace(record.asked, data=spec))
+
+
+def _same_asked(one: Asked, other: Asked) -> bool:
+    """Tell whether two runs were asked the same; where a folder of images lay is no difference."""
+    if is_folder(one.data.name) and is_folder(other.data.name):
+        one = msgspec.structs.replace(one, data=moved(one.data, other.data.name))
+    return one == other
+
+
 def _member_asked(asked: Asked, name: str) -> Asked:
     """Return what a reference network is asked: all that the variant was, but for the network."""
     architecture = _as_trained(family()[name].architecture, asked.architecture)
@@ -164,7 +192,7 @@ def _as_trained(architecture: Architecture, like: Architecture) -> Architecture:
     )
 
 
-def _exported(folder: Path, images: Any) -> ExportRecord:
+def _exported(folder: Path, images: Chosen) -> ExportRecord:
     """Return what was exported of the run; the fused form is made where nothing was."""
     return read_export(folder) or export_run(folder, (), images=images, verify=False)
 
@@ -248,32 +276,41 @@ def _forms(folder: Path, exported: ExportRecord) -> list[Promise]:
         for name in (ONNX_FILE, COREML_FILE)
         if name not in known and (folder / name).exists()
     ]
+    on = " random and drawn" if exported.missing else ""
     for form in exported.forms:
         now = form_digest(folder / form.file)
-        text = f"{form.error:.1e}, same class {form.agreement:.2f} % of {form.images:,}"
+        text = f"{form.error:.1e}, same class {form.agreement:.2f} % of {form.images:,}{on}"
         if now != form.digest:
             text = f"{form.file} is {'not what was compared' if now else 'missing'}: export again"
         found.append(
             Promise(
                 name=f"form {form.name}",
                 kept=now == form.digest and form.error <= form.allowed,
-                promised=f"differs by at most {form.allowed:.0e}",
+                promised=f"differs by at most {form.allowed:.1e}",
                 found=text,
             )
         )
     return found
 
 
-def _accuracy(model: nn.Module, record: TrainFile, images: Any, progress: Progress) -> Promise:
-    """Validate the network again, from its file."""
+def _accuracy(model: nn.Module, record: TrainFile, chosen: Chosen, progress: Progress) -> Promise:
+    """Validate the network again, from its file, where the images are here."""
     outcome = record.outcome
     if outcome is None:
         raise RepvitNasError("the training is not finished")
+    promised = f"top-1 {outcome.top1:.2f} %"
+    if chosen.missing:
+        return Promise(
+            name="accuracy",
+            kept=None,
+            promised=promised,
+            found=f"not checked: {chosen.missing}; give --data PATH",
+        )
     asked = record.asked
     # Half precision turns over many more images than another order of adding up.
     turned = TURNED_OVER if asked.precision == "fp32" else TURNED_OVER_HALF
     loader = val_batches(
-        images,
+        chosen.images,
         asked.recipe,
         asked.architecture.resolution,
         world=World(),
@@ -291,7 +328,7 @@ def _accuracy(model: nn.Module, record: TrainFile, images: Any, progress: Progre
     return Promise(
         name="accuracy",
         kept=abs(top1 - outcome.top1) <= slack + 1e-9,
-        promised=f"top-1 {outcome.top1:.2f} %",
+        promised=promised,
         found=f"top-1 {top1:.2f} % of {count:,} images",
     )
 
@@ -326,7 +363,7 @@ def _beside(
     top1 = None
     if is_training_run(place):
         member = read_training(place)
-        same = member.asked == _member_asked(record.asked, name)
+        same = _same_asked(member.asked, _member_asked(record.asked, name))
         top1 = member.outcome.top1 if same and member.outcome is not None else None
     path = load_device(device).path(PUBLISHED_FILE)
     latency = published_latency(name, read_published(path)) if path.is_file() else None
@@ -343,28 +380,20 @@ def _beside(
     return msgspec.structs.replace(row, relation=relation(row, top1, variant))
 
 
-def _measured(where: Where, architecture: Architecture, progress: Progress) -> float | None:
-    """Time the network on the device, where that is a processor of this machine."""
-    import shutil
-    import tempfile
+class _Measured(NamedTuple):
+    ms: float | None
+    off_engine: bool = False
+    why_not: str = ""
 
-    device = load_device(where.device)
-    spec = device.file.runtime
-    if device.file.kind != "measured" or spec is None:
-        return None
-    from repvit_nas.measuring.campaign import network_plan, time_networks
-    from repvit_nas.measuring.runners import open_runner
-    from repvit_nas.measuring.session import Limits, Session
 
-    scratch = Path(tempfile.mkdtemp(prefix="repvit-nas-"))
+def _measured(where: Where, architecture: Architecture, progress: Progress) -> _Measured:
+    """Time the network on the device; where that cannot be done here, say why."""
     try:
-        session = Session(scratch, open_runner(spec))
-        try:
-            session.same_machine(device)
-        except RepvitNasError:
-            return None
-        plan = network_plan([architecture], seed=0)
-        table = time_networks(session, plan, Limits(1.0, 0.005), progress)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return table.networks("held_out")[0].latency_ms
+        device = measured_device(where.device)
+        timed = time_on(
+            device, [architecture], network_limits(device), progress, access=where.access
+        )
+    except RepvitNasError as error:
+        return _Measured(None, why_not=str(error))
+    (row,) = timed.table.networks("held_out")
+    return _Measured(row.latency_ms, timed.ran_off(architecture))

@@ -18,13 +18,13 @@ class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     Attributes:
         name: What it is about.
-        kept: Whether it holds.
+        kept: Whether it holds; None where that cannot be checked here.
         promised: What was promised.
         found: What was found.
     """
 
     name: str
-    kept: bool
+    kept: bool | None
     promised: str
     found: str
 
@@ -65,11 +65,13 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         run: The run's folder.
         device: Whose latencies are predicted.
-        val_images: On how many images accuracies are taken.
+        val_images: On how many images accuracies are taken; 0 where they are not here.
         promises: What was promised, and whether it holds.
         variant: The run's network.
         family: The reference networks beside it.
         measured_ms: The variant's latency, measured on the device, where that is here.
+        not_measured: Why it was not; empty if it was, or where an older version wrote it.
+        off_engine: Whether not all of it ran on the Neural Engine, which its prediction is for.
         export: The forms of the network and the latency of unfused and fused on this machine.
     """
 
@@ -81,12 +83,14 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     variant: NetworkRow
     family: tuple[NetworkRow, ...]
     measured_ms: float | None = None
+    not_measured: str = ""
+    off_engine: bool = False
     export: ExportRecord
 
     @property
     def kept(self) -> bool:
-        """Whether every promise is kept."""
-        return all(promise.kept for promise in self.promises)
+        """Whether no promise is broken, of those that can be checked here."""
+        return not any(promise.kept is False for promise in self.promises)
 
 
 def standard_error(found: CheckRecord) -> float:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.options import (
     console,
     debug_option,
@@ -16,6 +17,7 @@ from repvit_nas.commands.options import (
     progress_bar,
     space_option,
 )
+from repvit_nas.commands.runtime import check_options, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,25 +38,33 @@ PICTURE_FILE: Final = "family.png"
     metavar="all|NAME,...",
     help="Train these reference networks by the same recipe on the same images first.",
 )
+@click.option(
+    "--data", default="", metavar="PATH", help="Where the images are now. [where they were]"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
 @foreign_option
+@phone_options
 @json_option
 @debug_option
 def command(
     runs: tuple[Path, ...],
+    *,
     device: str,
     space: str,
     train_family: str | None,
+    data: str,
     threads: int | None,
-    *,
     foreign: bool,
+    team: str,
+    udid: str,
     as_json: bool,
 ) -> int:
     r"""Check the network of a training RUN: architecture, counts, forms, accuracy, latency.
 
-    Ends with exit code 1 if a promise is broken. The reference family stands beside the network:
-    trained on the same images where asked, as published otherwise. Several runs that differ in
-    their seed alone are put together in one table, left in the folder that holds them.
+    Ends with exit code 1 if a promise is broken; one that cannot be checked here is said to be
+    so. The reference family stands beside the network: trained on the same images where asked, as
+    published otherwise. Several runs that differ in their seed alone are put together in one table,
+    left in the folder that holds them.
 
     \b
     Example: repvit-nas check results/train-repvit_m0_9-digits
@@ -63,7 +73,11 @@ def command(
 
     from repvit_nas.checking.check import BESIDE, Where, check_run
     from repvit_nas.checking.seeds import over_seeds, same_but_for_seed
+    from repvit_nas.coreml.products import product
+    from repvit_nas.timing import Access
 
+    if product(device) is None:
+        check_options(device, core_ml=False)
     if threads is not None:
         torch.set_num_threads(threads)
     names = list(BESIDE) if train_family == "all" else (train_family or "").split(",")
@@ -71,10 +85,11 @@ def command(
         same_but_for_seed(runs)  # before anything is trained
     checked = []
     for run in runs:
-        with progress_bar() as progress:
+        with progress_bar() as bar, stoppable(bar) as progress:
             found = check_run(
                 run,
-                Where(device, space, foreign),
+                Where(device, space, foreign, Access(team, udid)),
+                data=data,
                 train_family=[name.strip() for name in names if name.strip()],
                 say=note,
                 progress=progress,
@@ -98,34 +113,32 @@ def command(
 
 
 def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
+    from repvit_nas.report.checking import (
+        PROMISE_HEADER,
+        TABLE_HEADER,
+        chance_line,
+        measured_lines,
+        promise_rows,
+        table_rows,
+    )
+
+    _print_table(PROMISE_HEADER, promise_rows(found), str(run))
+    lines = measured_lines(found)
+    if beside:
+        title = f"Beside the family, on {found.device} ({found.variant.source})"
+        _print_table(TABLE_HEADER, table_rows(found), title)
+        lines = [chance_line(found), *lines]
+    for line in filter(None, lines):
+        console().print(line)
+
+
+def _print_table(header: "Sequence[str]", rows: "Sequence[Sequence[str]]", title: str) -> None:
     from rich.table import Table
 
-    from repvit_nas.checking.records import standard_error
-    from repvit_nas.report.checking import TABLE_HEADER, table_rows
-
-    screen = console()
-    promises = Table("promise", "kept", "promised", "found", title=str(run))
-    for promise in found.promises:
-        kept = "yes" if promise.kept else "BROKEN"
-        promises.add_row(promise.name, kept, promise.promised, promise.found)
-    screen.print(promises)
-    if beside:
-        table = Table(
-            *TABLE_HEADER, title=f"Beside the family, on {found.device} ({found.variant.source})"
-        )
-        for cells in table_rows(found):
-            table.add_row(*cells)
-        screen.print(table)
-        screen.print(
-            f"The standard error of an accuracy on {found.val_images:,} images is "
-            f"{standard_error(found):.2f} points: smaller differences say nothing."
-        )
-    if found.measured_ms is not None:
-        screen.print(f"Measured on {found.device}: {found.measured_ms:.2f} ms")
-    screen.print(
-        f"One image by torch on one thread here: {found.export.unfused_ms:.2f} ms unfused, "
-        f"{found.export.fused_ms:.2f} ms fused"
-    )
+    table = Table(*header, title=title)
+    for cells in rows:
+        table.add_row(*cells)
+    console().print(table)
 
 
 def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
@@ -140,27 +153,18 @@ def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
 
 
 def _print_seeds(together: "SeedsRecord") -> None:
-    from rich.table import Table
-
     from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 
     source = together.networks[0].network.source
     title = f"Over {len(together.seeds)} seeds, on {together.device} ({source})"
-    table = Table(*SEEDS_HEADER, title=title)
-    for cells in seeds_rows(together):
-        table.add_row(*cells)
-    console().print(table)
+    _print_table(SEEDS_HEADER, seeds_rows(together), title)
 
 
 def _draw(path: Path, rows: "Sequence[NetworkRow]", found: "CheckRecord") -> None:
     """Draw the networks that were trained, if there are several."""
     from repvit_nas import files
-    from repvit_nas.report.training import family_picture
+    from repvit_nas.report.checking import drawn_family
 
-    points: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        if row.top1 is not None:
-            points.setdefault(row.name, []).append((row.latency_ms, row.top1))
-    if len(points) > 1:
-        axis = f"predicted ms on {found.device} ({found.variant.source}), as trained"
-        files.write_bytes(path, family_picture(points, axis))
+    picture = drawn_family(rows, found)
+    if picture is not None:
+        files.write_bytes(path, picture)

@@ -1,7 +1,7 @@
 """What the commands that time Core ML devices share: plans, exports, and what they print."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,15 +14,10 @@ from repvit_nas.errors import RepvitNasError
 
 # A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
 PHONE_MINUTES: Final = 480.0
-# Of one network and of validate's forty, with the sentinel, for two rounds and more.
-PHONE_MEASURE_MINUTES: Final = 10.0
-PHONE_VALIDATE_MINUTES: Final = 60.0
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
-    from repvit_nas.latency_lut.device import Device
     from repvit_nas.measuring.campaign import Wishes
-    from repvit_nas.measuring.session import Session
     from repvit_nas.search_space.space import Space
 
 
@@ -51,12 +46,6 @@ def given_or(option: str, given: Any, own: Any) -> Any:
 
     source = click.get_current_context().get_parameter_source(option)
     return own if source is ParameterSource.DEFAULT else given
-
-
-def minutes_for(device: "Device", given: float, own: float) -> float:
-    """Return what --minutes says, or `own` where it says nothing and Core ML runs the device."""
-    spec = device.file.runtime
-    return given_or("minutes", given, own) if spec is not None and spec.name == "coreml" else given
 
 
 def core_ml_wishes(wishes: "Wishes") -> "Wishes":
@@ -199,49 +188,3 @@ def phone_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-@contextmanager
-def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Iterator["Session"]:
-    """Give a session on a measured device, whatever runtime times it, that is kept nowhere.
-
-    Args:
-        device: The device.
-        folder: Where visits go.
-        team: Identifier of the team that signs a phone's app.
-        udid: Which of several phones.
-
-    Raises:
-        RepvitNasError: The device cannot be timed here, or is not as it was measured.
-    """
-    from repvit_nas.commands.runtime import stoppable
-    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
-    from repvit_nas.measuring.runners import open_runner
-    from repvit_nas.measuring.session import Session
-
-    spec = device.file.runtime
-    if spec is None:
-        raise RepvitNasError(f"{device.folder}: states no runtime; measure the device again")
-    if spec.name != "coreml":
-        session = Session(folder, open_runner(spec))
-        session.same_machine(device)
-        yield session
-        return
-    from repvit_nas.coreml.runner import open_device
-    from repvit_nas.coreml.session import GatedSession
-
-    with stoppable(lambda *_: None), ExitStack() as opened:
-        runner = open_device(spec, team=team, udid=udid)
-        opened.callback(runner.close)
-        runner.keep_placements(folder / PLACEMENTS_FILE)
-        # The caller looks at placements itself, and says what it leaves out.
-        session = GatedSession(folder, runner, everywhere=True)
-        session.same_machine(device)
-        yield session
-
-
-def elsewhere(folder: Path) -> frozenset[str]:
-    """Return the keys of programs that a session found not on the Neural Engine alone."""
-    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, read_placements, refused
-
-    return refused(read_placements(folder / PLACEMENTS_FILE))

@@ -1,15 +1,19 @@
-"""`repvit-nas export`: a trained network in other forms."""
+"""`repvit-nas export`: a trained network in other forms, or an untrained one for a latency test."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from repvit_nas.commands.options import console, debug_option, echo_json, json_option
 from repvit_nas.errors import RepvitNasError
 
+if TYPE_CHECKING:
+    from repvit_nas.export.records import ExportRecord
+
 
 @click.command("export")
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN|ARCH")
 @click.option(
     "--format",
     "formats",
@@ -19,42 +23,90 @@ from repvit_nas.errors import RepvitNasError
     help="What to write besides the fused form.",
 )
 @click.option("--images", type=click.IntRange(min=1), help="Compare on so many images. [all]")
+@click.option(
+    "--data", default="", metavar="PATH", help="Where a RUN's images are now. [where they were]"
+)
+@click.option(
+    "--opset",
+    type=click.IntRange(min=9),
+    help="Of the ONNX file; below 20, Gelu is written as what it consists of. [the exporter's own]",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where an untrained ARCH goes."
+)
 @json_option
 @debug_option
-def command(run: Path, formats: str, images: int | None, *, as_json: bool) -> None:
+def command(
+    run: str,
+    *,
+    formats: str,
+    images: int | None,
+    data: str,
+    opset: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     r"""Write the network of a training RUN fused, as ONNX and as a Core ML package.
 
-    Each file is read back and compared with the training form on the validation images. The Core ML
-    package takes pictures and names classes: preprocessing and labels are part of it.
+    Each file is read back and compared with the training form on the validation images, or on drawn
+    ones where those are not here. The Core ML package takes pictures and names classes: preprocessing
+    and labels are part of it. An ARCH goes to --out with random weights, for a latency test only.
 
     \b
     Example: repvit-nas export results/train-repvit_m0_9-digits --format onnx
+    Example: repvit-nas export results/iphone12-1.0ms:best --format onnx --out latency-test
     """
-    from rich.table import Table
-
-    from repvit_nas.export.forms import export_run
-
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     if not wanted:
         raise RepvitNasError("--format must name onnx, coreml, or both; got nothing")
-    record = export_run(run, wanted, limit=images)
+    if out is None:
+        record = _run_record(run, wanted, limit=images, data=data, opset=opset)
+    elif data or images:
+        raise RepvitNasError(
+            "with --out a network is untrained, and compared on drawn images: leave out --data and "
+            "--images"
+        )
+    else:
+        record = _untrained_record(run, wanted, out, opset)
     if as_json:
         echo_json(record)
         return
-    table = Table("form", "file", "MB", "differs by", "at most", "same class", "run by")
-    for form in record.forms:
-        table.add_row(
-            form.name,
-            form.file,
-            f"{form.size_bytes / 1e6:.2f}",
-            f"{form.error:.1e}",
-            f"{form.allowed:.0e}",
-            f"{form.agreement:.2f} % of {form.images:,}",
-            form.ran,
+    _print(record, str(out or run))
+
+
+def _run_record(
+    run: str, wanted: list[str], *, limit: int | None, data: str, opset: int | None
+) -> "ExportRecord":
+    from repvit_nas.export.forms import export_run
+    from repvit_nas.named import load_architecture
+    from repvit_nas.training.records import is_training_run
+
+    if not is_training_run(Path(run)) and not Path(run).is_dir():
+        load_architecture(run)  # says what is wrong with a name that stands for nothing
+        raise RepvitNasError(f"{run} is untrained: say with --out DIR where its files shall go")
+    return export_run(Path(run), wanted, limit=limit, data=data, opset=opset)
+
+
+def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None) -> "ExportRecord":
+    from repvit_nas.export.forms import export_untrained
+    from repvit_nas.named import load_architecture
+    from repvit_nas.training.records import is_training_run
+
+    if is_training_run(Path(arch)):
+        raise RepvitNasError(
+            f"{arch}: the forms of a run go into its folder; leave out --out {out}, or give an ARCH"
         )
-    screen = console()
-    screen.print(table)
-    screen.print(
-        f"One image on one thread here: {record.unfused_ms:.2f} ms unfused, {record.fused_ms:.2f} ms "
-        f"fused ({record.unfused_ms / record.fused_ms:.2f} x)"
-    )
+    return export_untrained(load_architecture(arch), wanted, out, opset=opset)
+
+
+def _print(record: "ExportRecord", title: str) -> None:
+    from rich.table import Table
+
+    from repvit_nas.report.export import FORM_HEADER, export_lines, form_rows
+
+    table = Table(*FORM_HEADER, title=title)
+    for cells in form_rows(record):
+        table.add_row(*cells)
+    console().print(table)
+    for line in export_lines(record):
+        console().print(line)

@@ -1,17 +1,10 @@
 """`repvit-nas measure`: time one whole network, and compare it with its prediction."""
 
-import shutil
 from typing import Any
 
 import click
 
-from repvit_nas.commands.coreml import (
-    PHONE_MEASURE_MINUTES,
-    elsewhere,
-    known_device,
-    minutes_for,
-    phone_options,
-)
+from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.options import (
     architecture_argument,
     debug_option,
@@ -20,13 +13,7 @@ from repvit_nas.commands.options import (
     note,
     progress_bar,
 )
-from repvit_nas.commands.runtime import (
-    check_minutes,
-    check_options,
-    measured_device,
-    temporary_folder,
-    timed_by_core_ml,
-)
+from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
 
 
@@ -34,11 +21,7 @@ from repvit_nas.errors import RepvitNasError
 @architecture_argument
 @click.option("--device", required=True, help="A device that measure-lut measured here.")
 @click.option(
-    "--minutes",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Minutes of timing at most; 10 on a Core ML device.",
+    "--minutes", type=float, help="Minutes of timing at most. [1; 10 on a Core ML device]"
 )
 @click.option(
     "--precision",
@@ -53,7 +36,7 @@ from repvit_nas.errors import RepvitNasError
 def command(
     arch: str,
     device: str,
-    minutes: float,
+    minutes: float | None,
     precision: float,
     *,
     team: str,
@@ -67,36 +50,31 @@ def command(
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
-    from repvit_nas.measuring.campaign import network_plan, time_networks
-    from repvit_nas.measuring.session import Limits
     from repvit_nas.named import load_architecture
-    from repvit_nas.programs import network
+    from repvit_nas.timing import (
+        Access,
+        measured_device,
+        network_limits,
+        time_on,
+        timed_by_core_ml,
+    )
 
-    check_minutes(minutes)
+    if minutes is not None:
+        check_minutes(minutes)
     architecture = load_architecture(arch)
     if not architecture.num_classes:
         raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
     known = measured_device(device)
     check_options(device, core_ml=timed_by_core_ml(known))
-    minutes = minutes_for(known, minutes, PHONE_MEASURE_MINUTES)
-    folder = temporary_folder()
-    try:
-        with known_device(known, folder, team=team, udid=udid) as session:
-            then = read_table(known.path(TABLE_FILE))
-            plan = network_plan([architecture], seed=0, sentinel_resolution=then.resolution)
-            limits = Limits(minutes, precision)
-            with progress_bar() as progress:
-                table = time_networks(session, plan, limits, progress, then.chosen)
-        off = elsewhere(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if network(architecture).key in off:
+    limits = network_limits(known)
+    limits = limits._replace(minutes=minutes or limits.minutes, precision=precision)
+    with progress_bar() as bar, stoppable(bar) as progress:
+        timed = time_on(known, [architecture], limits, progress, access=Access(team, udid))
+    if timed.ran_off(architecture):
         note("advice: not all of it runs on the Neural Engine, which its prediction is for")
-    changed = slower_now(then, table)
-    if changed:
-        note(f"advice: {changed}")
-    row = table.networks("held_out")[0]
+    if timed.slower:
+        note(f"advice: {timed.slower}")
+    row = timed.table.networks("held_out")[0]
     document: dict[str, Any] = {
         "architecture": architecture.name or arch,
         "device": device,

@@ -4,7 +4,6 @@ import difflib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,8 +12,7 @@ from click.core import ParameterSource
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
-    from repvit_nas.coreml.products import Product
-    from repvit_nas.latency_lut.device import Device, RuntimeSpec
+    from repvit_nas.latency_lut.device import RuntimeSpec
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
 Progress = Callable[[str, int, int], None]
@@ -123,50 +121,6 @@ def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> Non
         )
 
 
-def timed_by_core_ml(device: "Device") -> bool:
-    """Return whether Core ML times a measured device."""
-    return device.file.runtime is not None and device.file.runtime.name == "coreml"
-
-
-def measured_device(name: str) -> "Device":
-    """Return a device that can be timed here.
-
-    Raises:
-        RepvitNasError: There is no such device, or it is only modelled.
-    """
-    from repvit_nas.coreml.products import product
-    from repvit_nas.latency_lut.device import device_names, load_device
-
-    known = product(name)
-    if known is not None and name not in device_names():
-        raise RepvitNasError(
-            f"device {name!r} ({known.title}) is not measured so far: {_how_to_measure(known)}"
-        )
-    device = load_device(name)
-    if device.file.kind != "measured":
-        what = f"device {name!r} ({device.file.title}) is modelled so far"
-        if known is not None:
-            raise RepvitNasError(
-                f"{what}, and only a measured one can be timed: {_how_to_measure(known)}"
-            )
-        raise RepvitNasError(
-            f"{what}, from published latencies, and cannot be timed on this machine; measure this "
-            "machine with repvit-nas measure-lut --device cpu"
-        )
-    return device
-
-
-def _how_to_measure(known: "Product") -> str:
-    """Say what makes a Core ML device a measured one."""
-    name = known.device
-    where = "on that Mac" if known.is_mac else "on a Mac with Xcode and the device on its cable"
-    return (
-        f"repvit-nas measure-lut --device {name} {where} makes it measured; anywhere else, repvit-nas "
-        f"measure-lut --device {name} --export DIR and repvit-nas import-measurements DIR --device "
-        f"{name} do, as docs/iphone.md shows"
-    )
-
-
 def check_minutes(minutes: float) -> None:
     """Raise unless `minutes` is a time.
 
@@ -211,10 +165,3 @@ def stoppable(progress: Progress) -> Iterator[Progress]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
-def temporary_folder() -> Path:
-    """Return a new folder for visits that are not kept."""
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="repvit-nas-"))

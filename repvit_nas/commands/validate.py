@@ -1,27 +1,20 @@
 """`repvit-nas validate`: predicted against measured, on networks that the fit never saw."""
 
-import shutil
+from typing import Final
 
 import click
 
-from repvit_nas.commands.coreml import (
-    PHONE_VALIDATE_MINUTES,
-    elsewhere,
-    known_device,
-    minutes_for,
-    phone_options,
-)
+from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.fitting import show_validation
 from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
-from repvit_nas.commands.runtime import (
-    check_minutes,
-    check_options,
-    measured_device,
-    temporary_folder,
-    timed_by_core_ml,
-)
+from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
+
+# Of forty networks and the sentinel, for two rounds and more.
+MINUTES: Final = 4.0
+CORE_ML_MINUTES: Final = 60.0
+PRECISION: Final = 0.003
 
 
 @click.command("validate")
@@ -30,11 +23,7 @@ from repvit_nas.words import number_of
     "--networks", type=int, default=40, show_default=True, help="Random networks to time."
 )
 @click.option(
-    "--minutes",
-    type=float,
-    default=4.0,
-    show_default=True,
-    help="Minutes of timing at most; 60 on a Core ML device.",
+    "--minutes", type=float, help="Minutes of timing at most. [4; 60 on a Core ML device]"
 )
 @click.option("--seed", type=int, default=1000, show_default=True, help="Of the networks drawn.")
 @click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
@@ -51,7 +40,7 @@ def command(
     *,
     device: str,
     networks: int,
-    minutes: float,
+    minutes: float | None,
     seed: int,
     space: str,
     isolated: bool,
@@ -67,53 +56,40 @@ def command(
     \b
     Example: repvit-nas validate --device cpu
     """
-    from repvit_nas.latency_lut.placement import without_networks
-    from repvit_nas.latency_lut.table import TABLE_FILE, read_table, slower_now
-    from repvit_nas.measuring.campaign import network_plan, time_networks
-    from repvit_nas.measuring.design import random_networks
+    from repvit_nas.latency_lut.table import TABLE_FILE, read_table
+    from repvit_nas.measuring.design import fresh_networks
     from repvit_nas.measuring.session import Limits
     from repvit_nas.predictors.held_out import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
+    from repvit_nas.timing import Access, measured_device, time_on, timed_by_core_ml
 
-    check_minutes(minutes)
+    if minutes is not None:
+        check_minutes(minutes)
     if networks < 2:
         raise RepvitNasError(f"--networks must be 2 or more; got {networks}")
     known = measured_device(device)
-    check_options(device, core_ml=timed_by_core_ml(known))
-    minutes = minutes_for(known, minutes, PHONE_VALIDATE_MINUTES)
+    core_ml = timed_by_core_ml(known)
+    check_options(device, core_ml=core_ml)
     predictor, found = load_predictor(device)
     note(f"predictor: {device}, from {found}")
     table = read_table(known.path(TABLE_FILE))
     searched, _ = load_space(space)
-    seen = {
-        row.architecture.stages
-        for role in ("calibration", "held_out")
-        for row in table.networks(role)
-    }
-    drawn = random_networks(
-        searched, networks + len(seen), seed=seed, resolution=table.resolution, fewer=True
-    )
-    fresh = [network for network in drawn if network.stages not in seen][:networks]
-    if len(fresh) < networks:
-        raise RepvitNasError(
-            f"space {searched.name!r} has only {number_of(len(fresh), 'network')} that measure-lut did "
-            f"not time; --networks asks for {networks}"
+    fresh = fresh_networks(searched, networks, table, seed=seed)
+    limits = Limits(minutes or (CORE_ML_MINUTES if core_ml else MINUTES), PRECISION)
+    with progress_bar() as bar, stoppable(bar) as progress:
+        timed = time_on(
+            known,
+            fresh,
+            limits,
+            progress,
+            access=Access(team, udid),
+            seed=seed,
+            isolated=isolated,
         )
-    folder = temporary_folder()
-    try:
-        with known_device(known, folder, team=team, udid=udid) as session:
-            plan = network_plan(fresh, seed=seed, isolated=isolated)
-            with progress_bar() as progress:
-                timed = time_networks(session, plan, Limits(minutes, 0.003), progress, table.chosen)
-        off = elsewhere(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if off:
-        note(f"{number_of(len(off), 'program')} left out: not on the Neural Engine alone")
-        timed = without_networks(timed, off)
-    changed = slower_now(table, timed)
-    if changed:
-        note(f"advice: {changed}")
-    evaluation = evaluate_afresh(known, predictor, table, timed)
+    if timed.off:
+        note(f"{number_of(len(timed.off), 'program')} left out: not on the Neural Engine alone")
+    if timed.slower:
+        note(f"advice: {timed.slower}")
+    evaluation = evaluate_afresh(known, predictor, table, timed.on_engine)
     show_validation(evaluation, as_json=as_json)

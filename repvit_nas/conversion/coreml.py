@@ -1,23 +1,13 @@
 """Programs of units as Core ML packages: fp16 ML programs for iOS 16, converted by coremltools.
 
-A package depends on its program alone: two processes write the same bytes. Every package is read
-back and compared with torch before anybody times it.
+Every package is read back and compared with torch before anybody times it.
 """
 
-import io
 import itertools
-import json
-import logging
-import shutil
-import tempfile
-import threading
-import uuid
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Final, overload
 
 import msgspec
 import numpy as np
@@ -26,29 +16,21 @@ import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.conversion.converter import coremltools
+from repvit_nas.conversion.converter import converted, coremltools, save
 from repvit_nas.conversion.mil import MilProgram, read_package, run, run_parts
 from repvit_nas.conversion.package import (
     INPUT,
-    MANIFEST_PATH,
-    SPEC_PATH,
     WEIGHTS_PATH,
     package_digest,
 )
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
 from repvit_nas.programs import Program
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 OUTPUT: Final = "output"
-TARGET: Final = "iOS16"
 # Relative root mean square that half precision may differ from torch by: 5e-4 to 8e-4 is usual.
 TOLERANCE: Final = 2e-3
-# coremltools keeps what it converts in global state: two conversions at once break each other.
-_ONE_AT_A_TIME: Final = threading.RLock()
-_LOGGERS: Final = ("coremltools", "coremltools.converters", "coremltools.models")
-# A package's identifiers follow from its content, so that two packages of one content are equal.
-_IDENTIFIERS: Final = uuid.UUID("6f2f4dd8-6a3c-4a0c-9a57-3b1f6a0c7d11")
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,18 +103,15 @@ def write_module(module: nn.Module, shape: Sequence[int], package: Path) -> None
     Raises:
         FileError: It cannot be written.
     """
-    model = _converted(module, shape)
+    tools = coremltools()
+    model = converted(
+        module,
+        shape,
+        inputs=[tools.TensorType(name=INPUT, shape=tuple(shape), dtype=np.float16)],
+        outputs=[tools.TensorType(name=OUTPUT, dtype=np.float16)],
+    )
     del module  # its weights are in the model now, and the caller's, where nobody else keeps it
-    try:
-        package.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=package.parent, prefix=f".{package.name}.") as beside:
-            made = Path(beside) / package.name
-            _write(model, made)
-            if package.exists():
-                shutil.rmtree(package)
-            made.replace(package)
-    except OSError as error:
-        raise FileError(f"{package}: cannot be written: {error.strerror or error}") from error
+    save(model, package)
 
 
 def _module(program: Program, weights: Sequence[Weights]) -> nn.Sequential:
@@ -141,78 +120,6 @@ def _module(program: Program, weights: Sequence[Weights]) -> nn.Sequential:
     module = nn.Sequential(*parts)
     module.eval()
     return module
-
-
-def _converted(module: nn.Module, shape: Sequence[int]) -> Any:
-    """Convert a module; one thread at a time."""
-    tools = coremltools()
-    with _ONE_AT_A_TIME, _quiet(), torch.no_grad():
-        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            module, torch.zeros(tuple(shape)), check_trace=False
-        )
-        return tools.convert(
-            traced,
-            inputs=[tools.TensorType(name=INPUT, shape=tuple(shape), dtype=np.float16)],
-            outputs=[tools.TensorType(name=OUTPUT, dtype=np.float16)],
-            convert_to="mlprogram",
-            minimum_deployment_target=tools.target.iOS16,
-            compute_precision=tools.precision.FLOAT16,
-            compute_units=tools.ComputeUnit.CPU_AND_NE,
-            skip_model_load=True,
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide progress bars and the warnings of torch's tracer, which change with its version."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-
-
-def _write(model: Any, package: Path) -> None:
-    """Write a package whose bytes follow from the program: no dates, no random identifiers.
-
-    coremltools' own `save` draws identifiers, and protobuf orders maps anew in every process.
-    """
-    specification = model.get_spec()
-    specification.description.metadata.Clear()
-    content = specification.SerializeToString(deterministic=True)
-    weights = Path(model.weights_dir) / "weight.bin"
-    stem = files.digest(content, weights)
-    model_id, weights_id = (str(uuid.uuid5(_IDENTIFIERS, f"{stem}{part}")) for part in "mw")
-    entries = {
-        model_id: ("model.mlmodel", "CoreML Model Specification"),
-        weights_id: ("weights", "CoreML Model Weights"),
-    }
-    manifest = {
-        "fileFormatVersion": "1.0.0",
-        "itemInfoEntries": {
-            identifier: {
-                "author": "com.apple.CoreML",
-                "description": description,
-                "name": name,
-                "path": f"com.apple.CoreML/{name}",
-            }
-            for identifier, (name, description) in entries.items()
-        },
-        "rootModelIdentifier": model_id,
-    }
-    for path, written in (
-        (SPEC_PATH, content),
-        (MANIFEST_PATH, json.dumps(manifest, indent=4).encode() + b"\n"),
-    ):
-        (package / path).parent.mkdir(parents=True, exist_ok=True)
-        (package / path).write_bytes(written)
-    (package / WEIGHTS_PATH).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(weights, package / WEIGHTS_PATH)
 
 
 def expected_operations(units: Sequence[Unit]) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ torch.
 
 import functools
 import logging
+import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,6 +30,8 @@ INPUT: Final = "image"
 OUTPUT: Final = "output"
 # Single precision, another order of summation.
 TOLERANCE: Final = 1e-4
+# The oldest opset that torch's exporter of today makes; the one before it makes older ones.
+_OLDEST_OF_EXPORTER: Final = 18
 
 
 class ProgramModel(NamedTuple):
@@ -148,16 +152,25 @@ def _template(unit: Unit) -> onnx.ModelProto:
     return exported_model(module, example)
 
 
-def exported_model(module: nn.Module, example: torch.Tensor, **options: Any) -> onnx.ModelProto:
+def exported_model(
+    module: nn.Module,
+    example: torch.Tensor,
+    *,
+    names: tuple[str, str] | None = None,
+    opset: int | None = None,
+) -> onnx.ModelProto:
     """Return a module as torch's exporter writes it, without its remarks.
 
     Args:
         module: In evaluation mode.
         example: An input of the shape that it takes.
-        **options: What `torch.onnx.export` takes, such as `input_names`.
+        names: Of input and output of a model that takes any number of images; without them it
+            takes as many as `example` holds.
+        opset: Version of ONNX's operators; None takes the exporter's. Below 20 there is no Gelu, which
+            is written as what it consists of.
 
     Raises:
-        RepvitNasError: The exporter returned nothing.
+        RepvitNasError: The exporter returned nothing, or has no such opset.
     """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -166,9 +179,58 @@ def exported_model(module: nn.Module, example: torch.Tensor, **options: Any) -> 
         with warnings.catch_warnings():
             # The exporter's own warnings, about torch's internals, change with its version.
             warnings.simplefilter("ignore")
-            exported = torch.onnx.export(module, (example,), dynamo=True, verbose=False, **options)
+            if opset is not None and opset < _OLDEST_OF_EXPORTER:
+                model = _scripted(module, example, names, opset)
+            else:
+                model = _exported(module, example, names, opset)
     finally:
         logger.setLevel(level)
+    made = next(one.version for one in model.opset_import if not one.domain)
+    if opset is not None and made != opset:
+        raise RepvitNasError(f"torch's exporter made opset {made}, and cannot make opset {opset}")
+    if opset is not None:
+        # An older runtime refuses a newer format of the file, whatever its operators.
+        model.ir_version = min(
+            model.ir_version, helper.find_min_ir_version_for(list(model.opset_import))
+        )
+    return model
+
+
+def _exported(
+    module: nn.Module, example: torch.Tensor, names: tuple[str, str] | None, opset: int | None
+) -> onnx.ModelProto:
+    free: dict[str, Any] = {}
+    if names is not None:
+        free = {
+            "input_names": names[:1],
+            "output_names": names[1:],
+            "dynamic_shapes": ({0: torch.export.Dim("images")},),
+        }
+    exported = torch.onnx.export(
+        module, (example,), dynamo=True, verbose=False, opset_version=opset, **free
+    )
     if exported is None:
         raise RepvitNasError("torch's exporter returned nothing; update torch and onnxscript")
     return exported.model_proto
+
+
+def _scripted(
+    module: nn.Module, example: torch.Tensor, names: tuple[str, str] | None, opset: int
+) -> onnx.ModelProto:
+    """Export by torch's older exporter, the one that makes older opsets."""
+    free: dict[str, Any] = {}
+    if names is not None:
+        free = {
+            "input_names": names[:1],
+            "output_names": names[1:],
+            "dynamic_axes": {name: {0: "images"} for name in names},
+        }
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "model.onnx"
+        try:
+            torch.onnx.export(
+                module, (example,), written, dynamo=False, opset_version=opset, **free
+            )
+        except (ValueError, RuntimeError) as error:
+            raise RepvitNasError(f"torch's exporter cannot make opset {opset}: {error}") from error
+        return onnx.load(written)

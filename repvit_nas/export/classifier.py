@@ -1,10 +1,8 @@
 """A trained network as a Core ML classifier: a picture goes in, a class and probabilities come out."""
 
 import platform
-import shutil
-import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.conversion.converter import converted, coremltools, save
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.export.comparing import Floats, Scoring
 from repvit_nas.export.records import Form, form_digest
-from repvit_nas.training.records import TrainFile
+from repvit_nas.export.subject import Subject
 
 # Half precision, as a relative root mean square of the probabilities.
 COREML_TOLERANCE: Final = 1e-2
@@ -30,10 +30,6 @@ _OPERATIONS: Final = frozenset(
 )
 
 _LEAST_NORMAL: Final = 2.0**-14
-
-Floats = npt.NDArray[np.float32]
-# Scores of prepared images.
-Scoring = Callable[[torch.Tensor], Floats]
 
 
 class _Classifier(nn.Module):
@@ -68,8 +64,7 @@ def image_limit(asked: int | None) -> int | None:
 def core_ml_form(
     package: Path,
     fused: Any,
-    record: TrainFile,
-    known: Mapping[str, str],
+    subject: Subject,
     *,
     images: torch.Tensor,
     scores: Scoring,
@@ -79,8 +74,7 @@ def core_ml_form(
     Args:
         package: Where it is written.
         fused: The fused network.
-        record: The training run that it comes from.
-        known: What the package says of itself.
+        subject: What the package says of itself.
         images: Prepared images to compare on.
         scores: The training form's, of prepared images.
 
@@ -88,28 +82,20 @@ def core_ml_form(
         The form, and how often each operation occurs in it.
 
     Raises:
-        RepvitNasError: The program has other operations or weights than the network.
+        RepvitNasError: The program has other operations or weights than the network, or other answers.
         FileError: It cannot be written.
     """
     from repvit_nas.conversion.mil import read_package
 
-    side = record.asked.architecture.resolution
+    side = subject.architecture.resolution
     mean, std = (torch.tensor(fused.pretrained_cfg[name]) for name in ("mean", "std"))
-    model = _converted(_Classifier(fused, mean, std), side, record.classes)
-    model.short_description = (
-        f"{record.asked.architecture.name} trained on {record.asked.data.name}"
+    model = _converted(_Classifier(fused, mean, std), side, subject.classes)
+    save(
+        model,
+        package,
+        title=subject.title,
+        known={f"repvit_nas.{key}": value for key, value in subject.known.items()},
     )
-    for key, value in known.items():
-        model.user_defined_metadata[f"repvit_nas.{key}"] = value
-    beside = package.with_name(f".new.{package.name}")  # a full disk leaves the old one
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        model.save(str(beside))
-        shutil.rmtree(package, ignore_errors=True)
-        beside.rename(package)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise FileError(f"{package}: cannot be written: {error.strerror or error}") from error
     program = read_package(package)
     operations = Counter(program.types)
     _check_program(program, fused, operations)
@@ -118,7 +104,7 @@ def core_ml_form(
     prepared = (pixels / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
     expected = torch.from_numpy(scores(prepared)).softmax(1).numpy()
     if platform.system() == "Darwin":
-        found, ran = _by_core_ml(package, pixels, record.classes), "Core ML"
+        found, ran = _by_core_ml(package, pixels, subject.classes), "Core ML"
     else:
         found, ran = interpreted(program, pixels), "interpreter in half precision"
     form = Form(
@@ -132,31 +118,24 @@ def core_ml_form(
         images=len(found),
         ran=ran,
     )
+    if not form.error <= form.allowed:  # a nan is refused too
+        raise RepvitNasError(
+            f"{package.name}: differs from the training form by {form.error:.1e}; at most "
+            f"{form.allowed:.0e} is half precision: do not use it"
+        )
     return form, dict(sorted(operations.items()))
 
 
 def _converted(classifier: nn.Module, side: int, classes: tuple[str, ...]) -> Any:
-    from repvit_nas.conversion.converter import coremltools
-
     tools: Any = coremltools()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces the end of tracing
-        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            classifier.eval(), torch.zeros(1, 3, side, side), check_trace=False
-        )
-        return tools.convert(
-            traced,
-            inputs=[
-                tools.ImageType(
-                    name="image", shape=(1, 3, side, side), color_layout=tools.colorlayout.RGB
-                )
-            ],
-            classifier_config=tools.ClassifierConfig(list(classes)),
-            convert_to="mlprogram",
-            minimum_deployment_target=tools.target.iOS16,
-            compute_precision=tools.precision.FLOAT16,
-            skip_model_load=platform.system() != "Darwin",
-        )
+    shape = (1, 3, side, side)
+    picture = tools.ImageType(name="image", shape=shape, color_layout=tools.colorlayout.RGB)
+    return converted(
+        classifier.eval(),
+        shape,
+        inputs=[picture],
+        classifier_config=tools.ClassifierConfig(list(classes)),
+    )
 
 
 def _check_program(program: Any, fused: nn.Module, operations: Mapping[str, int]) -> None:
@@ -270,8 +249,6 @@ def _prepared(program: Any, operation: Any, value: torch.Tensor) -> torch.Tensor
 def _by_core_ml(package: Path, pixels: torch.Tensor, classes: tuple[str, ...]) -> Floats:
     """Return the probabilities that Core ML itself gives, on a Mac."""
     from PIL import Image
-
-    from repvit_nas.conversion.converter import coremltools
 
     model = coremltools().models.MLModel(str(package))
     rows = []

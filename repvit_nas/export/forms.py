@@ -1,58 +1,38 @@
-"""A trained network in every form that runs: fused, ONNX and Core ML, each read back and compared.
+"""A network in every form that runs: fused, ONNX and Core ML, each read back and compared.
 
-The training form of the run's folder is what all others are compared with, on validation images.
+The training form is what all others are compared with, on validation images where there are some.
 """
 
-import functools
 import json
 import statistics
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
 from repvit_nas import files
+from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.classifier import Floats, Scoring, core_ml_form, image_limit
-from repvit_nas.export.records import EXPORT_FILE, ExportRecord, Form, form_digest, read_export
-from repvit_nas.network import reparameterize
+from repvit_nas.export.classifier import core_ml_form, image_limit
+from repvit_nas.export.comparing import Answering, Floats, Fused, compare, fuse, scoring
+from repvit_nas.export.images import Chosen, batches, drawn, run_images
+from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
+from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
-from repvit_nas.training.loading import World, val_batches
-from repvit_nas.training.records import WEIGHTS_FILE, TrainFile, file_digest, finished
-from repvit_nas.training.trained import load_trained
+from repvit_nas.training.records import ARCHITECTURE_FILE, finished, is_training_run
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
 COREML_FILE: Final = "model.mlpackage"
+# Nobody shall take these for a trained network's.
+UNTRAINED_ONNX_FILE: Final = "untrained.onnx"
+UNTRAINED_COREML_FILE: Final = "untrained.mlpackage"
 FORMATS: Final = ("onnx", "coreml")
-# The largest difference of a score from the training form's, relative to the largest score.
-FUSED_TOLERANCE: Final = 1e-5
-ONNX_TOLERANCE: Final = 1e-4
-_BATCH: Final = 64
 _ROUNDS: Final = 15
-
-
-class Answering(NamedTuple):
-    """A form that was read back from its file.
-
-    Attributes:
-        name: `fused` or `onnx`.
-        file: Its file in the run's folder.
-        allowed: How far its scores may be from the training form's.
-        ran: What runs it.
-        scores: Returns its scores of prepared images.
-    """
-
-    name: str
-    file: str
-    allowed: float
-    ran: str
-    scores: Scoring
 
 
 def export_run(
@@ -60,7 +40,9 @@ def export_run(
     formats: Iterable[str],
     *,
     limit: int | None = None,
-    images: Any = None,
+    data: str = "",
+    images: Chosen | None = None,
+    opset: int | None = None,
     verify: bool = True,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
@@ -68,47 +50,114 @@ def export_run(
     Args:
         folder: A finished training run.
         formats: Among `onnx` and `coreml`; the fused form is always made.
-        limit: Validation images to compare on; None for all.
-        images: The validation images, where they are open already.
+        limit: Images to compare on; None for all.
+        data: Where the images to validate on are; empty for where the run had them. Where they are
+            not here any more, drawn ones take their place.
+        images: The images, where they are open already.
+        opset: Of the ONNX file; None takes the exporter's own.
         verify: Refuse weights that are not those that the training left; `check` says so itself.
 
     Raises:
-        RepvitNasError: The run is not finished, a format or its library is not known, or a form is
-            not the same network.
+        RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
+            hold the run's classes, or a form is not the same network.
         FileError: A file cannot be read or written.
     """
+    wanted = _known_formats(formats, opset)
+    record = finished(folder)
+    subject = trained_subject(folder, verify=verify)
+    chosen = images or run_images(record, data)
+    before = _kept(folder, subject.digest, {*wanted, "fused"})
+    exported = _export(folder, subject, wanted, chosen, limit=limit, opset=opset)
+    if before is not None:
+        exported = msgspec.structs.replace(
+            exported,
+            forms=(*exported.forms, *before.forms),
+            operations=exported.operations or before.operations,
+            opset=opset if "onnx" in wanted else before.opset,
+        )
+    files.write_json(folder / EXPORT_FILE, exported)
+    return exported
+
+
+def export_untrained(
+    architecture: Architecture, formats: Iterable[str], out: Path, *, opset: int | None = None
+) -> ExportRecord:
+    """Write a network of random weights in other forms: what its latency is tested with.
+
+    Args:
+        architecture: The network.
+        formats: Among `onnx` and `coreml`.
+        out: The folder to write to.
+        opset: Of the ONNX file; None takes the exporter's own.
+
+    Raises:
+        RepvitNasError: A format or its library is not known, the network has no classes, a form is not
+            the same network, or the folder is that of a training run.
+        FileError: A file cannot be written.
+    """
+    wanted = _known_formats(formats, opset)
+    if is_training_run(out):
+        raise RepvitNasError(
+            f"{out}: holds a training run; give an untrained network another --out"
+        )
+    subject = untrained_subject(architecture)
+    chosen = drawn(architecture.resolution, "the network is untrained")
+    exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
+    write_architecture(out / ARCHITECTURE_FILE, architecture)
+    files.write_json(out / EXPORT_FILE, exported)
+    return exported
+
+
+def _known_formats(formats: Iterable[str], opset: int | None) -> list[str]:
     wanted = list(dict.fromkeys(formats))
     for name in wanted:
         if name not in FORMATS:
             raise RepvitNasError(f"--format must be among {', '.join(FORMATS)}; got {name!r}")
-    record = finished(folder)
-    model = load_trained(folder, verify=verify)
-    fused = reparameterize(model)
-    digest = file_digest(folder / WEIGHTS_FILE)
-    known = metadata(record, digest)
-    answering = [_fused(folder, model, fused)]
+    if opset is not None and "onnx" not in wanted:
+        raise RepvitNasError("--opset is of an ONNX file; add onnx to --format, or leave it out")
+    return wanted
+
+
+def _export(
+    folder: Path,
+    subject: Subject,
+    wanted: Collection[str],
+    chosen: Chosen,
+    *,
+    limit: int | None,
+    opset: int | None,
+) -> ExportRecord:
+    """Write the forms that are wanted, and the fused one of a trained network; compare each."""
+    fused = fuse(subject.model)
+    side = subject.architecture.resolution
+    trained = bool(subject.digest)
+    answering = [_fused(folder / FUSED_FILE, fused)] if trained else []
     if "onnx" in wanted:
-        answering.append(_onnx(folder, fused, record, known))
-    forms = _compared(folder, model, answering, _batches(record, images, limit))
-    before = _kept(folder, digest, {*wanted, "fused"})
-    forms += [] if before is None else before.forms
-    operations = {} if before is None else before.operations
+        path = folder / (ONNX_FILE if trained else UNTRAINED_ONNX_FILE)
+        answering.append(_onnx(path, fused.single, subject, opset))
+    taken = batches(chosen.images, subject.recipe, side, limit)
+    rounding, forms = compare(subject.model, fused, answering, taken)
+    operations: dict[str, int] = {}
     if "coreml" in wanted:
-        few = torch.cat(list(_batches(record, images, image_limit(limit))))
+        few = torch.cat(list(batches(chosen.images, subject.recipe, side, image_limit(limit))))
+        package = folder / (COREML_FILE if trained else UNTRAINED_COREML_FILE)
         form, operations = core_ml_form(
-            folder / COREML_FILE, fused, record, known, images=few, scores=_scoring(model)
+            package, fused.single, subject, images=few, scores=scoring(subject.model)
         )
-        forms.append(_checked(form))
-    unfused_ms, fused_ms = latencies([model, fused], record.asked.architecture.resolution)
-    exported = ExportRecord(
-        digest=digest,
+        forms.append(form)
+    unfused_ms, fused_ms = latencies([subject.model, fused.single], side)
+    return ExportRecord(
+        digest=subject.digest,
+        untrained=not trained,
         forms=tuple(forms),
+        compared_on=chosen.words,
+        missing=chosen.missing,
+        rounding=rounding,
+        opset=opset,
         operations=operations,
         unfused_ms=unfused_ms,
         fused_ms=fused_ms,
     )
-    files.write_json(folder / EXPORT_FILE, exported)
-    return exported
 
 
 def _kept(folder: Path, digest: str, anew: Collection[str]) -> ExportRecord | None:
@@ -124,118 +173,34 @@ def _kept(folder: Path, digest: str, anew: Collection[str]) -> ExportRecord | No
     return msgspec.structs.replace(before, forms=forms)
 
 
-def _batches(record: TrainFile, images: Any, limit: int | None) -> Iterator[torch.Tensor]:
-    """Return the first validation images in parts, as the network takes them."""
-    from repvit_nas.training.data import open_data
-
-    asked = record.asked
-    resolution = asked.architecture.resolution
-    loader = val_batches(
-        images if images is not None else open_data(asked.data, resolution, to_train=False).val,
-        asked.recipe,
-        resolution,
-        world=World(),
-        device=torch.device("cpu"),
-        workers=0,
-        batch=_BATCH,
-    )
-    count = 0
-    for batch, _ in loader:
-        taken = batch if limit is None else batch[: limit - count]
-        yield taken
-        count += len(taken)
-        if limit is not None and count >= limit:
-            return
+def _fused(path: Path, fused: Fused) -> Answering:
+    write_tensors(path, fused.single.state_dict())
+    return fused_form(path, fused)
 
 
-def _compared(
-    folder: Path,
-    model: nn.Module,
-    answering: Sequence[Answering],
-    batches: Iterable[torch.Tensor],
-) -> list[Form]:
-    """Compare forms with the training form, a part of the images at a time.
+def fused_form(path: Path, fused: Fused) -> Answering:
+    """Return the fused form as its file holds it.
 
     Raises:
-        RepvitNasError: A form's scores are too far from the training form's.
+        RepvitNasError: A tensor of the file is not that of the fused network, bit by bit.
+        FileError: It cannot be read.
     """
-    largest, count = 0.0, 0
-    apart, agreed = [0.0] * len(answering), [0] * len(answering)
-    for batch in batches:
-        expected = torch_scores(model, batch)
-        largest = max(largest, float(np.abs(expected).max()))
-        count += len(expected)
-        for number, form in enumerate(answering):
-            found = form.scores(batch)
-            # `np.maximum` hands a nan on, the built-in `max` may not.
-            apart[number] = float(np.maximum(apart[number], np.abs(found - expected).max()))
-            agreed[number] += int((found.argmax(1) == expected.argmax(1)).sum())
-    return [
-        _checked(
-            Form(
-                name=form.name,
-                file=form.file,
-                digest=form_digest(folder / form.file),
-                size_bytes=(folder / form.file).stat().st_size,
-                error=difference / max(largest, 1e-12),
-                allowed=form.allowed,
-                agreement=100 * right / max(count, 1),
-                images=count,
-                ran=form.ran,
-            )
-        )
-        for form, difference, right in zip(answering, apart, agreed, strict=True)
+    stored, known = read_tensors(path), fused.single.state_dict()
+    wrong = [
+        name
+        for name, value in known.items()
+        # A nan is equal to none; it is the scores that say so.
+        if name not in stored or stored[name].numpy().tobytes() != value.numpy().tobytes()
     ]
-
-
-def torch_scores(model: nn.Module, images: torch.Tensor) -> Floats:
-    """Return a module's scores of prepared images."""
-    with torch.inference_mode():
-        scores: Floats = model(images).numpy()
-    return scores
-
-
-def _scoring(model: nn.Module) -> Scoring:
-    return functools.partial(torch_scores, model)
-
-
-def _checked(form: Form) -> Form:
-    """Return a form, unless it is another network.
-
-    Raises:
-        RepvitNasError: Its answers are too far from the training form's.
-    """
-    if not form.error <= form.allowed:  # a nan is refused too
+    if wrong or len(stored) != len(known):
         raise RepvitNasError(
-            f"{form.file}: differs from the training form by {form.error:.1e}; at most "
-            f"{form.allowed:.0e} is rounding: do not use it"
+            f"{path}: {len(wrong)} of {len(known)} tensors are not the fused network's, the first is "
+            f"{(wrong or sorted(set(stored) - set(known)))[0]}: do not use it"
         )
-    return form
+    return Answering("fused", path, "torch", scoring(fused.single))
 
 
-def _fused(folder: Path, model: nn.Module, fused: nn.Module) -> Answering:
-    write_tensors(folder / FUSED_FILE, fused.state_dict())
-    again = reparameterize(model)
-    for value in again.state_dict().values():
-        value.zero_()  # what is compared comes from the file
-    again.load_state_dict(read_tensors(folder / FUSED_FILE))
-    return Answering("fused", FUSED_FILE, FUSED_TOLERANCE, "torch", _scoring(again))
-
-
-def metadata(record: TrainFile, digest: str) -> dict[str, str]:
-    """Return what a file says of itself: architecture, classes, accuracy, digest of the weights."""
-    outcome = record.outcome
-    return {
-        "architecture": msgspec.json.encode(record.asked.architecture).decode(),
-        "classes": json.dumps(record.classes),
-        "data": record.asked.data.name,
-        "top1": "" if outcome is None else f"{outcome.top1:.3f}",
-        "weights_digest": digest,
-        "repvit_nas": record.versions["repvit_nas"],
-    }
-
-
-def _onnx(folder: Path, fused: nn.Module, record: TrainFile, known: dict[str, str]) -> Answering:
+def _onnx(path: Path, fused: nn.Module, subject: Subject, opset: int | None) -> Answering:
     """Export with torch's exporter, for any number of images; preprocessing stays outside."""
     try:
         import onnxruntime
@@ -243,31 +208,29 @@ def _onnx(folder: Path, fused: nn.Module, record: TrainFile, known: dict[str, st
         from repvit_nas.conversion.onnx import exported_model
     except ImportError as error:
         raise RepvitNasError("--format onnx needs: pip install 'repvit-nas[onnx]'") from error
-    side = record.asked.architecture.resolution
-    model = exported_model(
-        fused,
-        torch.zeros(2, 3, side, side),
-        input_names=["image"],
-        output_names=["scores"],
-        dynamic_shapes={"x": {0: torch.export.Dim("images")}},
-    )
-    for key, value in (known | _preparation(fused)).items():
+    side = subject.architecture.resolution
+    example = torch.zeros(2, 3, side, side)
+    model = exported_model(fused, example, names=("image", "scores"), opset=opset)
+    for key, value in (subject.known | _preparation(fused)).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    files.write_bytes(folder / ONNX_FILE, model.SerializeToString())
-    options = onnxruntime.SessionOptions()
+    model.doc_string = subject.title
+    files.write_bytes(path, model.SerializeToString())
+    return onnx_form(path, onnxruntime)
+
+
+def onnx_form(path: Path, runtime: Any) -> Answering:
+    """Return the ONNX form as onnxruntime runs its file."""
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(folder / ONNX_FILE), options, providers=["CPUExecutionProvider"]
-    )
+    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
     def scores(images: torch.Tensor) -> Floats:
         found: Floats = session.run(None, {name: images.numpy()})[0]
         return found
 
-    ran = f"onnxruntime {onnxruntime.__version__}"
-    return Answering("onnx", ONNX_FILE, ONNX_TOLERANCE, ran, scores)
+    return Answering("onnx", path, f"onnxruntime {runtime.__version__}", scores)
 
 
 def _preparation(model: Any) -> dict[str, str]:
@@ -275,7 +238,7 @@ def _preparation(model: Any) -> dict[str, str]:
     return {"mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
 
 
-def latencies(models: list[nn.Module], resolution: int, rounds: int = _ROUNDS) -> list[float]:
+def latencies(models: Sequence[nn.Module], resolution: int, rounds: int = _ROUNDS) -> list[float]:
     """Time networks on one image and one thread, in turns; returns medians in milliseconds."""
     image = torch.zeros(1, 3, resolution, resolution)
     threads = torch.get_num_threads()

@@ -19,7 +19,9 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         file: Where it is in the run's folder.
         digest: Of its files.
         size_bytes: Of them.
-        error: How far its answers are from the training form's.
+        error: How far its answers are from the training form's: the largest difference of a score in
+            parts of the largest score, against double precision; of Core ML, the relative root mean
+            square of the probabilities.
         allowed: How far they may be.
         agreement: Percent of the images on which both choose the same class.
         images: How many images that is of.
@@ -37,12 +39,40 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ran: str
 
 
+class Rounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What precision alone does to a network's scores, in parts of the largest score.
+
+    Attributes:
+        images: On how many images that was looked at.
+        fusing: How far the fused form is from the training form, both in double precision.
+        fusing_allowed: How far it may be.
+        single: How far the training form in single precision is from itself in double.
+        weights: How far the fused form is whose weights are rounded to single precision and whose
+            scores are computed in double.
+        factor: How many times the larger of these two a form in single precision may be off.
+        allowed: That bound.
+    """
+
+    images: int
+    fusing: float
+    fusing_allowed: float
+    single: float
+    weights: float
+    factor: float
+    allowed: float
+
+
 class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `export.json` (schema 1).
 
     Attributes:
-        digest: Of the weights that were exported.
+        digest: Of the weights that were exported; empty if they are random.
+        untrained: Whether they are random, for a latency test only.
         forms: What was made of them.
+        compared_on: What images they were compared on; empty where an older version wrote it.
+        missing: Why these are not the images to validate on; empty if they are.
+        rounding: What the bound in single precision follows from; None where an older version wrote it.
+        opset: Of the ONNX file, where one was asked for.
         operations: How often each operation occurs in the Core ML program.
         unfused_ms: Latency of the training form for one image, by torch on one thread here.
         fused_ms: The same of the fused form.
@@ -50,7 +80,12 @@ class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     schema: Literal[1] = 1
     digest: str
+    untrained: bool = False
     forms: tuple[Form, ...]
+    compared_on: str = ""
+    missing: str = ""
+    rounding: Rounding | None = None
+    opset: int | None = None
     operations: dict[str, int] = msgspec.field(default_factory=dict)
     unfused_ms: float
     fused_ms: float

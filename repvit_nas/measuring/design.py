@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.table import Table
 from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
 from repvit_nas.predictors.residual import Kernel, covariance
 from repvit_nas.search_space.space import Space
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
+from repvit_nas.words import number_of
 
 # What a unit costs before anything is known, beside its MACs: fixed cost in MACs.
 _FIXED_MACS: Final = 2e6
@@ -81,6 +83,29 @@ def random_networks(
             "for fewer --networks and --calibration, or give a larger --space"
         )
     return list(found.values())
+
+
+def fresh_networks(space: Space, number: int, table: Table, *, seed: int) -> list[Architecture]:
+    """Draw networks that a table does not hold, at its resolution.
+
+    Raises:
+        RepvitNasError: The space has fewer.
+    """
+    seen = {
+        row.architecture.stages
+        for role in ("calibration", "held_out")
+        for row in table.networks(role)
+    }
+    drawn = random_networks(
+        space, number + len(seen), seed=seed, resolution=table.resolution, fewer=True
+    )
+    fresh = [network for network in drawn if network.stages not in seen][:number]
+    if len(fresh) < number:
+        raise RepvitNasError(
+            f"space {space.name!r} has only {number_of(len(fresh), 'network')} that measure-lut did "
+            f"not time; --networks asks for {number}"
+        )
+    return fresh
 
 
 def choose_units(

@@ -3,9 +3,57 @@
 from collections.abc import Sequence
 from typing import Final
 
-from repvit_nas.checking.records import CheckRecord, NetworkRow
+from repvit_nas.checking.records import CheckRecord, NetworkRow, standard_error
 from repvit_nas.checking.seeds import SeededRow, SeedsRecord, settled
 from repvit_nas.report import text
+
+PROMISE_HEADER: Final = ("promise", "kept", "promised", "found")
+_KEPT: Final = {True: "yes", False: "BROKEN", None: "not checked"}
+
+
+def promise_rows(found: CheckRecord) -> list[Sequence[str]]:
+    """Return the cells of what was promised."""
+    return [
+        (promise.name, _KEPT[promise.kept], promise.promised, promise.found)
+        for promise in found.promises
+    ]
+
+
+def measured_lines(found: CheckRecord) -> list[str]:
+    """Return what was timed of the network: on the device, and here."""
+    if found.measured_ms is not None:
+        off = ", not all of it on the Neural Engine" if found.off_engine else ""
+        lines = [f"Measured on {found.device}: {found.measured_ms:.2f} ms{off}"]
+    else:
+        lines = [f"Not measured: {found.not_measured}"] if found.not_measured else []
+    here = found.export
+    text = f"{here.unfused_ms:.2f} ms unfused, {here.fused_ms:.2f} ms fused"
+    return [*lines, f"One image by torch on one thread here: {text}"]
+
+
+def chance_line(found: CheckRecord) -> str:
+    """Return what chance alone makes of an accuracy; empty where none was taken."""
+    if not found.val_images:
+        return ""
+    return (
+        f"The standard error of an accuracy on {found.val_images:,} images is "
+        f"{standard_error(found):.2f} points: smaller differences say nothing."
+    )
+
+
+def drawn_family(rows: Sequence[NetworkRow], found: CheckRecord) -> bytes | None:
+    """Draw the networks that were trained; None if there are not several."""
+    from repvit_nas.report.training import family_picture
+
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.top1 is not None:
+            points.setdefault(row.name, []).append((row.latency_ms, row.top1))
+    if len(points) < 2:
+        return None
+    return family_picture(
+        points, f"predicted ms on {found.device} ({found.variant.source}), as trained"
+    )
 
 
 def first_cells(row: NetworkRow) -> Sequence[str]:

@@ -222,6 +222,50 @@ def _is_timms(name: str) -> bool:
     return name.lower().startswith(TIMM_PREFIXES)
 
 
+def is_folder(name: str) -> bool:
+    """Tell whether a name of data stands for a folder of images."""
+    return name not in (DIGITS, SHAPES) and not _is_timms(name)
+
+
+def moved(spec: DataSpec, name: str) -> DataSpec:
+    """Return where images are now: `name` takes the place of what a run remembers."""
+    alike = name == spec.name or (is_folder(name) and is_folder(spec.name))
+    return msgspec.structs.replace(spec, name=name) if alike else DataSpec(name=name)
+
+
+def open_validation(
+    spec: DataSpec, classes: Sequence[str], resolution: int | None = None
+) -> Images:
+    """Open the images to validate on alone; those to train on need not be here.
+
+    Args:
+        spec: Which images. A folder holds `val`, or is such a folder of a folder for each class.
+        classes: Names of the classes that they must have, by number.
+        resolution: At which side `shapes` are drawn; their own by default.
+
+    Raises:
+        RepvitNasError: There are none, some cannot be read, or they have other classes.
+    """
+    root = Path(spec.name)
+    known = (spec.val_split, *_VAL_FOLDERS)
+    if is_folder(spec.name) and root.is_dir() and not any((root / one).is_dir() for one in known):
+        split = scan(root, whole=spec.skip_bad_images)
+        check_splits((split,), skip_broken=spec.skip_bad_images)
+        names: Sequence[str] = split.classes
+        images: Images = FolderImages(split.samples)
+    else:
+        opened = open_data(spec, resolution, to_train=False)
+        names, images = opened.classes, opened.val
+    if tuple(names) != tuple(classes):
+        apart = sorted(set(names) ^ set(classes))
+        raise RepvitNasError(
+            f"--data {spec.name}: holds {len(names)} classes, the run was trained on {len(classes)}: they "
+            f"must be the same, {f'and {apart[0]!r} is in one only' if apart else 'in the same order'}; "
+            "give --data with images of these classes"
+        )
+    return images
+
+
 def _refuse_idle(spec: DataSpec) -> None:
     """Refuse a value that means nothing for the images that are named."""
     if spec.name in (DIGITS, SHAPES):

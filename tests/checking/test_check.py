@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import msgspec
@@ -7,11 +8,14 @@ from training_support import small
 
 from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, check_run
-from repvit_nas.checking.records import NetworkRow, relation, standard_error
+from repvit_nas.checking.records import CheckRecord, NetworkRow, relation, standard_error
 from repvit_nas.commands import _run
+from repvit_nas.data import shipped_root
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.files import read_json
-from repvit_nas.report.checking import table_rows
+from repvit_nas.files import read_json, write_json
+from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.report.checking import chance_line, measured_lines, promise_rows, table_rows
 from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked, TrainFile, read_training
@@ -25,7 +29,7 @@ def run(trained, tmp_path):
 
 
 def broken(found):
-    return [promise.name for promise in found.promises if not promise.kept]
+    return [promise.name for promise in found.promises if promise.kept is False]
 
 
 def test_a_run_keeps_what_was_promised_but_for_a_network_outside_the_space(run):
@@ -40,7 +44,9 @@ def test_a_run_keeps_what_was_promised_but_for_a_network_outside_the_space(run):
     assert (found.family[0].published_ms, found.family[0].published_top1) == (0.87, 78.74)
     assert all(row.top1 is None and row.relation == "" for row in found.family)
     assert found.variant.source == "modelled"
-    assert found.measured_ms is None  # no phone is here
+    assert found.measured_ms is None
+    assert "(iPhone 12 (A14)) is modelled so far" in found.not_measured
+    assert found.val_images == 48
     assert len(table_rows(found)) == 6
 
 
@@ -138,6 +144,55 @@ def row(latency, top1=None):
 )
 def test_one_network_dominates_another_by_being_no_slower_and_no_worse(latency, top1, expected):
     assert relation(row(latency), top1, row(1.0, 80.0)) == expected
+
+
+def test_without_the_images_a_check_says_what_it_cannot_check(run):
+    record = read_training(run)
+    data = DataSpec(name="gone/pictures")
+    asked = msgspec.structs.replace(record.asked, data=data)
+    write_json(run / "training.json", msgspec.structs.replace(record, asked=asked))
+    said = []
+
+    found = check_run(run, say=said.append)
+
+    (accuracy,) = [promise for promise in found.promises if promise.name == "accuracy"]
+    assert accuracy.kept is None
+    assert accuracy.found == "not checked: --data gone/pictures: is no folder; give --data PATH"
+    assert "accuracy is not checked" in said[0]
+    assert found.val_images == 0
+    assert chance_line(found) == ""
+    assert broken(found) == ["search space"]
+    assert [row[1] for row in promise_rows(found) if row[0] == "accuracy"] == ["not checked"]
+    assert "of 32 random and drawn" in {p.name: p.found for p in found.promises}["form fused"]
+    assert msgspec.structs.replace(found, promises=(accuracy,)).kept
+
+    # Where they are now, it is checked.
+    again = check_run(run, data="shapes")
+    assert again.val_images == 2400
+    assert all(promise.kept is not None for promise in again.promises)
+    with pytest.raises(RepvitNasError, match="--data nowhere: is no folder"):
+        check_run(run, data="nowhere")
+
+
+def test_a_core_ml_device_that_is_not_here_is_a_line_of_the_report(run, elsewhere, monkeypatch):
+    """It was an error after all promises had been checked."""
+    home = elsewhere / "latency_lut" / "iphone12"
+    home.mkdir(parents=True)
+    for name in ("device.json", "published.csv"):
+        shutil.copy(shipped_root() / "latency_lut/iphone12" / name, home / name)
+    predictor = load_predictor("iphone12")
+    device = json.loads((home / "device.json").read_text())
+    runtime = {"name": "coreml", "target": "iphone12"}
+    changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
+    (home / "device.json").write_text(json.dumps(device | changed))
+    monkeypatch.setattr(check, "load_predictor", lambda *_, **__: predictor)
+
+    found = check_run(run)
+
+    assert found.measured_ms is None
+    assert "Mac" in found.not_measured
+    assert measured_lines(found)[0] == f"Not measured: {found.not_measured}"
+    assert read_json(run / "check.json", CheckRecord) == found
 
 
 def test_the_command_ends_with_1_when_a_promise_is_broken(run, capsys):

@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -128,18 +127,14 @@ def measured_phone(elsewhere):
 def test_a_phone_is_given_time_for_its_visits(monkeypatch, capsys, words, minutes):
     """What suffices for a processor is over before a phone's first round."""
 
-    def time_networks(_session, _plan, limits, *_):
+    def time_on(_device, _networks, limits, *_, **__):
         raise RepvitNasError(f"{limits.minutes} minutes")
 
+    monkeypatch.setattr("repvit_nas.timing.time_on", time_on)
     table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
     monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda _: table)
-    monkeypatch.setattr("repvit_nas.measuring.campaign.time_networks", time_networks)
     predictor = "repvit_nas.predictors.predictor.load_predictor"
     monkeypatch.setattr(predictor, lambda _: (None, "a test"))
-    for name in ("measure", "validate"):
-        monkeypatch.setattr(
-            f"repvit_nas.commands.{name}.known_device", lambda *_, **__: nullcontext()
-        )
 
     assert _run([*words, "--device", "iphone12"], debug=False) == 1
 

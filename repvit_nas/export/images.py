@@ -1,0 +1,120 @@
+"""The images that forms are compared on: the run's to validate on, or drawn ones where none are here."""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training import shapes
+from repvit_nas.training.data import Images, is_folder, moved, open_validation
+from repvit_nas.training.loading import World, val_batches
+from repvit_nas.training.recipe import Recipe
+from repvit_nas.training.records import TrainFile
+
+# Drawn and random images, where there are no others.
+DRAWN: Final = 32
+BATCH: Final = 64
+
+
+class Chosen(NamedTuple):
+    """Images to compare on.
+
+    Attributes:
+        images: The images.
+        words: What they are.
+        missing: Why these are not the images to validate on; empty if they are.
+    """
+
+    images: Images
+    words: str
+    missing: str = ""
+
+
+class DrawnImages:
+    """Images that are of no data set: outlines in the one half, noise in the other.
+
+    Args:
+        count: How many.
+        size: Side in pixels.
+    """
+
+    def __init__(self, count: int, size: int) -> None:
+        self.count = count
+        self.size = size
+        self.transform: Any = None
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        """Draw an image; it is of no class, which 0 stands for."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"there are {self.count} images; got {index}")
+        if index % 2:
+            shape = (self.size, self.size, 3)
+            pixels = np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8)
+        else:
+            pixels = shapes.draw(index, self.size, 0)
+        image = Image.fromarray(pixels)
+        return (image if self.transform is None else self.transform(image)), 0
+
+
+def drawn(resolution: int, missing: str) -> Chosen:
+    """Return images that need no data.
+
+    Args:
+        resolution: Their side in pixels.
+        missing: Why there are no others.
+    """
+    return Chosen(DrawnImages(DRAWN, resolution), f"{DRAWN} random and drawn images", missing)
+
+
+def run_images(record: TrainFile, data: str = "") -> Chosen:
+    """Return a run's images to validate on; drawn ones where these are not here.
+
+    What the run remembers is a hint: it may have been trained on another machine.
+
+    Args:
+        record: The run.
+        data: Where its images are now; empty for where they were.
+
+    Raises:
+        RepvitNasError: `data` is given, and does not hold images of the run's classes.
+    """
+    asked = record.asked
+    side = asked.architecture.resolution
+    spec = moved(asked.data, data) if data else asked.data
+    try:
+        images = open_validation(spec, record.classes, side)
+    except RepvitNasError as error:
+        if data:
+            raise
+        return drawn(side, str(error).partition(";")[0])
+    where = f" in {spec.name}" if is_folder(spec.name) else f" of {spec.name}"
+    return Chosen(images, f"validation images{where}")
+
+
+def batches(
+    images: Images, recipe: Recipe, resolution: int, limit: int | None = None
+) -> Iterator[torch.Tensor]:
+    """Return the first images in parts of `BATCH`, as the network takes them."""
+    loader = val_batches(
+        images,
+        recipe,
+        resolution,
+        world=World(),
+        device=torch.device("cpu"),
+        workers=0,
+        batch=BATCH,
+    )
+    count = 0
+    for batch, _ in loader:
+        taken = batch if limit is None else batch[: limit - count]
+        yield taken
+        count += len(taken)
+        if limit is not None and count >= limit:
+            return

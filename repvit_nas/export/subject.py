@@ -1,0 +1,97 @@
+"""What is exported: a trained network of a run, or one of random weights for a latency test."""
+
+import json
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import torch
+from torch import nn
+
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.recipe import Recipe, load_recipe
+from repvit_nas.training.records import WEIGHTS_FILE, file_digest, finished
+from repvit_nas.training.trained import load_trained
+from repvit_nas.version import __version__
+
+UNTRAINED: Final = "untrained: random weights, for a latency test only"
+
+
+class Subject(NamedTuple):
+    """A network to export, and what its files say of it.
+
+    Attributes:
+        model: In training form, single precision and evaluation mode.
+        architecture: The network.
+        classes: Names of its classes, by number.
+        recipe: How its images are prepared.
+        title: What it is, in a line.
+        known: Metadata of its files.
+        digest: Of the file of its weights; empty if it is untrained.
+    """
+
+    model: nn.Module
+    architecture: Architecture
+    classes: tuple[str, ...]
+    recipe: Recipe
+    title: str
+    known: dict[str, str]
+    digest: str = ""
+
+
+def trained_subject(folder: Path, *, verify: bool = True) -> Subject:
+    """Return the network of a finished run.
+
+    Args:
+        folder: The run.
+        verify: Refuse weights that are not those that the training left.
+
+    Raises:
+        RepvitNasError: The run is not finished.
+        FileError: Its files are damaged.
+    """
+    record = finished(folder)
+    asked, outcome = record.asked, record.outcome
+    digest = file_digest(folder / WEIGHTS_FILE)
+    model = load_trained(folder, verify=verify)
+    known = _known(asked.architecture, record.classes) | {
+        "data": asked.data.name,
+        "top1": "" if outcome is None else f"{outcome.top1:.3f}",
+        "weights_digest": digest,
+        "repvit_nas": record.versions["repvit_nas"],
+    }
+    title = f"{asked.architecture.name} trained on {asked.data.name}"
+    return Subject(model, asked.architecture, record.classes, asked.recipe, title, known, digest)
+
+
+def untrained_subject(architecture: Architecture) -> Subject:
+    """Return a network of random weights, the same every time.
+
+    Raises:
+        RepvitNasError: It has no classes.
+    """
+    from repvit_nas.network import create
+
+    if not architecture.num_classes:
+        raise RepvitNasError(
+            f"{architecture.name or 'the network'}: a backbone without classes cannot be exported; "
+            "give it classes"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = create(architecture)
+    classes = tuple(f"class {number}" for number in range(architecture.num_classes))
+    known = _known(architecture, classes) | {
+        "trained": UNTRAINED,
+        "repvit_nas": __version__,
+    }
+    title = f"{architecture.name or 'network'}, {UNTRAINED}"
+    return Subject(model, architecture, classes, load_recipe("quick"), title, known)
+
+
+def _known(architecture: Architecture, classes: tuple[str, ...]) -> dict[str, str]:
+    return {
+        "architecture": msgspec.json.encode(architecture).decode(),
+        "classes": json.dumps(classes),
+    }
