@@ -105,75 +105,41 @@ def measure_device(
         RepvitNasError: Something is missing; what was timed until then is kept.
     """
     from repvit_nas.commands.runtime import stoppable
+    from repvit_nas.coreml.campaign import time_series
     from repvit_nas.coreml.exporting import device_plan
-    from repvit_nas.coreml.opening import PACKAGES_FOLDER, check_here, open_place
+    from repvit_nas.coreml.opening import check_here
     from repvit_nas.coreml.publishing import claim_folder
-    from repvit_nas.coreml.runner import CoreMlRunner, write_packages
-    from repvit_nas.coreml.session import (
-        RUNTIME,
-        GatedSession,
-        check_same_model,
-        expected_minutes,
-        own_series,
-        planned_otherwise,
-    )
-    from repvit_nas.latency_lut.device import RuntimeSpec
-    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
-    from repvit_nas.latency_lut.plan import programs
     from repvit_nas.latency_lut.series import read_series
     from repvit_nas.latency_lut.visits import hold
-    from repvit_nas.measuring.campaign import measure
     from repvit_nas.measuring.session import Limits
-    from repvit_nas.programs import network
 
     check_here(device, team=team, udid=udid)
     folder = Path("latency_lut") / device.device
     plan = device_plan(space, wishes, at_once=False)
-    packages = folder / PACKAGES_FOLDER
-    spec = RuntimeSpec(RUNTIME, target=device.device)
     read_series(folder, device.device)  # a damaged one is no surprise for the end of a session
     with hold(folder):
         claim_folder(device, folder)
         try:
-            with progress_bar() as bar, stoppable(bar) as progress, ExitStack() as opened:
-                first = [network(plan.sentinel), *programs(plan, 0).values()]
-                note(f"{len(first)} programs of the first round are converted, or were before")
-                write_packages(packages, first, progress)
-                place = open_place(device, folder, team=team, udid=udid, say=note)
-                opened.callback(place.stop)
-                runner = CoreMlRunner(place, packages)
-                check_same_model(folder, runner.circumstances()["processor"])
-                home = own_series(folder, runner, plan)
-                otherwise = planned_otherwise(home, runner, plan)
-                if otherwise:
-                    note(otherwise)
-                home.mkdir(parents=True, exist_ok=True)
-                runner.keep_placements(home / PLACEMENTS_FILE)
-                session = GatedSession(home, runner, everywhere=everywhere, passing=True)
-                session.claim(device.device, device.title, spec, plan.resolution)
-                plan = session.plan(plan)
-                one, usual = expected_minutes(plan, runner.probe.seconds)
-                note(
-                    f"series {home.name}: a visit takes {runner.probe.seconds:.1f} s, so a round about "
-                    f"{one:.0f} minutes and the whole about {usual:.0f} minutes on {device.title}; "
-                    f"{session.minutes:.0f} are done, at most {minutes:g}"
-                )
-                measure(
-                    session,
+            with progress_bar() as bar, stoppable(bar) as progress:
+                latest = time_series(
+                    device,
+                    folder,
                     plan,
                     space,
                     wishes,
                     limits=Limits(minutes, precision),
+                    team=team,
+                    udid=udid,
+                    everywhere=everywhere,
+                    say=note,
                     progress=progress,
                 )
-                for said in session.not_taken.values():
-                    note(f"left out: {said}")
         except KeyboardInterrupt:
             note(
                 f"stopped; what was timed is kept in {folder}: the same command goes on from there"
             )
             return INTERRUPTED
-        combine_and_fit(device, folder, everywhere=everywhere, as_json=as_json, latest=home.name)
+        combine_and_fit(device, folder, everywhere=everywhere, as_json=as_json, latest=latest)
         return 0
 
 

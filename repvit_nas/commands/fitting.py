@@ -18,7 +18,7 @@ def fit_and_write(device: "Device") -> "Validation":
 
     with progress_bar() as progress:
         fitted = fit_device(device, progress)
-    picture = validation_picture(fitted.validation, fitted.ready())
+    picture = validation_picture(fitted.validation, fitted.predictor)
     write_fitted(Path("predictors") / device.name, fitted, picture=picture)
     return fitted.validation
 

@@ -24,7 +24,6 @@ from repvit_nas.predictors.predictor import (
     Predictor,
     PredictorFile,
     load_predictor,
-    predictor_of,
 )
 from repvit_nas.predictors.timed_units import Learning
 from repvit_nas.predictors.validation import VALIDATION_FILE, Validation, validation_bytes
@@ -47,35 +46,40 @@ class Known(NamedTuple):
         device: The device.
         published: What others published of it.
         table: What was timed of it; None where nothing was.
+        digest: Digest of these figures.
         assumptions: What a fit takes for granted.
-        assumptions_path: Where they were found; None where they were read off the table.
+        assumptions_digest: Digest of that.
+        bases: Predictors of other devices that a measured one could start from.
+        unwritten: Whether the device has no such assumptions where its fit is written to: the folder
+            that is written hides the shipped one.
     """
 
     device: Device
     published: list[Observation]
     table: Table | None
+    digest: str
     assumptions: Assumptions
-    assumptions_path: Path | None
+    assumptions_digest: str
+    bases: dict[str, Predictor]
+    unwritten: bool
 
 
 class Fitted(NamedTuple):
     """A fitted predictor and how far off it is.
 
     Attributes:
-        predictor: The predictor's file.
+        predictor: Ready to use.
+        file: The same as it is written.
         validation: How far off it is; of which kind depends on the device's kind.
         arrays: What is kept of timed units beside the predictor's file; empty if none was timed.
         assumptions: Assumptions that the device has none of where it is written to.
     """
 
-    predictor: PredictorFile
+    predictor: Predictor
+    file: PredictorFile
     validation: Validation
     arrays: bytes
     assumptions: Assumptions | None
-
-    def ready(self) -> Predictor:
-        """Return the predictor as it will be when it is loaded."""
-        return predictor_of(self.predictor, self.arrays)
 
 
 def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
@@ -97,18 +101,16 @@ def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
     learning, validation = _learned(known, progress)
     fitted_on = FittedOn(
         observations=learning.observations,
-        digest=device.digest(),
-        assumptions_digest=_assumptions_digest(known),
+        digest=known.digest,
+        assumptions_digest=known.assumptions_digest,
         repvit_nas=__version__,
     )
-    # The folder that is written hides the shipped one: what was assumed goes with it.
-    folder = data.listed("predictors").get(device.name)
-    hidden = known.assumptions_path is None or (folder is not None and folder.shipped)
     return Fitted(
-        predictor=learning.predictor.file(fitted_on),
+        predictor=learning.predictor,
+        file=learning.predictor.file(fitted_on),
         validation=validation,
         arrays=learning.arrays,
-        assumptions=known.assumptions if hidden else None,
+        assumptions=known.assumptions if known.unwritten else None,
     )
 
 
@@ -132,8 +134,19 @@ def read_known(device: Device) -> Known:
             f"device {device.name!r} has no predictors/{device.name}/{ASSUMPTIONS_FILE}: copy that "
             "of iphone12 and state the device's limits there"
         )
-    rows = read_observations(published) if published.is_file() or not measured else []
-    return Known(device, rows, table, assumptions, path)
+    # Of a person's file, or of the record where a table may have given it.
+    stated = files.read_bytes(path) if path and not measured else msgspec.json.encode(assumptions)
+    folder = data.listed("predictors").get(device.name)
+    return Known(
+        device=device,
+        published=read_observations(published) if published.is_file() or not measured else [],
+        table=table,
+        digest=device.digest(),
+        assumptions=assumptions,
+        assumptions_digest=files.digest(stated),
+        bases=_bases(device) if measured else {},
+        unwritten=path is None or (folder is not None and folder.shipped),
+    )
 
 
 def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
@@ -153,7 +166,7 @@ def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
             f"{device.path(TABLE_FILE)}: {len(networks)} held-out networks are too few to say how far "
             "off a fit is; measure with --networks 2 or more"
         )
-    curve = learning_curve(table, known.assumptions, _bases(device), progress, known.published)
+    curve = learning_curve(table, known.assumptions, known.bases, progress, known.published)
     comparison = evaluate(
         device.file.title,
         table,
@@ -194,13 +207,6 @@ def find_assumptions(device: Device) -> Path | None:
     return path if path.is_file() else None
 
 
-def _assumptions_digest(known: Known) -> str:
-    """Return the digest of a person's file, or of the record where a table may have given it."""
-    if known.device.file.kind == "measured" or known.assumptions_path is None:
-        return files.digest(msgspec.json.encode(known.assumptions))
-    return files.digest(files.read_bytes(known.assumptions_path))
-
-
 def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:
     """Write a fitted predictor, its validation and the picture of that into `folder`."""
     if fitted.assumptions is not None:
@@ -210,4 +216,4 @@ def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:
     if fitted.arrays:
         files.write_bytes(folder / ARRAYS_FILE, fitted.arrays)
     # A line for each member, and for each timed unit.
-    files.write_bytes(folder / PREDICTOR_FILE, files.encode_lines(fitted.predictor, "members"))
+    files.write_bytes(folder / PREDICTOR_FILE, files.encode_lines(fitted.file, "members"))

@@ -296,21 +296,11 @@ def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:
 
 def _with_arrays(path: Path, file: PredictorFile, outside: Outside) -> Predictor:
     """Return the predictor of a file at `path`, with the arrays beside it if it has some."""
-    arrays = path.parent / ARRAYS_FILE
-    return predictor_of(file, files.read_bytes(arrays) if file.measured else b"", outside, arrays)
-
-
-def predictor_of(
-    file: PredictorFile,
-    arrays: bytes = b"",
-    outside: Outside = "flag",
-    path: Path | str = ARRAYS_FILE,
-) -> Predictor:
-    """Return a predictor from the content of its files."""
     if file.measured is None:
         return Predictor(file)
-    learned = read_arrays(path, arrays, file.measured, len(file.members))
-    return Predictor(file, learned, outside)
+    arrays = path.parent / ARRAYS_FILE
+    content = files.read_bytes(arrays)
+    return Predictor(file, read_arrays(arrays, content, file.measured, len(file.members)), outside)
 
 
 def load_predictor(

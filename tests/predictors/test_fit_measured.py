@@ -14,15 +14,12 @@ from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError, UnknownUnitError
-from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec, load_device
+from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.table import Table, read_table, write_table
-from repvit_nas.machine import machine
-from repvit_nas.predictors.fit_device import fit_device, write_fitted
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.held_out import evaluate, learning_curve
 from repvit_nas.predictors.lookup import floored
 from repvit_nas.predictors.metrics import ISOLATED, MACS, PARAMS, PREDICTOR
-from repvit_nas.predictors.overview import overview
 from repvit_nas.predictors.predictor import FittedOn, load_predictor, read_predictor
 from repvit_nas.search_space import family, load_space
 from repvit_nas.units import Block, Features, Ffn, Head, count, rows
@@ -254,69 +251,6 @@ def test_assumptions_follow_the_speed_of_the_table(table):
     assert 0.02 < tmacs < 0.04
 
 
-def device_in(folder, table, **changes):
-    """Write a measured device into the data folders under `folder`."""
-    home = folder / "latency_lut" / "simulated"
-    files.write_json(
-        home / "device.json",
-        DeviceFile(
-            device="simulated",
-            title="a simulated processor",
-            kind="measured",
-            circumstances=machine() | {"runtime": "simulated 1"} | changes,
-            protocol=1,
-            runtime=RuntimeSpec("onnxruntime"),
-        ),
-    )
-    write_table(home / "table.json", table)
-    return load_device("simulated")
-
-
-def test_a_devices_folder_becomes_a_predictor(elsewhere, table):
-    device = device_in(elsewhere, table)
-
-    fitted = fit_device(device)
-    write_fitted(elsewhere / "predictors" / "simulated", fitted, picture=b"png")
-
-    predictor, found = load_predictor("simulated")
-    assert not found.shipped
-    assert predictor.model.fitted_on.observations == 92
-    estimate = predictor.estimate(family()["repvit_m1_0"].architecture)
-    assert estimate.latency_ms == pytest.approx(
-        truth(family()["repvit_m1_0"].architecture), rel=0.05
-    )
-    assert estimate == fitted.ready().estimate(family()["repvit_m1_0"].architecture)
-    assert sorted(path.name for path in (elsewhere / "predictors" / "simulated").iterdir()) == [
-        "assumptions.json", "predictor.json", "residual.npz", "validation.json", "validation.png",
-    ]  # fmt: skip
-    assert {point.units for point in fitted.validation.curve} == {25, 50, 80}
-    assert "iphone12" in fitted.validation.curve[0].transferred
-    shown = {item.device: item for item in overview()}["simulated"]
-    assert shown.left_out_percent == fitted.validation.scores[PREDICTOR].mape
-    # Fitted again, with the assumptions that were written: the same, and nothing else is made.
-    again = fit_device(device)
-    assert again.predictor == fitted.predictor
-    assert again.assumptions is None
-
-
-def test_another_machines_processor_is_refused(elsewhere, table):
-    device = device_in(elsewhere, table, processor="Cray-1")
-    fitted = fit_device(device)
-    write_fitted(elsewhere / "predictors" / "simulated", fitted, picture=b"png")
-
-    with pytest.raises(RepvitNasError, match=r"measured on Cray-1; this machine has .*--foreign"):
-        load_predictor("simulated")
-    predictor, _ = load_predictor("simulated", foreign=True)
-    assert predictor.device == "simulated"
-
-
-def test_an_accelerators_table_goes_anywhere(elsewhere, table):
-    """Whose table it is cannot be told without the accelerator's library."""
-    device = device_in(elsewhere, table, processor="Cray-1", accelerator="NVIDIA H200")
-
-    device.refuse_foreign()
-
-
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -406,29 +340,6 @@ def test_heads_and_ffns_are_priced_too(learning):
     assert (learning.predictor.unit_costs([Head(384, 1000, 7), Ffn(96, 192, 28)]) > 0).all()
 
 
-def test_the_picture_shows_four_things(table, learning):
-    """Opened again, it has four panels' worth of pixels that are not white."""
-    import io
-
-    import matplotlib.image
-
-    from repvit_nas.report.held_out import held_out_picture
-
-    curve = learning_curve(table, assumptions_for(table), {})
-    evaluation = evaluate(
-        "a title", table, learning.predictor, table.networks("held_out"), curve=curve,
-        left_out=learning.left_out,
-    )  # fmt: skip
-
-    image = matplotlib.image.imread(io.BytesIO(held_out_picture(evaluation, learning.predictor)))
-
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    for top in (0, height):
-        for left in (0, width):
-            panel = image[top : top + height, left : left + width, :3]
-            assert (panel.min(axis=2) < 0.9).mean() > 0.02
-
-
 def test_nothing_is_free_even_if_a_model_says_so():
     """Two members say 1 ms, one says nothing; and a unit that all call free."""
     costs = floored(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
@@ -446,30 +357,6 @@ def test_a_table_of_few_and_tiny_units_is_fitted():
 
     for row in table.networks("held_out"):
         assert 0 < found.estimate(row.architecture).latency_ms < 1000
-
-
-def test_a_predictor_of_other_figures_is_not_taken_for_this_ones(elsewhere, table):
-    device = device_in(elsewhere, table)
-    fitted = fit_device(device)
-    write_fitted(elsewhere / "predictors" / "simulated", fitted, picture=b"png")
-    load_predictor("simulated")
-
-    less = msgspec.structs.replace(table, rows=table.rows[1:])
-    write_table(elsewhere / "latency_lut" / "simulated" / "table.json", less)
-
-    with pytest.raises(RepvitNasError, match=r"was not fitted to the figures.*repvit-nas fit"):
-        load_predictor("simulated")
-
-
-def test_another_devices_broken_files_do_not_stop_a_fit(elsewhere, table):
-    device = device_in(elsewhere, table)
-    other = elsewhere / "predictors" / "iphone12"
-    other.mkdir(parents=True)
-    (other / "predictor.json").write_text("{")
-
-    fitted = fit_device(device)
-
-    assert "iphone12" not in fitted.validation.curve[0].transferred
 
 
 def test_a_network_in_both_roles_is_refused(table):

@@ -1,0 +1,59 @@
+"""What is shown of how far off a predictor is; the figures are those of the shipped files."""
+
+import io
+import json
+
+import matplotlib.image
+import pytest
+from rich.console import Console
+from support import ROOT
+
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.predictors.validation import read_validation
+from repvit_nas.report.validation import validation_parts, validation_picture
+
+
+def shipped(device):
+    return ROOT / "predictors" / device / "validation.json"
+
+
+def printed(device):
+    screen = Console(file=io.StringIO(), width=140)
+    for part in validation_parts(read_validation(shipped(device))):
+        screen.print(part)
+    return screen.file.getvalue()
+
+
+def test_a_modelled_device_shows_every_group_of_networks():
+    rows = [line.split("│") for line in printed("iphone12").splitlines() if "│" in line]
+    cells = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows}
+
+    for group, summary in json.loads(shipped("iphone12").read_text())["summaries"].items():
+        count, *errors, coverage = summary.values()
+        assert cells[group] == [str(count), *(f"{e:.1f}" for e in errors), f"{coverage:.0f}"]
+
+
+def test_a_measured_device_shows_scores_curve_and_noise_floor():
+    text = printed("cpu-epyc")
+    found = json.loads(shipped("cpu-epyc").read_text())
+
+    for name, score in found["scores"].items():
+        assert name in text
+        assert f"{score['rmspe']:.2f}" in text
+    assert "How many units does a new device need?" in text
+    assert f"{found['noise_floor']:.2f} % RMSPE" in text
+
+
+@pytest.mark.parametrize(("device", "panels"), [("iphone12", 1), ("cpu-epyc", 2)])
+def test_the_picture_has_something_in_every_panel(device, panels):
+    """Opened again, each panel has pixels that are not white: one, or two rows of two."""
+    predictor, _ = load_predictor(device, foreign=True)
+    picture = validation_picture(read_validation(shipped(device)), predictor)
+
+    image = matplotlib.image.imread(io.BytesIO(picture))
+
+    height, width = image.shape[0] // panels, image.shape[1] // panels
+    for top in range(panels):
+        for left in range(panels):
+            panel = image[top * height :, left * width :, :3][:height, :width]
+            assert (panel.min(axis=2) < 0.9).mean() > 0.02
