@@ -1,7 +1,6 @@
 """What the commands that time Core ML devices share: plans, exports, and what they print."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
