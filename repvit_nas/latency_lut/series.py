@@ -25,11 +25,10 @@ from repvit_nas.latency_lut.placement import (
     gated_table,
     read_placements,
     refused,
-    spread,
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
-from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
+from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow, spread
 from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog
 from repvit_nas.programs import network
 

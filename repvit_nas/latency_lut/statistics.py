@@ -19,6 +19,12 @@ PROTOCOL_VERSION: Final = 1
 STATISTICS: Final = (0.0, 0.1, 0.25, 0.5)
 ACROSS_ROUNDS: Final = (0.0, 0.25, 0.5)
 _BOOTSTRAPS: Final = 200
+# Standard deviations on either side that hold 90 % of a normal distribution.
+NORMAL_90: Final = 1.645
+# Fewer rounds of one program than these say less of its error than all programs together do.
+_TELLING_ROUNDS: Final = 4
+# No visit repeats better than this.
+_LEAST_REPEAT: Final = 0.003
 # A sentinel that moves by less than this many of its own standard errors is noise, not drift.
 _DRIFT_ERRORS: Final = 3.0
 
@@ -188,15 +194,27 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    known: Figures, terms: Sequence[tuple[str, float]], *, seed: int = 0
+    known: Figures,
+    terms: Sequence[tuple[str, float]],
+    *,
+    usual_repeat: float | None = None,
+    seed: int = 0,
 ) -> Estimate | None:
     """Estimate a weighted sum of programs' figures; None if one of them was never timed.
 
     Rounds are resampled for the interval. Few rounds may agree by chance, so it is never narrower
     than what programs' figures usually repeat to.
+
+    Args:
+        known: The figures.
+        terms: Keys of programs, each with its weight.
+        usual_repeat: By which share two visits of a program differ where the rounds do not tell;
+            None takes what was never repeated for exact.
+        seed: Of the resampling.
     """
     timed = [(key, coefficient, known.timed(key)) for key, coefficient in terms]
-    if any(not len(row) for _, _, row in timed):
+    rounds = min(len(row) for _, _, row in timed)
+    if not rounds:
         return None
     rng = np.random.default_rng(seed)
     value, usual, resampled = 0.0, 0.0, np.zeros(_BOOTSTRAPS)
@@ -207,13 +225,18 @@ def estimate(
         drawn = row[rng.integers(0, len(row), (_BOOTSTRAPS, len(row)))]
         resampled += coefficient * np.quantile(drawn, known.across, axis=1)
     deviation = max(float(resampled.std()), math.sqrt(usual))
+    if usual_repeat is not None and rounds < _TELLING_ROUNDS:
+        variation = known.variation[known.statistic]
+        repeat = max(variation, _LEAST_REPEAT) if variation else usual_repeat
+        parts = [coefficient * float(np.median(row)) for _, coefficient, row in timed]
+        deviation = max(deviation, repeat * float(np.linalg.norm(parts)) / math.sqrt(rounds))
     low, high = (float(bound) for bound in np.quantile(resampled, (0.05, 0.95)))
     return Estimate(
         value,
         deviation,
-        min(low, value - 1.645 * deviation),
-        max(high, value + 1.645 * deviation),
-        min(len(row) for _, _, row in timed),
+        min(low, value - NORMAL_90 * deviation),
+        max(high, value + NORMAL_90 * deviation),
+        rounds,
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.statistics import NORMAL_90
 from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.ensemble import OVERHEAD_MS, Design, Member, fit
 from repvit_nas.predictors.predictor import CALIBRATED, misfit_at
@@ -23,8 +24,6 @@ LOOKALIKES: Final = ("repvit", "repnext")
 _FEWEST: Final = 12
 # What an ensemble says of the observations of a problem, `(n, members)`.
 Predict = Callable[[Sequence[Member], Design], Floats]
-# Deviations to either side of 90 % of a normal distribution.
-NORMAL_90: Final = 1.645
 
 
 class HeldOut(NamedTuple):
