@@ -242,6 +242,6 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
 
 def elsewhere(folder: Path) -> frozenset[str]:
     """Return the keys of programs that a session found not on the Neural Engine alone."""
-    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, read_placements, refused
+    from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, off_the_engine, read_placements
 
-    return refused(read_placements(folder / PLACEMENTS_FILE))
+    return off_the_engine(read_placements(folder / PLACEMENTS_FILE))

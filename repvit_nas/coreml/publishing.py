@@ -26,7 +26,7 @@ from repvit_nas.latency_lut.series import (
     series_folder,
 )
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
-from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE
+from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.predictors.fit_measured import FEWEST_NETWORKS, FEWEST_UNITS
 from repvit_nas.words import number_of
 
@@ -205,7 +205,7 @@ def moved_away(folder: Path) -> list[str]:
     return [
         source.series
         for source in files.read_json(path, Sources).sources
-        if not (series_folder(folder, source.series) / OBSERVATIONS_FILE).is_file()
+        if not VisitLog(series_folder(folder, source.series)).path.is_file()
     ]
 
 

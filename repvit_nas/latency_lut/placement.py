@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from repvit_nas import files
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.table import NetworkRow, Table, build_table
-from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.latency_lut.visits import Visit
+from repvit_nas.lines import LineLog
 from repvit_nas.programs import network
 
 PLACEMENTS_FILE: Final = "placements.jsonl"
@@ -65,32 +65,21 @@ def placement(key: str, operations: Iterable[tuple[str, str, float | None]]) -> 
     return Placement(key, preferred, tuple(elsewhere))
 
 
+def placement_log(path: Path) -> LineLog[Placement]:
+    """Return the log of placements, one program a line; the last line of a program counts."""
+    return LineLog(path, Placement, "placement")
+
+
 def read_placements(path: Path) -> dict[str, Placement]:
-    """Return the placements by program; the last line of a program counts, a torn one does not.
+    """Return the placements by program; a torn last line does not count.
 
     Raises:
         FileError: A line is no placement.
     """
-    if not path.is_file():
-        return {}
-    complete, _, _ = files.read_bytes(path).rpartition(b"\n")
-    found = {}
-    for number, line in enumerate(complete.splitlines(), start=1):
-        try:
-            item = msgspec.json.decode(line, type=Placement)
-        except msgspec.MsgspecError as error:
-            raise FileError(f"{path}: line {number} is no placement: {error}") from error
-        found[item.key] = item
-    return found
+    return {item.key: item for item in placement_log(path).read()}
 
 
-def write_placements(path: Path, placements: Mapping[str, Placement]) -> None:
-    """Write placements, one program a line."""
-    lines = b"".join(msgspec.json.encode(item) + b"\n" for item in placements.values())
-    files.write_bytes(path, lines)
-
-
-def refused(placements: Mapping[str, Placement]) -> frozenset[str]:
+def off_the_engine(placements: Mapping[str, Placement]) -> frozenset[str]:
     """Return the keys of programs that did not run on the Neural Engine alone."""
     return frozenset(key for key, item in placements.items() if not item.on_neural_engine)
 
@@ -116,7 +105,7 @@ def without_networks(table: Table, off: frozenset[str]) -> Table:
 
 
 def gated_table(
-    device: str, plan: Plan, visits: Sequence[VisitRecord], off: frozenset[str] = frozenset()
+    device: str, plan: Plan, visits: Sequence[Visit], off: frozenset[str] = frozenset()
 ) -> Table:
     """Return the table of the programs that count.
 

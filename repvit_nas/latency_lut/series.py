@@ -23,13 +23,13 @@ from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, d
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     gated_table,
+    off_the_engine,
     read_placements,
-    refused,
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow, spread
-from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog
+from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.programs import network
 
 SERIES_FOLDER: Final = "series"
@@ -154,7 +154,7 @@ def series_name(
         name = wanted if number == 1 else f"{wanted}_{number}"
         home = series_folder(folder, name)
         if not (home / DEVICE_FILE).is_file():
-            if not (home / OBSERVATIONS_FILE).is_file():
+            if not VisitLog(home).path.is_file():
                 break
             continue
         found = files.read_json(home / DEVICE_FILE, DeviceFile)
@@ -188,18 +188,19 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
     found = []
     for name in names:
         home = root / name
-        visits = VisitLog(home / OBSERVATIONS_FILE).read()
+        log = VisitLog(home)
+        visits = log.read()
         if not visits:
             continue
         for file in (DEVICE_FILE, PLAN_FILE):
             if not (home / file).is_file():
                 raise FileError(
-                    f"{home / file}: is missing, but {OBSERVATIONS_FILE} beside it holds visits: "
+                    f"{home / file}: is missing, but {log.path.name} beside it holds visits: "
                     f"restore the file, or move {home} elsewhere to go on without this series"
                 )
         plan = files.read_json(home / PLAN_FILE, Plan)
         placements = read_placements(home / PLACEMENTS_FILE)
-        counted = frozenset() if everywhere else refused(placements)
+        counted = frozenset() if everywhere else off_the_engine(placements)
         uncounted = counted & {visit.key for visit in visits}
         names_elsewhere = {
             operation
@@ -213,7 +214,7 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
                 gated_table(device, plan, visits, counted),
                 len(uncounted),
                 tuple(sorted(names_elsewhere)),
-                (home / OBSERVATIONS_FILE).stat().st_mtime,
+                log.path.stat().st_mtime,
             )
         )
     return found

@@ -1,6 +1,6 @@
 """What rounds of visits say: the statistic of a visit and of the rounds, drift, and intervals.
 
-Which statistic is taken is decided by repeatability, twice: of a visit's series, the quantile that
+Which statistic is taken is decided by repeatability, twice: of a visit's samples, the quantile that
 differs least between rounds; of the rounds, the quantile that differs least between odd and even
 rounds. On shared machines, where others' work only ever adds time, that is the minimum or near it; on
 quiet ones, where noise goes both ways, the median.
@@ -15,7 +15,7 @@ import numpy as np
 from repvit_nas.shapes import Floats
 
 PROTOCOL_VERSION: Final = 1
-# Quantiles of a visit's series among which the statistic is chosen, and quantiles of rounds.
+# Quantiles of a visit's samples among which the statistic is chosen, and quantiles of rounds.
 STATISTICS: Final = (0.0, 0.1, 0.25, 0.5)
 ACROSS_ROUNDS: Final = (0.0, 0.25, 0.5)
 _BOOTSTRAPS: Final = 200
@@ -62,7 +62,7 @@ class Figures(NamedTuple):
 
 
 class Statistic(NamedTuple):
-    """Which quantile of a visit's series counts, and which of the rounds."""
+    """Which quantile of a visit's samples counts, and which of the rounds."""
 
     within: float
     across: float
@@ -78,8 +78,8 @@ def figures(
     """Turn visits into figures: choose the statistic, see and correct drift.
 
     Args:
-        visits: The timed series by program and round.
-        sentinel: The sentinel's series by round.
+        visits: The samples by program and round.
+        sentinel: The sentinel's samples by round.
         groups: What kind of program each is; programs of a kind repeat alike. One kind by default.
         statistic: The statistic to take instead of choosing one.
     """
@@ -138,8 +138,8 @@ def _table(
 ) -> Floats:
     table = np.full((len(keys), rounds), np.nan)
     for row, key in enumerate(keys):
-        for number, series in visits[key].items():
-            table[row, number] = np.quantile(series, quantile)
+        for number, samples in visits[key].items():
+            table[row, number] = np.quantile(samples, quantile)
     return table
 
 
@@ -158,7 +158,7 @@ def drift(
     """Return how much slower each round was than usual, `(rounds,)`; 1 where that is only noise."""
     factors = np.ones(rounds)
     logs = {
-        number: np.log([np.quantile(series, quantile) for series in by_visit])
+        number: np.log([np.quantile(samples, quantile) for samples in by_visit])
         for number, by_visit in sentinel.items()
         if number < rounds and len(by_visit)
     }

@@ -26,7 +26,7 @@ from repvit_nas.latency_lut.statistics import (
     figures,
     noise_floor,
 )
-from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.programs import chain, isolated, network, recipe
 from repvit_nas.units import Block, Ffn, Unit
 
@@ -180,7 +180,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 def build_table(
     device: str,
     plan: Plan,
-    visits: Sequence[VisitRecord],
+    visits: Sequence[Visit],
     *,
     statistic: Statistic | None = None,
     usual_repeat: float | None = None,
@@ -247,9 +247,7 @@ def build_table(
     )
 
 
-def figures_of(
-    plan: Plan, visits: Sequence[VisitRecord], statistic: Statistic | None = None
-) -> Figures:
+def figures_of(plan: Plan, visits: Sequence[Visit], statistic: Statistic | None = None) -> Figures:
     """Return the figures of all programs of a plan that were visited."""
     sentinel_key = network(plan.sentinel).key
     groups = _groups(plan)
@@ -257,10 +255,10 @@ def figures_of(
     sentinel: dict[int, list[Sequence[float]]] = {}
     for visit in visits:
         if visit.key == sentinel_key:
-            sentinel.setdefault(visit.round, []).append(visit.series)
+            sentinel.setdefault(visit.round, []).append(visit.samples)
         if visit.key in groups:
             # A network that is the sentinel too counts as others do: one visit a round.
-            by_program.setdefault(visit.key, {}).setdefault(visit.round, visit.series)
+            by_program.setdefault(visit.key, {}).setdefault(visit.round, visit.samples)
     return figures(by_program, sentinel, groups=groups, statistic=statistic)
 
 
@@ -272,9 +270,9 @@ def _groups(plan: Plan) -> dict[str, str]:
     return groups | {network(item).key: "network" for item in plan.networks}
 
 
-def _sentinel_ms(plan: Plan, visits: Sequence[VisitRecord], known: Figures) -> float | None:
+def _sentinel_ms(plan: Plan, visits: Sequence[Visit], known: Figures) -> float | None:
     key = network(plan.sentinel).key
-    figures = [np.quantile(item.series, known.statistic) for item in visits if item.key == key]
+    figures = [np.quantile(item.samples, known.statistic) for item in visits if item.key == key]
     return round(float(np.quantile(figures, known.across)), 5) if figures else None
 
 

@@ -90,7 +90,7 @@ def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys):
     assert len(found["checks"]) == 3
     assert all(process.stopped for process in mac.started)
     assert not (mac.home / "container").exists()
-    log = folder / "series" / "iphone13-2_23f84_warm" / "observations.jsonl"
+    log = folder / "series" / "iphone13-2_23f84_warm" / "visits.jsonl"
     before = log.read_bytes()
 
     # The same again goes on; another system build begins a series of its own.
@@ -326,8 +326,8 @@ def test_a_damaged_series_is_said_before_a_session_begins(elsewhere, capsys):
     """Not hours later, where the series are combined."""
     home = elsewhere / "latency_lut/iphone12/series/lab"
     home.mkdir(parents=True)
-    visit = {"round": 0, "position": 0, "key": "k", "warm": [], "series": [1.0], "seconds": 1.0}
-    (home / "observations.jsonl").write_text(json.dumps(visit) + "\n")
+    visit = {"round": 0, "position": 0, "key": "k", "warm": [], "samples": [1.0], "seconds": 1.0}
+    (home / "visits.jsonl").write_text(json.dumps(visit) + "\n")
 
     assert _run([*WORDS], debug=False) == 1
 

@@ -5,7 +5,7 @@ import pytest
 
 from repvit_nas.latency_lut.placement import gated_table
 from repvit_nas.latency_lut.plan import Plan
-from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.programs import chain, network
 from repvit_nas.search_space.family import family
 from repvit_nas.units import Ffn
@@ -48,13 +48,13 @@ def visits(plan):
         programs += [(network(item), interrupted, 10.0 + k) for k, item in enumerate(NETWORKS)]
         for position, (program, noise, truth) in enumerate(programs):
             samples = tuple(noise(rng, truth).tolist())
-            found.append(VisitRecord(number, position, program.key, (), samples, 1.0))
+            found.append(Visit(number, position, program.key, (), samples, 1.0))
     return found
 
 
 def figure(visits, key, table):
     """Return a program's milliseconds by the statistic that a table states; no round drifts."""
-    within = [np.quantile(item.series, table.statistic) for item in visits if item.key == key]
+    within = [np.quantile(item.samples, table.statistic) for item in visits if item.key == key]
     return float(np.quantile(np.array(within) / table.drift, table.across_rounds))
 
 
