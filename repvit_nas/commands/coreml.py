@@ -34,10 +34,10 @@ def core_ml_device(device: str, runtime: str | None, *, exporting: bool) -> "Pro
             that runs no Core ML.
     """
     from repvit_nas.coreml.products import product, products
-    from repvit_nas.coreml.session import RUNTIME
+    from repvit_nas.latency_lut.device import CORE_ML
 
-    found = product(device) if runtime in (None, RUNTIME) else None
-    if found is None and (exporting or runtime == RUNTIME):
+    found = product(device) if runtime in (None, CORE_ML) else None
+    if found is None and (exporting or runtime == CORE_ML):
         raise RepvitNasError(
             f"{'--export' if exporting else '--runtime coreml'} is for Core ML devices; {device!r} is "
             f"none; known: {', '.join(products())}"
@@ -56,7 +56,7 @@ def given_or(option: str, given: Any, own: Any) -> Any:
 def minutes_for(device: "Device", given: float, own: float) -> float:
     """Return what --minutes says, or `own` where it says nothing and Core ML runs the device."""
     spec = device.file.runtime
-    return given_or("minutes", given, own) if spec is not None and spec.name == "coreml" else given
+    return given_or("minutes", given, own) if spec is not None and spec.is_core_ml else given
 
 
 def core_ml_wishes(wishes: "Wishes") -> "Wishes":
@@ -82,10 +82,7 @@ def export_programs(
     with progress_bar() as progress:
         manifest = export(folder, plan, device, progress=progress)
     if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(manifest)
-        echo_json(document)
+        echo_json(manifest)
         return 0
     size = sum(entry.size_bytes for entry in manifest.programs)
     note(
@@ -121,14 +118,13 @@ def measure_device(
     from repvit_nas.coreml.publishing import claim_folder
     from repvit_nas.coreml.runner import CoreMlRunner, write_packages
     from repvit_nas.coreml.session import (
-        RUNTIME,
         GatedSession,
         check_same_model,
         expected_minutes,
         own_series,
         planned_otherwise,
     )
-    from repvit_nas.latency_lut.device import RuntimeSpec
+    from repvit_nas.latency_lut.device import CORE_ML, RuntimeSpec
     from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
     from repvit_nas.latency_lut.plan import programs
     from repvit_nas.latency_lut.series import read_series
@@ -141,7 +137,7 @@ def measure_device(
     folder = Path("latency_lut") / device.device
     plan = device_plan(space, wishes, at_once=False)
     packages = folder / PACKAGES_FOLDER
-    spec = RuntimeSpec(RUNTIME, target=device.device)
+    spec = RuntimeSpec(CORE_ML, target=device.device)
     read_series(folder, device.device)  # a damaged one is no surprise for the end of a session
     with hold(folder):
         claim_folder(device, folder)
@@ -222,7 +218,7 @@ def known_device(device: "Device", folder: Path, *, team: str, udid: str) -> Ite
     spec = device.file.runtime
     if spec is None:
         raise RepvitNasError(f"{device.folder}: states no runtime; measure the device again")
-    if spec.name != "coreml":
+    if not spec.is_core_ml:
         session = Session(folder, open_runner(spec))
         session.same_machine(device)
         yield session

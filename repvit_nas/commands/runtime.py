@@ -125,7 +125,7 @@ def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> Non
 
 def timed_by_core_ml(device: "Device") -> bool:
     """Return whether Core ML times a measured device."""
-    return device.file.runtime is not None and device.file.runtime.name == "coreml"
+    return device.file.runtime is not None and device.file.runtime.is_core_ml
 
 
 def measured_device(name: str) -> "Device":

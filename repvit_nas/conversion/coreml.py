@@ -32,6 +32,7 @@ from repvit_nas.conversion.package import (
     INPUT,
     MANIFEST_PATH,
     SPEC_PATH,
+    TARGET,
     WEIGHTS_PATH,
     package_digest,
 )
@@ -41,7 +42,6 @@ from repvit_nas.programs import Program
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 OUTPUT: Final = "output"
-TARGET: Final = "iOS16"
 # Relative root mean square that half precision may differ from torch by: 5e-4 to 8e-4 is usual.
 TOLERANCE: Final = 2e-3
 # coremltools keeps what it converts in global state: two conversions at once break each other.
@@ -155,7 +155,7 @@ def _converted(module: nn.Module, shape: Sequence[int]) -> Any:
             inputs=[tools.TensorType(name=INPUT, shape=tuple(shape), dtype=np.float16)],
             outputs=[tools.TensorType(name=OUTPUT, dtype=np.float16)],
             convert_to="mlprogram",
-            minimum_deployment_target=tools.target.iOS16,
+            minimum_deployment_target=tools.target[TARGET],
             compute_precision=tools.precision.FLOAT16,
             compute_units=tools.ComputeUnit.CPU_AND_NE,
             skip_model_load=True,

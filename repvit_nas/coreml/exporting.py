@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Final, Literal
@@ -18,7 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.conversion.package import COMPILED_SUFFIX, SUFFIX, package_digest
+from repvit_nas.conversion.package import COMPILED_SUFFIX, SUFFIX, TARGET, package_digest
 from repvit_nas.coreml.naming import program_name
 from repvit_nas.coreml.products import Product
 from repvit_nas.errors import FileError, RepvitNasError
@@ -27,6 +27,7 @@ from repvit_nas.lines import LineLog
 from repvit_nas.measuring.campaign import Wishes, first_plan
 from repvit_nas.programs import Program, network
 from repvit_nas.search_space.space import Space
+from repvit_nas.words import Progress
 
 MANIFEST_FILE: Final = "manifest.json"
 PROGRAMS_FOLDER: Final = "programs"
@@ -46,8 +47,7 @@ _TASKS: Final = 12
 # What a server imports once for all workers: torch and coremltools are 0.6 GiB before any work.
 _SHARED: Final = ["repvit_nas.conversion.preload"]
 
-Progress = Callable[[str, int, int], None]
-Role = Literal["chain", "sandwich", "sentinel", "calibration", "held_out"]
+ProgramRole = Literal["chain", "sandwich", "sentinel", "calibration", "held_out"]
 
 
 class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,7 +66,7 @@ class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     name: str
     key: str
-    role: Role
+    role: ProgramRole
     digest: str
     size_bytes: int
     macs: int
@@ -108,15 +108,15 @@ def device_plan(space: Space, wishes: Wishes, *, at_once: bool) -> Plan:
     return first_plan(space, wishes, lengths=CHAIN_LENGTHS, at_once=at_once)
 
 
-def roles(plan: Plan) -> dict[str, Role]:
+def roles(plan: Plan) -> dict[str, ProgramRole]:
     """Return why each program of a plan is timed, by key."""
-    whole: tuple[tuple[Role, Iterable[Program]], ...] = (
+    whole: tuple[tuple[ProgramRole, Iterable[Program]], ...] = (
         ("held_out", (network(item) for item in plan.held_out)),
         ("calibration", (network(item) for item in plan.calibration)),
         ("sentinel", (network(plan.sentinel),)),
     )
     named = {item.key: role for role, items in whole for item in items}
-    found: dict[str, Role] = {}
+    found: dict[str, ProgramRole] = {}
     for key, item in planned(plan).items():
         found[key] = named.get(key, "chain" if len(item.units) == 1 else "sandwich")
     return found
@@ -164,7 +164,7 @@ def export(
     manifest = Manifest(
         device=product.device,
         product_type=product.product_type,
-        target="iOS16",
+        target=TARGET,
         coremltools=version("coremltools"),
         torch=version("torch").partition("+")[0],
         programs=tuple(

@@ -14,9 +14,8 @@ from repvit_nas import data, files
 from repvit_nas.coreml.exporting import Manifest, planned
 from repvit_nas.coreml.importers.imported import Imported
 from repvit_nas.coreml.products import ANY_MAC, PRODUCTS_FILE, Product, products
-from repvit_nas.coreml.session import RUNTIME
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.device import CORE_ML, DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     Placement,
@@ -309,7 +308,7 @@ def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, st
         "cores": "Neural Engine",
         "accelerator": "Neural Engine",
         "os": system or NOT_STATED,
-        "runtime": f"coreml, {tool}",
+        "runtime": f"{CORE_ML}, {tool}",
         "compute_units": units or NOT_STATED,
         "loop": "warm",
         "precision": "fp16",
@@ -322,5 +321,5 @@ def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, st
         kind="measured",
         circumstances=circumstances,
         protocol=PROTOCOL_VERSION,
-        runtime=RuntimeSpec(RUNTIME, target=product.device),
+        runtime=RuntimeSpec(CORE_ML, target=product.device),
     )

@@ -18,8 +18,8 @@ from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.series import (
     SERIES_FOLDER,
     SOURCES_FILE,
+    Contribution,
     Series,
-    Source,
     Sources,
     combined,
     read_series,
@@ -125,7 +125,7 @@ def _suffices(table: Table) -> bool:
     )
 
 
-def _said_of(source: Source, *, first: bool) -> str:
+def _said_of(source: Contribution, *, first: bool) -> str:
     """Say what a series gave; the others are brought to the first."""
     said = (
         f"series {source.series}: {number_of(source.units, 'unit')}, "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from repvit_nas.conversion.package import SUFFIX
 from repvit_nas.coreml.client import COMPUTE_UNITS
 from repvit_nas.coreml.naming import program_name
-from repvit_nas.coreml.place import Place, RefusedError
+from repvit_nas.coreml.place import CoreMlPlace, RefusedError
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.latency_lut.placement import (
@@ -21,6 +21,7 @@ from repvit_nas.latency_lut.placement import (
 from repvit_nas.measuring.protocol import Calls
 from repvit_nas.programs import Program, chain
 from repvit_nas.units import Ffn, Unit
+from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.lines import LineLog
@@ -35,7 +36,6 @@ COLD_CALLS: Final = 4
 _COLD_MESSAGES: Final = 2 + COLD_CALLS
 _PROBE: Final = Ffn(16, 32, 8)
 
-Progress = Callable[[str, int, int], None]
 # Writes the packages of programs into a folder.
 Writer = Callable[[Path, Sequence[Program], Progress], object]
 Shape = Callable[[Unit], tuple[int, int, int]]
@@ -66,7 +66,7 @@ class CoreMlRunner:
 
     def __init__(
         self,
-        place: Place,
+        place: CoreMlPlace,
         packages: Path,
         *,
         placements: Path | None = None,

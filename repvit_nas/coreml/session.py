@@ -35,12 +35,11 @@ from repvit_nas.latency_lut.table import Table
 from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.machine import machine
 from repvit_nas.measuring.protocol import SENTINELS
-from repvit_nas.measuring.session import Progress, Session
+from repvit_nas.measuring.session import Session
 from repvit_nas.predictors.fit_measured import FEWEST_NETWORKS, FEWEST_UNITS
 from repvit_nas.programs import Program
-from repvit_nas.words import number_of
+from repvit_nas.words import Progress, number_of
 
-RUNTIME: Final = "coreml"
 # Rounds that a session usually takes until its intervals are narrow.
 USUAL_ROUNDS: Final = 4
 _FEWEST_HELD_OUT: Final = 2

@@ -85,7 +85,7 @@ class Series(NamedTuple):
         return "date" not in self.file.circumstances
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Contribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one series gave to the device's table.
 
     Attributes:
@@ -123,7 +123,7 @@ class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The content of `sources.json` (schema 1); the first source is the reference."""
 
     schema: Literal[1] = 1
-    sources: tuple[Source, ...]
+    sources: tuple[Contribution, ...]
     aside: tuple[Aside, ...] = ()
 
 
@@ -344,9 +344,9 @@ def combined(
     return table, Sources(sources=tuple(sources), aside=aside)
 
 
-def _source(one: Series) -> Source:
+def _source(one: Series) -> Contribution:
     networks = sum(isinstance(row, NetworkRow) for row in one.table.rows)
-    return Source(
+    return Contribution(
         series=one.name,
         units=len(one.table.units),
         networks=networks,

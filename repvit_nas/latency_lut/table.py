@@ -26,7 +26,7 @@ from repvit_nas.latency_lut.statistics import (
     figures,
     noise_floor,
 )
-from repvit_nas.latency_lut.visits import Visit
+from repvit_nas.latency_lut.visits import Milliseconds, Visit
 from repvit_nas.programs import chain, isolated, network, recipe
 from repvit_nas.units import Block, Ffn, Unit
 
@@ -38,7 +38,6 @@ _LEAST_OWN: Final = 0.05
 # Different lengths of chains that give a slope.
 _LEAST_LENGTHS: Final = 2
 
-Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 Role = Literal["calibration", "held_out"]
 
 

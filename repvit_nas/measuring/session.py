@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,9 +22,10 @@ from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import Table, build_table, interval_share
 from repvit_nas.latency_lut.visits import Visit, VisitLog
 from repvit_nas.machine import machine
-from repvit_nas.measuring.protocol import order_of_round, undisturbed, visit
+from repvit_nas.measuring.protocol import Clock, order_of_round, undisturbed, visit
 from repvit_nas.measuring.runners import Runner
 from repvit_nas.programs import Program, network
+from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.units import Unit
@@ -36,9 +37,6 @@ ISOLATED_MS: Final = 20.0
 _FEWEST_FULL: Final = 2
 # Visits after which the length of a round can be told.
 _TELLING: Final = 40
-
-Progress = Callable[[str, int, int], None]
-Clock = Callable[[], float]
 
 
 class Limits(NamedTuple):
@@ -133,7 +131,7 @@ class Session:
                 + (
                     "measure it as it is here with repvit-nas measure-lut --device "
                     f"{device.name}, which begins a series of its own"
-                    if spec is not None and spec.name == "coreml"
+                    if spec is not None and spec.is_core_ml
                     else "measure this machine with repvit-nas measure-lut --device NAME"
                 )
             )

@@ -14,7 +14,7 @@ from repvit_nas.commands import _run
 from repvit_nas.coreml.publishing import Published
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.latency_lut.series import Source, Sources
+from repvit_nas.latency_lut.series import Contribution, Sources
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.measuring.session import Session
 from repvit_nas.predictors.predictor import load_predictor
@@ -339,7 +339,7 @@ def test_a_damaged_series_is_said_before_a_session_begins(elsewhere, capsys):
 
 @pytest.mark.parametrize(("units", "said"), [(1, "1 unit, 2 networks"), (2, "2 units, 2 networks")])
 def test_one_unit_is_not_called_units(units, said):
-    source = Source(series="lab", units=units, networks=2)
+    source = Contribution(series="lab", units=units, networks=2)
     device = SimpleNamespace(file=SimpleNamespace(kind="measured"))
     published = Published(device, Sources(sources=(source,)), units, 2)
 
