@@ -11,13 +11,13 @@ import click
 from click.core import ParameterSource
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
     from repvit_nas.latency_lut.device import Device, RuntimeSpec
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
-Progress = Callable[[str, int, int], None]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _OPTIONS: Final = (

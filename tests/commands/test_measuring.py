@@ -86,7 +86,7 @@ def test_a_device_is_measured_fitted_and_validated(home):
     for word in ("RMSPE", "MACs alone", "sum of isolated units", "Noise floor", "Kendall tau"):
         assert word in done.stdout
     assert sorted(p.name for p in (folder / "latency_lut" / "cpu").iterdir() if p.name[0] != ".") == [
-        "device.json", "visits.jsonl", "plan.json", "table.json",
+        "device.json", "plan.json", "table.json", "visits.jsonl",
     ]  # fmt: skip
     written = {path.name for path in (folder / "predictors" / "cpu").iterdir()}
     assert written == {
