@@ -70,7 +70,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     Attributes:
         stages: The four stages, at strides 4, 8, 16 and 32.
-        name: What to call it, in one line; does not take part in equality of networks (see `same_network`).
+        name: What to call it, in one line.
         resolution: Side of the square input image in pixels.
         num_classes: Outputs of the classifier; 0 is a backbone that hands back the maps of its four
             stages, `(batch, width, side, side)` each.
@@ -107,10 +107,6 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             f"num_classes must be 0 to {MAX_CLASSES}",
             self.num_classes,
         )
-
-    def same_network(self, other: "Architecture") -> bool:
-        """Tell whether `other` is the same network under perhaps another name."""
-        return msgspec.structs.replace(self, name="") == msgspec.structs.replace(other, name="")
 
 
 def hidden_channels(width: int, expansion: float) -> int:

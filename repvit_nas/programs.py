@@ -50,7 +50,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(count * unit.macs for unit, count in self.units)
 
 
-class Recipe(NamedTuple):
+class CostRecipe(NamedTuple):
     """How a unit's cost follows from the times of programs.
 
     Attributes:
@@ -88,7 +88,7 @@ def isolated(unit: Unit) -> Program:
     return Program(((unit, 1),))
 
 
-def recipe(unit: Unit, lengths: Sequence[int] = CHAIN_LENGTHS) -> Recipe:
+def recipe(unit: Unit, lengths: Sequence[int] = CHAIN_LENGTHS) -> CostRecipe:
     """Return how the cost of `unit` is found.
 
     Args:
@@ -100,16 +100,16 @@ def recipe(unit: Unit, lengths: Sequence[int] = CHAIN_LENGTHS) -> Recipe:
     """
     match unit:
         case Block() | Ffn():
-            return Recipe(_slope(unit, lengths))
+            return CostRecipe(_slope(unit, lengths))
         case Downsample(c_in, c_out, _, size):
             before, after = _neighbour(c_in, size), _neighbour(c_out, halved(size))
-            return Recipe(_between((before, unit, after), (before, after)))
+            return CostRecipe(_between((before, unit, after), (before, after)))
         case Stem(width, size):
             after = _neighbour(width, halved(halved(size)))
-            return Recipe(_between((unit, after), (after,)), calls=0.5)
+            return CostRecipe(_between((unit, after), (after,)), calls=0.5)
         case Head(width, _, size):
             before = _neighbour(width, size)
-            return Recipe(_between((before, unit), (before,)), calls=0.5)
+            return CostRecipe(_between((before, unit), (before,)), calls=0.5)
         case _:
             raise TypeError(f"{type(unit).__name__} cannot be timed on its own")
 

@@ -11,15 +11,16 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import Device, device_names, load_device
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
+    off_the_engine,
     read_placements,
-    refused,
     without_networks,
 )
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table, slower_now
 from repvit_nas.measuring.campaign import network_plan, time_networks
 from repvit_nas.measuring.runners import open_runner
-from repvit_nas.measuring.session import Limits, Progress, Session
+from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.programs import network
+from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
@@ -182,5 +183,5 @@ def time_on(
                 list(networks), seed=seed, isolated=isolated, sentinel_resolution=then.resolution
             )
             table = time_networks(session, plan, limits, progress, then.chosen)
-        off = refused(read_placements(folder / PLACEMENTS_FILE))
+        off = off_the_engine(read_placements(folder / PLACEMENTS_FILE))
     return Timed(table, off, slower_now(then, table))

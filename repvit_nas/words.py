@@ -1,4 +1,9 @@
-"""Numbers and names in what people read."""
+"""Numbers and names in what people read, and how whoever waits is told how far something is."""
+
+from collections.abc import Callable
+
+# Told what is being done, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
 
 
 def number_of(number: int, what: str, *, grouped: bool = False) -> str:

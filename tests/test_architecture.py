@@ -218,13 +218,6 @@ def test_the_shape_names_only_what_differs():
     assert shape_text(odd) == "48-96-192-384 / 2-2-2-2 / se ½-½-½-01 / x2 / k3-3-3-5 / 160px"
 
 
-def test_a_name_makes_no_other_network():
-    stages = tuple(Stage(width=8, depth=1, se="0") for _ in range(4))
-
-    assert Architecture(name="a", stages=stages).same_network(Architecture(name="b", stages=stages))
-    assert not Architecture(stages=stages).same_network(Architecture(resolution=64, stages=stages))
-
-
 @pytest.mark.parametrize("count", [0, 3, 5])
 def test_a_network_has_four_stages_however_it_is_made(count):
     stage = Stage(width=16, depth=1, se="0")

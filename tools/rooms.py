@@ -18,6 +18,7 @@ API: Final = "repvit_nas"
 ORDER: Final = (
     ("errors", "version", "words"),
     ("data", "files", "machine"),
+    ("folders", "lines"),
     ("architecture", "operations"),
     ("units",),
     ("shapes",),

@@ -28,10 +28,10 @@ def core_ml_device(device: str, runtime: str | None, *, exporting: bool) -> "Pro
             that runs no Core ML.
     """
     from repvit_nas.coreml.products import product, products
-    from repvit_nas.coreml.session import RUNTIME
+    from repvit_nas.latency_lut.device import CORE_ML
 
-    found = product(device) if runtime in (None, RUNTIME) else None
-    if found is None and (exporting or runtime == RUNTIME):
+    found = product(device) if runtime in (None, CORE_ML) else None
+    if found is None and (exporting or runtime == CORE_ML):
         raise RepvitNasError(
             f"{'--export' if exporting else '--runtime coreml'} is for Core ML devices; {device!r} is "
             f"none; known: {', '.join(products())}"
@@ -70,10 +70,7 @@ def export_programs(
     with progress_bar() as progress:
         manifest = export(folder, plan, device, progress=progress)
     if as_json:
-        import msgspec
-
-        document: dict[str, Any] = msgspec.to_builtins(manifest)
-        echo_json(document)
+        echo_json(manifest)
         return 0
     size = sum(entry.size_bytes for entry in manifest.programs)
     note(

@@ -10,12 +10,12 @@ import click
 from click.core import ParameterSource
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.latency_lut.device import RuntimeSpec
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
-Progress = Callable[[str, int, int], None]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _OPTIONS: Final = (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from repvit_nas import files
-from repvit_nas.conversion.package import MANIFEST_PATH, SPEC_PATH, WEIGHTS_PATH
+from repvit_nas.conversion.package import MANIFEST_PATH, SPEC_PATH, TARGET, WEIGHTS_PATH
 from repvit_nas.errors import FileError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def converted(module: "nn.Module", shape: Sequence[int], **interface: Any) -> An
         return tools.convert(
             traced,
             convert_to="mlprogram",
-            minimum_deployment_target=tools.target.iOS16,
+            minimum_deployment_target=tools.target[TARGET],
             compute_precision=tools.precision.FLOAT16,
             compute_units=tools.ComputeUnit.CPU_AND_NE,
             skip_model_load=True,

@@ -14,6 +14,8 @@ SPEC_PATH: Final = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHTS_PATH: Final = "Data/com.apple.CoreML/weights/weight.bin"
 # The name of a program's input.
 INPUT: Final = "image"
+# The oldest system that runs a program.
+TARGET: Final = "iOS16"
 
 
 def package_digest(package: Path) -> str:

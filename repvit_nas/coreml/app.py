@@ -13,7 +13,7 @@ from repvit_nas.conversion.converter import REQUIRED
 from repvit_nas.conversion.package import COMPILED_SUFFIX, INPUT
 from repvit_nas.coreml.client import ModelRunner, Waits
 from repvit_nas.coreml.discovery import Connected
-from repvit_nas.coreml.place import Loaded
+from repvit_nas.coreml.place import LoadedProgram
 from repvit_nas.coreml.products import product_of_type
 from repvit_nas.coreml.xcrun import (
     BUILD,
@@ -425,7 +425,7 @@ class Phone:
             shutil.move(Path(beside) / made.name, made)
         return made
 
-    def load(self, compiled: Path) -> Loaded:
+    def load(self, compiled: Path) -> LoadedProgram:
         """Load a program, after a fresh start of the app if enough was left on the device."""
         self._loads += 1
         if self._loads > FRESH_AFTER:

@@ -8,20 +8,20 @@ from repvit_nas.coreml import runner as core_ml
 from repvit_nas.coreml.opening import PACKAGES_FOLDER, open_place
 from repvit_nas.coreml.products import Product
 from repvit_nas.coreml.session import (
-    RUNTIME,
     GatedSession,
     check_same_model,
     expected_minutes,
     own_series,
     planned_otherwise,
 )
-from repvit_nas.latency_lut.device import RuntimeSpec
+from repvit_nas.latency_lut.device import CORE_ML, RuntimeSpec
 from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
 from repvit_nas.latency_lut.plan import Plan, programs
 from repvit_nas.measuring.campaign import Wishes, measure
-from repvit_nas.measuring.session import Limits, Progress
+from repvit_nas.measuring.session import Limits
 from repvit_nas.programs import network
 from repvit_nas.search_space.space import Space
+from repvit_nas.words import Progress
 
 
 def time_series(
@@ -72,7 +72,7 @@ def time_series(
         home.mkdir(parents=True, exist_ok=True)
         runner.keep_placements(home / PLACEMENTS_FILE)
         session = GatedSession(home, runner, everywhere=everywhere, passing=True)
-        spec = RuntimeSpec(RUNTIME, target=product.device)
+        spec = RuntimeSpec(CORE_ML, target=product.device)
         session.claim(product.device, product.title, spec, plan.resolution)
         plan = session.plan(plan)
         one, usual = expected_minutes(plan, runner.probe.seconds)

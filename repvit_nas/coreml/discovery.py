@@ -81,7 +81,7 @@ def _connected(item: dict[str, Any]) -> Connected:
 
 def find_device(
     apple: Apple,
-    wanted: Product,
+    product: Product,
     *,
     udid: str = "",
     sleep: Callable[[float], None] = time.sleep,
@@ -90,7 +90,7 @@ def find_device(
 
     Args:
         apple: Apple's tools.
-        wanted: The model.
+        product: The model.
         udid: Which of several, by identifier.
         sleep: Waits, for the connection to open.
 
@@ -98,14 +98,14 @@ def find_device(
         RepvitNasError: There is none, there are several, or it is not ready; the message says what
             to do.
     """
-    found = choose(connected(apple), wanted, udid)
+    found = choose(connected(apple), product, udid)
     for attempt in range(_TUNNEL_TRIES):
         if found.tunnel:
             break
         if attempt:
             sleep(_TUNNEL_PAUSE)
         open_tunnel(apple, found)
-        found = choose(connected(apple), wanted, udid or found.udid)
+        found = choose(connected(apple), product, udid or found.udid)
     if found.tunnel or found.system:
         check_ready(found)
     if found.tunnel:
@@ -134,20 +134,20 @@ def open_tunnel(apple: Apple, device: Connected) -> None:
         return
 
 
-def choose(listed: list[Connected], wanted: Product, udid: str = "") -> Connected:
+def choose(listed: list[Connected], product: Product, udid: str = "") -> Connected:
     """Return the device that is wanted among those that are listed.
 
     Raises:
         RepvitNasError: There is none, or there are several.
     """
-    real = [item for item in listed if item.physical and item.family == wanted.family]
-    fitting = [item for item in real if item.product_type == wanted.product_type]
+    real = [item for item in listed if item.physical and item.family == product.family]
+    fitting = [item for item in real if item.product_type == product.product_type]
     if udid:
         fitting = [item for item in fitting if udid in (item.udid, item.identifier)]
     paired = [item for item in fitting if item.paired]
     if len(paired) > 1:
         raise RepvitNasError(
-            f"{len(paired)} devices are {wanted.title}: say which with --udid "
+            f"{len(paired)} devices are {product.title}: say which with --udid "
             f"{' or --udid '.join(item.udid for item in paired)}"
         )
     if paired:
@@ -164,12 +164,12 @@ def choose(listed: list[Connected], wanted: Product, udid: str = "") -> Connecte
             for item, row in zip(others.values(), known, strict=True)
         )
         raise RepvitNasError(
-            f"no {wanted.title} ({wanted.product_type}) is connected{f' as {udid}' if udid else ''}; "
+            f"no {product.title} ({product.product_type}) is connected{f' as {udid}' if udid else ''}; "
             f"connected: {names}"
         )
     simulated = any(not item.physical for item in listed)
     raise RepvitNasError(
-        f"no {wanted.title} is connected"
+        f"no {product.title} is connected"
         + (
             ": only simulators are listed, which say nothing of a device's speed"
             if simulated

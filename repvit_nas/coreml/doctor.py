@@ -18,7 +18,7 @@ OLDEST_XCODE: Final = 16
 
 
 def examine(
-    wanted: Product,
+    product: Product,
     *,
     team: str,
     udid: str = "",
@@ -28,20 +28,20 @@ def examine(
     """Look at everything that measuring a device needs, and stop where nothing more can be seen.
 
     Args:
-        wanted: The device.
+        product: The device.
         team: Identifier of the team that signs the app.
         udid: Which of several devices.
         apple: Apple's tools; by default those on the path.
         source: The app's source; by default the installed coremltools'.
     """
-    if wanted.is_mac:
+    if product.is_mac:
         mac = find_mac()
         if mac is None:
-            return [Finding("Mac", fine=False, said=two_other_ways(wanted))]
-        return examine_mac(wanted, mac)
+            return [Finding("Mac", fine=False, said=two_other_ways(product))]
+        return examine_mac(product, mac)
     tools = apple or find_xcrun()
     if tools is None:
-        return [Finding("Apple's tools", fine=False, said=two_other_ways(wanted))]
+        return [Finding("Apple's tools", fine=False, said=two_other_ways(product))]
     try:
         tools.run(["--version"], QUICK)  # whatever it says: it can be run
     except XcrunError as error:
@@ -60,7 +60,7 @@ def examine(
             "Settings, Accounts; a free personal team will do",
         )
     )
-    return [*findings, *_device(tools, wanted, udid)]
+    return [*findings, *_device(tools, product, udid)]
 
 
 def _xcode(tools: Apple) -> Finding:
@@ -118,14 +118,14 @@ def _app(source: Path | None) -> list[Finding]:
     ]
 
 
-def _device(tools: Apple, wanted: Product, udid: str) -> list[Finding]:
+def _device(tools: Apple, product: Product, udid: str) -> list[Finding]:
     try:
-        found = choose(connected(tools), wanted, udid)
+        found = choose(connected(tools), product, udid)
     except RepvitNasError as error:
         return [Finding("device", fine=False, said=str(error))]
     if not found.tunnel:
         open_tunnel(tools, found)
-        found = choose(connected(tools), wanted, udid or found.udid)
+        found = choose(connected(tools), product, udid or found.udid)
     if not (found.tunnel or found.system):
         return [Finding("device", fine=False, said=why_closed(found))]
     findings = [Finding("device", fine=True, said=f"{found.title}, {found.system} ({found.build})")]

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Final, Literal
@@ -18,14 +18,16 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.conversion.package import COMPILED_SUFFIX, SUFFIX, package_digest
+from repvit_nas.conversion.package import COMPILED_SUFFIX, SUFFIX, TARGET, package_digest
 from repvit_nas.coreml.naming import program_name
 from repvit_nas.coreml.products import Product
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
+from repvit_nas.lines import LineLog
 from repvit_nas.measuring.campaign import Wishes, first_plan
 from repvit_nas.programs import Program, network
 from repvit_nas.search_space.space import Space
+from repvit_nas.words import Progress
 
 MANIFEST_FILE: Final = "manifest.json"
 PROGRAMS_FOLDER: Final = "programs"
@@ -45,8 +47,7 @@ _TASKS: Final = 12
 # What a server imports once for all workers: torch and coremltools are 0.6 GiB before any work.
 _SHARED: Final = ["repvit_nas.conversion.preload"]
 
-Progress = Callable[[str, int, int], None]
-Role = Literal["chain", "sandwich", "sentinel", "calibration", "held_out"]
+ProgramRole = Literal["chain", "sandwich", "sentinel", "calibration", "held_out"]
 
 
 class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,7 +66,7 @@ class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     name: str
     key: str
-    role: Role
+    role: ProgramRole
     digest: str
     size_bytes: int
     macs: int
@@ -107,15 +108,15 @@ def device_plan(space: Space, wishes: Wishes, *, at_once: bool) -> Plan:
     return first_plan(space, wishes, lengths=CHAIN_LENGTHS, at_once=at_once)
 
 
-def roles(plan: Plan) -> dict[str, Role]:
+def roles(plan: Plan) -> dict[str, ProgramRole]:
     """Return why each program of a plan is timed, by key."""
-    whole: tuple[tuple[Role, Iterable[Program]], ...] = (
+    whole: tuple[tuple[ProgramRole, Iterable[Program]], ...] = (
         ("held_out", (network(item) for item in plan.held_out)),
         ("calibration", (network(item) for item in plan.calibration)),
         ("sentinel", (network(plan.sentinel),)),
     )
     named = {item.key: role for role, items in whole for item in items}
-    found: dict[str, Role] = {}
+    found: dict[str, ProgramRole] = {}
     for key, item in planned(plan).items():
         found[key] = named.get(key, "chain" if len(item.units) == 1 else "sandwich")
     return found
@@ -163,7 +164,7 @@ def export(
     manifest = Manifest(
         device=product.device,
         product_type=product.product_type,
-        target="iOS16",
+        target=TARGET,
         coremltools=version("coremltools"),
         torch=version("torch").partition("+")[0],
         programs=tuple(
@@ -240,7 +241,14 @@ def convert(
     """
     tools = _tools()
     tasks = {program_name(item): item for item in wanted}
-    noted = _noted(folder)
+    log = LineLog(
+        folder / CONVERTED_FILE,
+        Converted,
+        "converted package",
+        remedy="remove the file, and the packages beside it are looked at anew",
+    )
+    log.mend()
+    noted = {item.name: item for item in log.read()}
     found: dict[str, Converted] = {}
     for place, (name, item) in enumerate((name, noted[name]) for name in tasks if name in noted):
         progress("looking at what was converted", place + 1, len(noted))
@@ -251,7 +259,7 @@ def convert(
     missing = [(item, folder / name, tools) for name, item in tasks.items() if name not in found]
     for done in _written(missing, processes):
         found[done.name] = done
-        _note(folder, done)
+        log.append(done)
         progress("converting", len(found), len(tasks))
     return [found[name] for name in tasks]
 
@@ -262,41 +270,12 @@ def _tools() -> str:
     return f"coremltools {version('coremltools')}, torch {version('torch').partition('+')[0]}"
 
 
-def _noted(folder: Path) -> dict[str, Converted]:
-    """Return what was converted before by name; a torn last line is dropped."""
-    path = folder / CONVERTED_FILE
-    if not path.is_file():
-        return {}
-    content = files.read_bytes(path)
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
-    try:
-        lines = content[:whole].splitlines()
-        items = [msgspec.json.decode(line, type=Converted) for line in lines]
-    except msgspec.MsgspecError as error:
-        raise FileError(
-            f"{path}: must note a package in every line; got one that does not ({error}): remove the "
-            "file, and the packages beside it are looked at anew"
-        ) from error
-    return {item.name: item for item in items}
-
-
 def _digest(folder: Path, name: str) -> str:
     """Return the digest of a package; nothing if it is not whole."""
     try:
         return package_digest(folder / f"{name}{SUFFIX}")
     except FileError:
         return ""
-
-
-def _note(folder: Path, done: Converted) -> None:
-    path = folder / CONVERTED_FILE
-    try:
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(done) + b"\n")
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 # A program, where its package goes without suffix, and the versions that convert it.

@@ -14,21 +14,20 @@ from repvit_nas import data, files
 from repvit_nas.coreml.exporting import Manifest, planned
 from repvit_nas.coreml.importers.imported import Imported
 from repvit_nas.coreml.products import ANY_MAC, PRODUCTS_FILE, Product, products
-from repvit_nas.coreml.session import RUNTIME
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.device import CORE_ML, DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     Placement,
+    off_the_engine,
     placement,
+    placement_log,
     read_placements,
-    refused,
-    write_placements,
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.series import NOT_STATED, read_series, series_folder, series_name
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
-from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog, VisitRecord
+from repvit_nas.latency_lut.visits import Visit, VisitLog
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, read_predictor
 from repvit_nas.programs import Program
 
@@ -53,7 +52,7 @@ class Part(NamedTuple):
 
     words: str
     file: DeviceFile
-    visits: list[VisitRecord]
+    visits: list[Visit]
     placements: dict[str, Placement]
 
 
@@ -109,7 +108,7 @@ def checked_parts(
     for (tool, system, units, model), group in groups.items():
         visits, placements = _visits(plan, group, named)
         if predictor is not None:
-            off = refused(placements)  # what is predicted is not theirs
+            off = off_the_engine(placements)  # what is predicted is not theirs
             ratios = [
                 (report.name, _log_ratio(predictor, known[visit.key], visit))
                 for report, visit in zip(group, visits, strict=True)
@@ -169,10 +168,10 @@ def _present_predictor(device: str) -> Predictor | None:
     return None
 
 
-def _log_ratio(predictor: Predictor, program: Program, visit: VisitRecord) -> float:
+def _log_ratio(predictor: Predictor, program: Program, visit: Visit) -> float:
     """Return the logarithm of how many times as long as predicted a program took."""
     predicted = float(predictor.totals(Counter(program.sequence)).mean())
-    return math.log(statistics.median(visit.series) / predicted)
+    return math.log(statistics.median(visit.samples) / predicted)
 
 
 def _check_like_predicted(tool: str, device: str, found: list[tuple[str, float]]) -> None:
@@ -238,26 +237,23 @@ def _model(product: Product, called: str) -> str:
     return next((row.product_type for row in known if row.is_called(called)), called)
 
 
-def _add(home: Path, visits: list[VisitRecord], placements: dict[str, Placement]) -> str:
+def _add(home: Path, visits: list[Visit], placements: dict[str, Placement]) -> str:
     """Write visits and placements into a series: those of a program replace what it had.
 
     Returns:
         How many programs were replaced and kept; empty for a new series.
     """
     new = {visit.key for visit in visits}
-    before = VisitLog(home / OBSERVATIONS_FILE).read()
+    log = VisitLog(home)
+    before = log.read()
     kept = [visit for visit in before if visit.key not in new]
     where = {
         key: item for key, item in read_placements(home / PLACEMENTS_FILE).items() if key not in new
     }
-    write_placements(home / PLACEMENTS_FILE, where | placements)
-    merged = (
+    placement_log(home / PLACEMENTS_FILE).replace((where | placements).values())
+    log.replace(
         msgspec.structs.replace(visit, position=place)
         for place, visit in enumerate((*kept, *visits))
-    )
-    files.write_bytes(
-        home / OBSERVATIONS_FILE,
-        b"".join(msgspec.json.encode(visit) + b"\n" for visit in merged),
     )
     there = {visit.key for visit in before}
     if not there:
@@ -274,7 +270,7 @@ def _word(text: str) -> str:
 
 def _visits(
     plan: Plan, reports: list[Imported], named: dict[str, str]
-) -> tuple[list[VisitRecord], dict[str, Placement]]:
+) -> tuple[list[Visit], dict[str, Placement]]:
     """Return reports as visits: the n-th report of a program is its visit of round n."""
     known = planned(plan)
     seen: dict[str, int] = {}
@@ -289,13 +285,13 @@ def _visits(
         number = seen.get(key, 0)
         seen[key] = number + 1
         visits.append(
-            VisitRecord(
+            Visit(
                 round=number,
                 position=place,
                 key=key,
                 warm=(),
-                series=tuple(round(value, 6) for value in report.series),
-                seconds=max(1e-4, round(sum(report.series) / 1e3, 4)),
+                samples=tuple(round(value, 6) for value in report.samples),
+                seconds=max(1e-4, round(sum(report.samples) / 1e3, 4)),
             )
         )
         if report.operations:
@@ -312,7 +308,7 @@ def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, st
         "cores": "Neural Engine",
         "accelerator": "Neural Engine",
         "os": system or NOT_STATED,
-        "runtime": f"coreml, {tool}",
+        "runtime": f"{CORE_ML}, {tool}",
         "compute_units": units or NOT_STATED,
         "loop": "warm",
         "precision": "fp16",
@@ -325,5 +321,5 @@ def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, st
         kind="measured",
         circumstances=circumstances,
         protocol=PROTOCOL_VERSION,
-        runtime=RuntimeSpec(RUNTIME, target=product.device),
+        runtime=RuntimeSpec(CORE_ML, target=product.device),
     )

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from repvit_nas.conversion.converter import REQUIRED, coremltools, installed_version, too_old
 from repvit_nas.conversion.package import INPUT
 from repvit_nas.coreml.findings import Finding
-from repvit_nas.coreml.place import Loaded, RefusedError
+from repvit_nas.coreml.place import LoadedProgram, RefusedError
 from repvit_nas.coreml.products import ANY_MAC, Product, products
 from repvit_nas.errors import RepvitNasError
 
@@ -111,22 +111,22 @@ def loads_models() -> bool:
     return any(True for folder in folders for _ in Path(folder).glob("libcoremlpython*"))
 
 
-def examine_mac(wanted: Product, mac: Mac, *, loads: bool | None = None) -> list[Finding]:
+def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> list[Finding]:
     """Look at everything that measuring a Mac needs.
 
     Args:
-        wanted: The device's name stands for it.
+        product: The device's name stands for it.
         mac: The Mac that this runs on.
         loads: Whether coremltools can load models; by default it is looked at.
     """
-    fits = wanted.product_type in (ANY_MAC, mac.model)
+    fits = product.product_type in (ANY_MAC, mac.model)
     known = next((row.device for row in products().values() if row.product_type == mac.model), "")
     model = Finding(
         "Mac",
         fine=fits,
         said=f"{mac.model}, {mac.chip}"
         if fits
-        else f"this is a {mac.model}, and {wanted.device!r} is a {wanted.product_type}; give "
+        else f"this is a {mac.model}, and {product.device!r} is a {product.product_type}; give "
         f"--device mac{f' or --device {known}' if known else ''}",
     )
     engine = mac.chip.startswith("Apple")
@@ -211,7 +211,7 @@ class OnMac:
         """Return the package: Core ML compiles it as it is loaded."""
         return package
 
-    def load(self, compiled: Path) -> Loaded:
+    def load(self, compiled: Path) -> LoadedProgram:
         """Load a package.
 
         Raises:

@@ -9,7 +9,7 @@ from repvit_nas.coreml.app import Phone, build, check_team, sources
 from repvit_nas.coreml.client import Waits
 from repvit_nas.coreml.discovery import find_device
 from repvit_nas.coreml.mac import Mac, OnMac, core_ml, examine_mac, find_mac
-from repvit_nas.coreml.place import Place
+from repvit_nas.coreml.place import CoreMlPlace
 from repvit_nas.coreml.products import Product
 from repvit_nas.coreml.xcrun import Apple, XcrunError, find_xcrun
 from repvit_nas.errors import RepvitNasError
@@ -19,13 +19,13 @@ BUILDS_FOLDER: Final = ".modelrunner"
 PACKAGES_FOLDER: Final = ".programs"
 
 
-def two_other_ways(wanted: Product) -> str:
+def two_other_ways(product: Product) -> str:
     """Say how a device is measured without a Mac at hand."""
-    name = wanted.device
+    name = product.device
     modelled = name in device_names() and load_device(name).file.kind == "modelled"
     until = "; until it is measured, its latencies are modelled" if modelled else ""
     return (
-        f"{_no_way(wanted)}{until}. There are two other ways: (1) repvit-nas measure-lut --device "
+        f"{_no_way(product)}{until}. There are two other ways: (1) repvit-nas measure-lut --device "
         f"{name} --export DIR writes every program to time, on any machine; time them in Xcode "
         "(performance reports) or in a device lab, put the reports into DIR; (2) repvit-nas "
         f"import-measurements DIR --device {name} takes Xcode's *.mlperf, CSV or JSON back into the "
@@ -33,33 +33,33 @@ def two_other_ways(wanted: Product) -> str:
     )
 
 
-def _no_way(wanted: Product) -> str:
-    if wanted.is_mac:
+def _no_way(product: Product) -> str:
+    if product.is_mac:
         return (
-            f"this is no Mac, and {wanted.title} can only time itself: run the command there, with a "
+            f"this is no Mac, and {product.title} can only time itself: run the command there, with a "
             "coremltools that was installed there"
         )
-    return f"xcrun is not on the path, and only a Mac with Xcode can drive an {wanted.title}"
+    return f"xcrun is not on the path, and only a Mac with Xcode can drive an {product.title}"
 
 
-def check_driven(wanted: Product) -> None:
+def check_driven(product: Product) -> None:
     """Raise where nothing here can run one more network on a device that is measured already.
 
     Args:
-        wanted: The model.
+        product: The model.
 
     Raises:
         RepvitNasError: Nothing can; the message says what is known of the device without that.
     """
-    if (find_mac() if wanted.is_mac else find_xcrun()) is None:
+    if (find_mac() if product.is_mac else find_xcrun()) is None:
         raise RepvitNasError(
-            f"{_no_way(wanted)}. Without it, repvit-nas predict ARCH --device {wanted.device} says "
+            f"{_no_way(product)}. Without it, repvit-nas predict ARCH --device {product.device} says "
             f"what a network takes, from what was measured or imported, and repvit-nas fit --device "
-            f"{wanted.device} how far off that is on networks held out"
+            f"{product.device} how far off that is on networks held out"
         )
 
 
-def apple_tools(wanted: Product) -> Apple:
+def apple_tools(product: Product) -> Apple:
     """Return Apple's tools.
 
     Raises:
@@ -67,30 +67,30 @@ def apple_tools(wanted: Product) -> Apple:
     """
     found = find_xcrun()
     if found is None:
-        raise RepvitNasError(two_other_ways(wanted))
+        raise RepvitNasError(two_other_ways(product))
     return found
 
 
-def check_here(wanted: Product, *, team: str, udid: str = "") -> None:
+def check_here(product: Product, *, team: str, udid: str = "") -> None:
     """Raise at once where a device cannot be measured: before minutes are spent on converting.
 
     Args:
-        wanted: The model.
+        product: The model.
         team: Identifier of the team that signs a phone's app.
         udid: Which of several phones.
 
     Raises:
         RepvitNasError: It cannot; the message says what to do, or what can be done instead.
     """
-    if wanted.is_mac:
-        ready_mac(wanted)
+    if product.is_mac:
+        ready_mac(product)
         return
-    find_device(apple_tools(wanted), wanted, udid=udid)
+    find_device(apple_tools(product), product, udid=udid)
     check_team(team)
     sources()
 
 
-def ready_mac(wanted: Product) -> Mac:
+def ready_mac(product: Product) -> Mac:
     """Return the Mac that this runs on.
 
     Raises:
@@ -98,25 +98,25 @@ def ready_mac(wanted: Product) -> Mac:
     """
     mac = find_mac()
     if mac is None:
-        raise RepvitNasError(two_other_ways(wanted))
-    for finding in examine_mac(wanted, mac):
+        raise RepvitNasError(two_other_ways(product))
+    for finding in examine_mac(product, mac):
         if finding.fine is False:
             raise RepvitNasError(f"{finding.name}: {finding.said}")
     return mac
 
 
 def open_place(
-    wanted: Product,
+    product: Product,
     folder: Path,
     *,
     team: str,
     udid: str = "",
     say: Callable[[str], None] = lambda _: None,
-) -> Place:
+) -> CoreMlPlace:
     """Return a device, ready to run programs; the caller stops it.
 
     Args:
-        wanted: The model.
+        product: The model.
         folder: The device's folder; a phone's app is kept in it, hidden.
         team: Identifier of the team that signs a phone's app.
         udid: Which of several phones.
@@ -125,15 +125,15 @@ def open_place(
     Raises:
         RepvitNasError: Something is missing; the message says what to do.
     """
-    if not wanted.is_mac:
-        return open_phone(wanted, folder, team=team, udid=udid, say=say)
-    mac = ready_mac(wanted)
+    if not product.is_mac:
+        return open_phone(product, folder, team=team, udid=udid, say=say)
+    mac = ready_mac(product)
     say(f"device: {mac.model}, {mac.chip}, macOS {mac.version} ({mac.build})")
     return OnMac(mac, core_ml())
 
 
 def open_phone(
-    wanted: Product,
+    product: Product,
     folder: Path,
     *,
     team: str,
@@ -148,7 +148,7 @@ def open_phone(
     """Find a device, build the app for it, install and start it.
 
     Args:
-        wanted: The model.
+        product: The model.
         folder: The device's folder; builds are kept in it, hidden.
         team: Identifier of the team that signs the app.
         udid: Which of several devices.
@@ -162,8 +162,8 @@ def open_phone(
     Raises:
         RepvitNasError: Something is missing; the message says what to do.
     """
-    tools = apple or apple_tools(wanted)
-    device = find_device(tools, wanted, udid=udid, sleep=sleep)
+    tools = apple or apple_tools(product)
+    device = find_device(tools, product, udid=udid, sleep=sleep)
     say(f"device: {device.title}, system {device.system} ({device.build})")
     builds = folder / BUILDS_FOLDER
     built = build(tools, device, builds, team=team, source=source, loop=loop, say=say)

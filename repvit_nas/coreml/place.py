@@ -11,7 +11,7 @@ class RefusedError(RepvitNasError):
     """A device that is well answered that it does not take a program."""
 
 
-class Loaded(Protocol):
+class LoadedProgram(Protocol):
     """A program, loaded on a device."""
 
     def plan(self) -> list[tuple[str, str, float | None]]:
@@ -29,7 +29,7 @@ class Loaded(Protocol):
         ...
 
 
-class Place(Protocol):
+class CoreMlPlace(Protocol):
     """A Core ML device that is ready to run programs."""
 
     @property
@@ -66,7 +66,7 @@ class Place(Protocol):
         """Return what it loads of a package: itself, or what Apple's compiler made of it beside it."""
         ...
 
-    def load(self, compiled: Path) -> Loaded:
+    def load(self, compiled: Path) -> LoadedProgram:
         """Load a program."""
         ...
 

@@ -18,15 +18,15 @@ from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.series import (
     SERIES_FOLDER,
     SOURCES_FILE,
+    Contribution,
     Series,
-    Source,
     Sources,
     combined,
     read_series,
     series_folder,
 )
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, write_table
-from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE
+from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.predictors.fit_measured import FEWEST_NETWORKS, FEWEST_UNITS
 from repvit_nas.words import number_of
 
@@ -125,7 +125,7 @@ def _suffices(table: Table) -> bool:
     )
 
 
-def _said_of(source: Source, *, first: bool) -> str:
+def _said_of(source: Contribution, *, first: bool) -> str:
     """Say what a series gave; the others are brought to the first."""
     said = (
         f"series {source.series}: {number_of(source.units, 'unit')}, "
@@ -205,7 +205,7 @@ def moved_away(folder: Path) -> list[str]:
     return [
         source.series
         for source in files.read_json(path, Sources).sources
-        if not (series_folder(folder, source.series) / OBSERVATIONS_FILE).is_file()
+        if not VisitLog(series_folder(folder, source.series)).path.is_file()
     ]
 
 

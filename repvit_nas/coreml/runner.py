@@ -4,26 +4,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas.conversion.package import SUFFIX
 from repvit_nas.coreml.client import COMPUTE_UNITS
 from repvit_nas.coreml.naming import program_name
-from repvit_nas.coreml.place import Place, RefusedError
+from repvit_nas.coreml.place import CoreMlPlace, RefusedError
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.latency_lut.placement import (
     REFUSED,
     Placement,
     placement,
-    read_placements,
-    write_placements,
+    placement_log,
 )
 from repvit_nas.measuring.protocol import Calls
 from repvit_nas.programs import Program, chain
 from repvit_nas.units import Ffn, Unit
+from repvit_nas.words import Progress
+
+if TYPE_CHECKING:
+    from repvit_nas.lines import LineLog
 
 # One loop runs so many calls, the first of them untimed: what a visit asks for comes out of that
 # series call by call, so the protocol sees the device's own order without a message for each.
@@ -35,7 +36,6 @@ COLD_CALLS: Final = 4
 _COLD_MESSAGES: Final = 2 + COLD_CALLS
 _PROBE: Final = Ffn(16, 32, 8)
 
-Progress = Callable[[str, int, int], None]
 # Writes the packages of programs into a folder.
 Writer = Callable[[Path, Sequence[Program], Progress], object]
 Shape = Callable[[Unit], tuple[int, int, int]]
@@ -66,7 +66,7 @@ class CoreMlRunner:
 
     def __init__(
         self,
-        place: Place,
+        place: CoreMlPlace,
         packages: Path,
         *,
         placements: Path | None = None,
@@ -76,7 +76,7 @@ class CoreMlRunner:
         self._place = place
         self._packages = packages
         packages.mkdir(parents=True, exist_ok=True)
-        self._placements: Path | None = None
+        self._placements: LineLog[Placement] | None = None
         self._known: dict[str, Placement] = {}
         if placements is not None:
             self.keep_placements(placements)
@@ -107,10 +107,9 @@ class CoreMlRunner:
 
     def keep_placements(self, path: Path) -> None:
         """Write from now on where programs ran to `path`, and go on with what it holds."""
-        self._placements = path
-        self._known = read_placements(path)
-        if path.is_file():
-            write_placements(path, self._known)  # without a line that was torn
+        self._placements = placement_log(path)
+        self._placements.mend()
+        self._known = {item.key: item for item in self._placements.read()}
 
     def prepare(self, unit: Unit) -> None:
         """Nothing: packages are written and checked program by program."""
@@ -200,8 +199,7 @@ class CoreMlRunner:
     def _keep(self, found: Placement) -> None:
         self._known[found.key] = found
         if self._placements is not None:
-            with self._placements.open("ab") as file:
-                file.write(msgspec.json.encode(found) + b"\n")
+            self._placements.append(found)
 
 
 def write_packages(folder: Path, timed: Sequence[Program], progress: Progress) -> None:

@@ -21,8 +21,8 @@ from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     Placement,
     gated_table,
+    off_the_engine,
     read_placements,
-    refused,
 )
 from repvit_nas.latency_lut.plan import Plan, programs
 from repvit_nas.latency_lut.series import (
@@ -32,15 +32,14 @@ from repvit_nas.latency_lut.series import (
     series_name,
 )
 from repvit_nas.latency_lut.table import Table
-from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.machine import machine
 from repvit_nas.measuring.protocol import SENTINELS
-from repvit_nas.measuring.session import Progress, Session
+from repvit_nas.measuring.session import Session
 from repvit_nas.predictors.fit_measured import FEWEST_NETWORKS, FEWEST_UNITS
 from repvit_nas.programs import Program
-from repvit_nas.words import number_of
+from repvit_nas.words import Progress, number_of
 
-RUNTIME: Final = "coreml"
 # Rounds that a session usually takes until its intervals are narrow.
 USUAL_ROUNDS: Final = 4
 _FEWEST_HELD_OUT: Final = 2
@@ -110,9 +109,9 @@ class GatedSession(Session):
         if self._everywhere:
             return {}
         known = read_placements(self.folder / PLACEMENTS_FILE)
-        return {key: known[key] for key in refused(known)}
+        return {key: known[key] for key in off_the_engine(known)}
 
-    def _visit(self, program: Program, number: int, position: int) -> VisitRecord | None:
+    def _visit(self, program: Program, number: int, position: int) -> Visit | None:
         if program.key in self.not_taken:
             return None
         before = len(self.visits)

@@ -20,11 +20,15 @@ _FIGURES: Final = ("table.json", "published.csv")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+# What times a Core ML device, beside the runtimes that time a processor.
+CORE_ML: Final = "coreml"
+
+
 class RuntimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What runs the programs, as asked for on the command line.
 
     Attributes:
-        name: `onnxruntime` or `torch`.
+        name: `onnxruntime`, `torch` or `coreml`.
         threads: Threads of one operation; 0 leaves it to the runtime.
         target: torch's device, or onnxruntime's execution providers, comma-separated, in order.
         batch: Images in one call; latencies are those of the call divided by it.
@@ -36,6 +40,11 @@ class RuntimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str = ""
     batch: int = 1
     compiled: bool = False
+
+    @property
+    def is_core_ml(self) -> bool:
+        """Whether programs run on a Core ML device."""
+        return self.name == CORE_ML
 
 
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

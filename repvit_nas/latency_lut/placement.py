@@ -4,35 +4,26 @@ Core ML takes compute units as a wish. A program of which a single costed operat
 processor was not timed on the Neural Engine; its visits are kept, but no fit sees them unless asked.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
-import numpy as np
 
-from repvit_nas import files
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.plan import Plan
-from repvit_nas.latency_lut.statistics import Figures
-from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow, build_table, figures_of
-from repvit_nas.latency_lut.visits import VisitRecord
-from repvit_nas.programs import chain, network, recipe
-from repvit_nas.units import Block, Ffn, Unit
+from repvit_nas.latency_lut.table import NetworkRow, Table, build_table
+from repvit_nas.latency_lut.visits import Visit
+from repvit_nas.lines import LineLog
+from repvit_nas.programs import network
 
 PLACEMENTS_FILE: Final = "placements.jsonl"
 NEURAL_ENGINE: Final = "neuralEngine"
 # Where no program has two rounds, or all repeat exactly, such as one report that is there twice, this
-# is by how much two visits of a program usually differ. Nothing repeats better than the least.
+# is by how much two visits of a program usually differ.
 _USUAL_REPEAT: Final = 0.02
-_LEAST_REPEAT: Final = 0.003
-# Fewer rounds of one program than these say less of its error than all programs together do.
-_TELLING_ROUNDS: Final = 4
 # What stands for a processor where the device does not take the program at all.
 REFUSED: Final = "refused"
-_LEAST_LENGTHS: Final = 2
-RowT = TypeVar("RowT", bound=UnitRow | NetworkRow)
 _LEAST_NETWORKS: Final = 2
 
 
@@ -74,32 +65,21 @@ def placement(key: str, operations: Iterable[tuple[str, str, float | None]]) -> 
     return Placement(key, preferred, tuple(elsewhere))
 
 
+def placement_log(path: Path) -> LineLog[Placement]:
+    """Return the log of placements, one program a line; the last line of a program counts."""
+    return LineLog(path, Placement, "placement")
+
+
 def read_placements(path: Path) -> dict[str, Placement]:
-    """Return the placements by program; the last line of a program counts, a torn one does not.
+    """Return the placements by program; a torn last line does not count.
 
     Raises:
         FileError: A line is no placement.
     """
-    if not path.is_file():
-        return {}
-    complete, _, _ = files.read_bytes(path).rpartition(b"\n")
-    found = {}
-    for number, line in enumerate(complete.splitlines(), start=1):
-        try:
-            item = msgspec.json.decode(line, type=Placement)
-        except msgspec.MsgspecError as error:
-            raise FileError(f"{path}: line {number} is no placement: {error}") from error
-        found[item.key] = item
-    return found
+    return {item.key: item for item in placement_log(path).read()}
 
 
-def write_placements(path: Path, placements: Mapping[str, Placement]) -> None:
-    """Write placements, one program a line."""
-    lines = b"".join(msgspec.json.encode(item) + b"\n" for item in placements.values())
-    files.write_bytes(path, lines)
-
-
-def refused(placements: Mapping[str, Placement]) -> frozenset[str]:
+def off_the_engine(placements: Mapping[str, Placement]) -> frozenset[str]:
     """Return the keys of programs that did not run on the Neural Engine alone."""
     return frozenset(key for key, item in placements.items() if not item.on_neural_engine)
 
@@ -125,13 +105,12 @@ def without_networks(table: Table, off: frozenset[str]) -> Table:
 
 
 def gated_table(
-    device: str, plan: Plan, visits: Sequence[VisitRecord], off: frozenset[str] = frozenset()
+    device: str, plan: Plan, visits: Sequence[Visit], off: frozenset[str] = frozenset()
 ) -> Table:
     """Return the table of the programs that count.
 
     A unit whose shortest chain was left on the CPU keeps the slope over its other lengths, as long
-    as two are left. Figures of few rounds get the error that so many rounds usually have, and a unit
-    whose cost is then no larger than its error is unresolved.
+    as two are left. Figures of few rounds get the error that so many rounds usually have.
 
     Args:
         device: Whose table it is.
@@ -140,68 +119,4 @@ def gated_table(
         off: Keys of the programs that do not count.
     """
     counted = [visit for visit in visits if visit.key not in off]
-    timed = {visit.key for visit in counted}
-    groups: dict[tuple[int, ...], list[Unit]] = {}
-    for unit in plan.units:
-        lengths = _usable(unit, plan, timed)
-        if len(lengths) >= _LEAST_LENGTHS:
-            groups.setdefault(lengths, []).append(unit)
-    whole = build_table(device, msgspec.structs.replace(plan, units=()), counted)
-    rows = list(whole.rows)
-    unresolved: list[Unit] = []
-    known = figures_of(plan, counted)
-    for lengths, units in groups.items():
-        part = msgspec.structs.replace(
-            plan,
-            units=tuple(units),
-            lengths=lengths,
-            calibration=(),
-            held_out=(),
-            isolated=False,
-        )
-        made = build_table(device, part, counted)
-        unresolved += made.unresolved
-        for row in made.units:
-            honest = _honest(row, known, lengths)
-            if honest.resolved:
-                rows.append(honest)
-            else:
-                unresolved.append(row.unit)
-    rows = [_honest(row, known, ()) if isinstance(row, NetworkRow) else row for row in rows]
-    order = {unit: place for place, unit in enumerate(plan.units)}
-    rows.sort(key=lambda row: order.get(row.unit, 0) if isinstance(row, UnitRow) else len(order))
-    return msgspec.structs.replace(whole, rows=tuple(rows), unresolved=tuple(unresolved))
-
-
-def _usable(unit: Unit, plan: Plan, timed: set[str]) -> tuple[int, ...]:
-    """Return the lengths of a unit's chains that count; all for a unit between neighbours."""
-    if not isinstance(unit, Block | Ffn):
-        return plan.lengths
-    return tuple(length for length in plan.lengths if chain(unit, length).key in timed)
-
-
-def _honest(row: RowT, known: Figures, lengths: tuple[int, ...]) -> RowT:
-    """Return a row whose error is not smaller than that of so few rounds usually is."""
-    if row.rounds >= _TELLING_ROUNDS:
-        return row
-    if isinstance(row, UnitRow):
-        terms = [(item.key, factor) for item, factor in recipe(row.unit, lengths).terms]
-    else:
-        terms = [(network(row.architecture).key, 1.0)]
-    parts = [factor * float(np.nanmedian(known.row(key))) for key, factor in terms]
-    variation = known.variation[known.statistic]
-    usual = max(variation, _LEAST_REPEAT) if variation else _USUAL_REPEAT
-    least = usual * float(np.linalg.norm(parts)) / math.sqrt(row.rounds)
-    return spread(row, row.latency_ms, max(row.sd_ms, least), row.rounds)
-
-
-def spread(row: RowT, latency_ms: float, sd_ms: float, rounds: int) -> RowT:
-    """Return a row with another latency and error."""
-    return msgspec.structs.replace(
-        row,
-        latency_ms=round(latency_ms, 6),
-        sd_ms=max(1e-6, round(sd_ms, 6)),
-        low_ms=round(latency_ms - 1.645 * sd_ms, 6),
-        high_ms=round(latency_ms + 1.645 * sd_ms, 6),
-        rounds=rounds,
-    )
+    return build_table(device, plan, counted, usual_repeat=_USUAL_REPEAT)

@@ -23,14 +23,13 @@ from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, d
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     gated_table,
+    off_the_engine,
     read_placements,
-    refused,
-    spread,
 )
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
-from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow
-from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog
+from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow, spread
+from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.programs import network
 
 SERIES_FOLDER: Final = "series"
@@ -86,7 +85,7 @@ class Series(NamedTuple):
         return "date" not in self.file.circumstances
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Contribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one series gave to the device's table.
 
     Attributes:
@@ -124,7 +123,7 @@ class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The content of `sources.json` (schema 1); the first source is the reference."""
 
     schema: Literal[1] = 1
-    sources: tuple[Source, ...]
+    sources: tuple[Contribution, ...]
     aside: tuple[Aside, ...] = ()
 
 
@@ -155,7 +154,7 @@ def series_name(
         name = wanted if number == 1 else f"{wanted}_{number}"
         home = series_folder(folder, name)
         if not (home / DEVICE_FILE).is_file():
-            if not (home / OBSERVATIONS_FILE).is_file():
+            if not VisitLog(home).path.is_file():
                 break
             continue
         found = files.read_json(home / DEVICE_FILE, DeviceFile)
@@ -189,18 +188,19 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
     found = []
     for name in names:
         home = root / name
-        visits = VisitLog(home / OBSERVATIONS_FILE).read()
+        log = VisitLog(home)
+        visits = log.read()
         if not visits:
             continue
         for file in (DEVICE_FILE, PLAN_FILE):
             if not (home / file).is_file():
                 raise FileError(
-                    f"{home / file}: is missing, but {OBSERVATIONS_FILE} beside it holds visits: "
+                    f"{home / file}: is missing, but {log.path.name} beside it holds visits: "
                     f"restore the file, or move {home} elsewhere to go on without this series"
                 )
         plan = files.read_json(home / PLAN_FILE, Plan)
         placements = read_placements(home / PLACEMENTS_FILE)
-        counted = frozenset() if everywhere else refused(placements)
+        counted = frozenset() if everywhere else off_the_engine(placements)
         uncounted = counted & {visit.key for visit in visits}
         names_elsewhere = {
             operation
@@ -214,7 +214,7 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
                 gated_table(device, plan, visits, counted),
                 len(uncounted),
                 tuple(sorted(names_elsewhere)),
-                (home / OBSERVATIONS_FILE).stat().st_mtime,
+                log.path.stat().st_mtime,
             )
         )
     return found
@@ -344,9 +344,9 @@ def combined(
     return table, Sources(sources=tuple(sources), aside=aside)
 
 
-def _source(one: Series) -> Source:
+def _source(one: Series) -> Contribution:
     networks = sum(isinstance(row, NetworkRow) for row in one.table.rows)
-    return Source(
+    return Contribution(
         series=one.name,
         units=len(one.table.units),
         networks=networks,

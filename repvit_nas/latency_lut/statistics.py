@@ -1,6 +1,6 @@
 """What rounds of visits say: the statistic of a visit and of the rounds, drift, and intervals.
 
-Which statistic is taken is decided by repeatability, twice: of a visit's series, the quantile that
+Which statistic is taken is decided by repeatability, twice: of a visit's samples, the quantile that
 differs least between rounds; of the rounds, the quantile that differs least between odd and even
 rounds. On shared machines, where others' work only ever adds time, that is the minimum or near it; on
 quiet ones, where noise goes both ways, the median.
@@ -15,10 +15,16 @@ import numpy as np
 from repvit_nas.shapes import Floats
 
 PROTOCOL_VERSION: Final = 1
-# Quantiles of a visit's series among which the statistic is chosen, and quantiles of rounds.
+# Quantiles of a visit's samples among which the statistic is chosen, and quantiles of rounds.
 STATISTICS: Final = (0.0, 0.1, 0.25, 0.5)
 ACROSS_ROUNDS: Final = (0.0, 0.25, 0.5)
 _BOOTSTRAPS: Final = 200
+# Standard deviations on either side that hold 90 % of a normal distribution.
+NORMAL_90: Final = 1.645
+# Fewer rounds of one program than these say less of its error than all programs together do.
+_TELLING_ROUNDS: Final = 4
+# No visit repeats better than this.
+_LEAST_REPEAT: Final = 0.003
 # A sentinel that moves by less than this many of its own standard errors is noise, not drift.
 _DRIFT_ERRORS: Final = 3.0
 
@@ -56,7 +62,7 @@ class Figures(NamedTuple):
 
 
 class Statistic(NamedTuple):
-    """Which quantile of a visit's series counts, and which of the rounds."""
+    """Which quantile of a visit's samples counts, and which of the rounds."""
 
     within: float
     across: float
@@ -72,8 +78,8 @@ def figures(
     """Turn visits into figures: choose the statistic, see and correct drift.
 
     Args:
-        visits: The timed series by program and round.
-        sentinel: The sentinel's series by round.
+        visits: The samples by program and round.
+        sentinel: The sentinel's samples by round.
         groups: What kind of program each is; programs of a kind repeat alike. One kind by default.
         statistic: The statistic to take instead of choosing one.
     """
@@ -132,8 +138,8 @@ def _table(
 ) -> Floats:
     table = np.full((len(keys), rounds), np.nan)
     for row, key in enumerate(keys):
-        for number, series in visits[key].items():
-            table[row, number] = np.quantile(series, quantile)
+        for number, samples in visits[key].items():
+            table[row, number] = np.quantile(samples, quantile)
     return table
 
 
@@ -152,7 +158,7 @@ def drift(
     """Return how much slower each round was than usual, `(rounds,)`; 1 where that is only noise."""
     factors = np.ones(rounds)
     logs = {
-        number: np.log([np.quantile(series, quantile) for series in by_visit])
+        number: np.log([np.quantile(samples, quantile) for samples in by_visit])
         for number, by_visit in sentinel.items()
         if number < rounds and len(by_visit)
     }
@@ -188,15 +194,27 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    known: Figures, terms: Sequence[tuple[str, float]], *, seed: int = 0
+    known: Figures,
+    terms: Sequence[tuple[str, float]],
+    *,
+    usual_repeat: float | None = None,
+    seed: int = 0,
 ) -> Estimate | None:
     """Estimate a weighted sum of programs' figures; None if one of them was never timed.
 
     Rounds are resampled for the interval. Few rounds may agree by chance, so it is never narrower
     than what programs' figures usually repeat to.
+
+    Args:
+        known: The figures.
+        terms: Keys of programs, each with its weight.
+        usual_repeat: By which share two visits of a program differ where the rounds do not tell;
+            None takes what was never repeated for exact.
+        seed: Of the resampling.
     """
     timed = [(key, coefficient, known.timed(key)) for key, coefficient in terms]
-    if any(not len(row) for _, _, row in timed):
+    rounds = min(len(row) for _, _, row in timed)
+    if not rounds:
         return None
     rng = np.random.default_rng(seed)
     value, usual, resampled = 0.0, 0.0, np.zeros(_BOOTSTRAPS)
@@ -207,13 +225,18 @@ def estimate(
         drawn = row[rng.integers(0, len(row), (_BOOTSTRAPS, len(row)))]
         resampled += coefficient * np.quantile(drawn, known.across, axis=1)
     deviation = max(float(resampled.std()), math.sqrt(usual))
+    if usual_repeat is not None and rounds < _TELLING_ROUNDS:
+        variation = known.variation[known.statistic]
+        repeat = max(variation, _LEAST_REPEAT) if variation else usual_repeat
+        parts = [coefficient * float(np.median(row)) for _, coefficient, row in timed]
+        deviation = max(deviation, repeat * float(np.linalg.norm(parts)) / math.sqrt(rounds))
     low, high = (float(bound) for bound in np.quantile(resampled, (0.05, 0.95)))
     return Estimate(
         value,
         deviation,
-        min(low, value - 1.645 * deviation),
-        max(high, value + 1.645 * deviation),
-        min(len(row) for _, _, row in timed),
+        min(low, value - NORMAL_90 * deviation),
+        max(high, value + NORMAL_90 * deviation),
+        rounds,
     )
 
 

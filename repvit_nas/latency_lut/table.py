@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.statistics import (
+    NORMAL_90,
     PROTOCOL_VERSION,
     Estimate,
     Figures,
@@ -25,17 +26,18 @@ from repvit_nas.latency_lut.statistics import (
     figures,
     noise_floor,
 )
-from repvit_nas.latency_lut.visits import VisitRecord
-from repvit_nas.programs import isolated, network, recipe
-from repvit_nas.units import Unit
+from repvit_nas.latency_lut.visits import Milliseconds, Visit
+from repvit_nas.programs import chain, isolated, network, recipe
+from repvit_nas.units import Block, Ffn, Unit
 
 TABLE_FILE: Final = "table.json"
 # A machine is as it was if its sentinel takes as long as it did, up to this share.
 _ALIKE: Final = 0.05
 # No less of a row's error than this share is its own, whatever its series has in common.
 _LEAST_OWN: Final = 0.05
+# Different lengths of chains that give a slope.
+_LEAST_LENGTHS: Final = 2
 
-Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 Role = Literal["calibration", "held_out"]
 
 
@@ -88,6 +90,9 @@ class IsolatedRow(_Row, frozen=True, kw_only=True, tag="isolated"):
     """What a unit took in a call of its own: a baseline that the fit never sees."""
 
     unit: Unit
+
+
+RowT = TypeVar("RowT", bound=UnitRow | NetworkRow)
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -174,36 +179,57 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 def build_table(
     device: str,
     plan: Plan,
-    visits: Sequence[VisitRecord],
+    visits: Sequence[Visit],
     *,
     statistic: Statistic | None = None,
+    usual_repeat: float | None = None,
 ) -> Table:
-    """Return the table that `visits` make, by the steadiest statistic or the one given."""
+    """Return the table that `visits` make.
+
+    All rows follow from figures that are computed once, by one statistic. A unit of which not all
+    chains were timed is the slope over the others, as long as two are left.
+
+    Args:
+        device: Whose table it is.
+        plan: What was timed.
+        visits: The visits that count.
+        statistic: The statistic to take; the steadiest by default.
+        usual_repeat: By which share two visits of a program differ where the rounds do not tell;
+            None takes what was never repeated for exact.
+    """
     known = figures_of(plan, visits, statistic)
+
+    def found(terms: Sequence[tuple[str, float]]) -> tuple[float, float, float, float, int] | None:
+        if any(key not in known.position for key, _ in terms):
+            return None
+        numbers = estimate(known, terms, usual_repeat=usual_repeat)
+        return None if numbers is None else _numbers(numbers)
+
     rows: list[UnitRow | NetworkRow | IsolatedRow] = []
     unresolved = []
     for unit in plan.units:
-        how = recipe(unit, plan.lengths)
-        row = _latency(known, [(item.key, coefficient) for item, coefficient in how.terms])
-        if row is None:
+        how = recipe(unit, _usable_lengths(unit, plan, known))
+        numbers = found([(item.key, coefficient) for item, coefficient in how.terms])
+        if numbers is None:
             continue
-        if row.value_ms <= row.sd_ms:
-            unresolved.append(unit)  # nothing is ever priced at 0, nor below
+        row = UnitRow(*numbers, unit=unit, calls=how.calls)
+        if row.resolved:
+            rows.append(row)
         else:
-            rows.append(UnitRow(*_numbers(row), unit=unit, calls=how.calls))
+            unresolved.append(unit)  # nothing is ever priced at 0, nor below
     roles: tuple[tuple[Role, tuple[Architecture, ...]], ...] = (
         ("calibration", plan.calibration),
         ("held_out", plan.held_out),
     )
     for role, architectures in roles:
         for architecture in architectures:
-            row = _latency(known, [(network(architecture).key, 1.0)])
-            if row is not None:
-                rows.append(NetworkRow(*_numbers(row), role=role, architecture=architecture))
+            numbers = found([(network(architecture).key, 1.0)])
+            if numbers is not None:
+                rows.append(NetworkRow(*numbers, role=role, architecture=architecture))
     for unit in plan.isolated_units():
-        row = _latency(known, [(isolated(unit).key, 1.0)])
-        if row is not None:
-            rows.append(IsolatedRow(*_numbers(row), unit=unit))
+        numbers = found([(isolated(unit).key, 1.0)])
+        if numbers is not None:
+            rows.append(IsolatedRow(*numbers, unit=unit))
     floor = noise_floor(known, network_keys(plan, known))
     return Table(
         device=device,
@@ -220,9 +246,7 @@ def build_table(
     )
 
 
-def figures_of(
-    plan: Plan, visits: Sequence[VisitRecord], statistic: Statistic | None = None
-) -> Figures:
+def figures_of(plan: Plan, visits: Sequence[Visit], statistic: Statistic | None = None) -> Figures:
     """Return the figures of all programs of a plan that were visited."""
     sentinel_key = network(plan.sentinel).key
     groups = _groups(plan)
@@ -230,10 +254,10 @@ def figures_of(
     sentinel: dict[int, list[Sequence[float]]] = {}
     for visit in visits:
         if visit.key == sentinel_key:
-            sentinel.setdefault(visit.round, []).append(visit.series)
+            sentinel.setdefault(visit.round, []).append(visit.samples)
         if visit.key in groups:
             # A network that is the sentinel too counts as others do: one visit a round.
-            by_program.setdefault(visit.key, {}).setdefault(visit.round, visit.series)
+            by_program.setdefault(visit.key, {}).setdefault(visit.round, visit.samples)
     return figures(by_program, sentinel, groups=groups, statistic=statistic)
 
 
@@ -245,9 +269,9 @@ def _groups(plan: Plan) -> dict[str, str]:
     return groups | {network(item).key: "network" for item in plan.networks}
 
 
-def _sentinel_ms(plan: Plan, visits: Sequence[VisitRecord], known: Figures) -> float | None:
+def _sentinel_ms(plan: Plan, visits: Sequence[Visit], known: Figures) -> float | None:
     key = network(plan.sentinel).key
-    figures = [np.quantile(item.series, known.statistic) for item in visits if item.key == key]
+    figures = [np.quantile(item.samples, known.statistic) for item in visits if item.key == key]
     return round(float(np.quantile(figures, known.across)), 5) if figures else None
 
 
@@ -257,10 +281,12 @@ def network_keys(plan: Plan, known: Figures) -> list[str]:
     return [key for key in keys if key in known.position]
 
 
-def _latency(known: Figures, terms: Sequence[tuple[str, float]]) -> Estimate | None:
-    if any(key not in known.position for key, _ in terms):
-        return None
-    return estimate(known, terms)
+def _usable_lengths(unit: Unit, plan: Plan, known: Figures) -> tuple[int, ...]:
+    """Return the lengths of a unit's chains that were timed; all where fewer than two were."""
+    if not isinstance(unit, Block | Ffn):
+        return plan.lengths  # it stands between neighbours
+    timed = tuple(n for n in plan.lengths if chain(unit, n).key in known.position)
+    return timed if len(timed) >= _LEAST_LENGTHS else plan.lengths
 
 
 def _numbers(found: Estimate) -> tuple[float, float, float, float, int]:
@@ -273,6 +299,14 @@ def _numbers(found: Estimate) -> tuple[float, float, float, float, int]:
         round(high, 6),
         rounds,
     )
+
+
+def spread(row: RowT, latency_ms: float, sd_ms: float, rounds: int) -> RowT:
+    """Return a row with another latency and error."""
+    half = NORMAL_90 * sd_ms
+    numbers = Estimate(latency_ms, sd_ms, latency_ms - half, latency_ms + half, rounds)
+    fields = ("latency_ms", "sd_ms", "low_ms", "high_ms", "rounds")
+    return msgspec.structs.replace(row, **dict(zip(fields, _numbers(numbers), strict=True)))
 
 
 def read_table(path: Path) -> Table:

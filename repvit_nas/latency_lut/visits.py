@@ -1,34 +1,33 @@
-"""Visits on disk: `observations.jsonl`, one line a visit, appended and flushed one at a time."""
+"""Visits on disk: `visits.jsonl`, one line a visit, appended and flushed one at a time."""
 
 import contextlib
-import errno
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
-import filelock
 import msgspec
 
-from repvit_nas import files
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import FileError
+from repvit_nas.folders import held
+from repvit_nas.lines import LineLog
 
-OBSERVATIONS_FILE: Final = "observations.jsonl"
-_LOCK_FILE: Final = ".lock"
-_HOLDER_FILE: Final = ".holder"
+VISITS_FILE: Final = "visits.jsonl"
+# What the log was called, with samples that were called series: it is read, and gone on with as the other.
+_FORMER_FILE: Final = "observations.jsonl"
 
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
+Samples = Annotated[tuple[Milliseconds, ...], msgspec.Meta(min_length=1)]
 
 
-class VisitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Visit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One visit.
 
     Attributes:
         round: The round it belongs to.
         position: Its place in the round.
         key: The program's key.
-        warm: Milliseconds of the calls before the series was steady.
-        series: Milliseconds of the timed calls.
+        warm: Milliseconds of the calls before they were steady.
+        samples: Milliseconds of the timed calls.
         seconds: What the visit took in all, loading included.
     """
 
@@ -36,37 +35,41 @@ class VisitRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     position: Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
     key: str
     warm: tuple[Milliseconds, ...]
-    series: Annotated[tuple[Milliseconds, ...], msgspec.Meta(min_length=1)]
+    samples: Samples
     seconds: Milliseconds
 
 
+class _FormerVisit(Visit, frozen=True):
+    """A visit of a log of the former name."""
+
+    samples: Samples = msgspec.field(name="series")
+
+
 class VisitLog:
-    """An append-only file of visits that survives being killed at any moment."""
+    """The visits of one table or series, in its folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._encoder = msgspec.json.Encoder()
+    def __init__(self, folder: Path) -> None:
+        self._log = LineLog(folder / VISITS_FILE, Visit, "visit")
+        self._former = LineLog(folder / _FORMER_FILE, _FormerVisit, "visit")
 
-    def read(self) -> list[VisitRecord]:
+    @property
+    def path(self) -> Path:
+        """The file that holds the visits."""
+        former = self._former.path
+        return former if former.is_file() and not self._log.path.is_file() else self._log.path
+
+    def read(self) -> list[Visit]:
         """Return all visits; a torn last line is not there.
 
         Raises:
-            FileError: A line is no visit; the message gives its number.
+            FileError: A line is no visit, or repeats one; the message gives its number.
         """
-        if not self.path.is_file():
-            return []
-        content = self._content()
-        complete, _, _ = content.rpartition(b"\n")
-        decoder = msgspec.json.Decoder(VisitRecord)
-        visits, seen = [], set()
-        for number, line in enumerate(complete.splitlines(), start=1):
-            try:
-                visit = decoder.decode(line)
-            except msgspec.MsgspecError as error:
-                raise FileError(
-                    f"{self.path}: line {number} is no visit: {error}; delete the line to go on "
-                    "without it"
-                ) from error
+        if self.path == self._log.path:
+            visits = self._log.read()
+        else:
+            visits = [Visit(**msgspec.structs.asdict(item)) for item in self._former.read()]
+        seen = set()
+        for number, visit in enumerate(visits, start=1):
             place = (visit.round, visit.position)
             if place in seen:
                 raise FileError(
@@ -74,82 +77,30 @@ class VisitLog:
                     f"{visit.position}; delete one of the two lines"
                 )
             seen.add(place)
-            visits.append(visit)
         return visits
 
-    def _content(self) -> bytes:
-        """Return the file's content; a long session makes it larger than other files of ours."""
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise FileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+    def append(self, visit: Visit) -> None:
+        """Add a visit to a log that was opened; see :meth:`repvit_nas.lines.LineLog.append`."""
+        self._log.append(visit)
 
-    def append(self, visit: VisitRecord) -> None:
-        """Add a visit and wait until it is on the disk.
+    def open(self) -> list[Visit]:
+        """Make the log ready for more visits, and return those that it holds.
 
-        Raises:
-            FileError: It cannot be written; the visits before it stay.
+        A torn last line is dropped, and a log of the former name becomes one of this.
         """
-        line = self._encoder.encode(visit) + b"\n"
-        try:
-            # Without a buffer, nothing of a failed line is left to be written on closing.
-            with self.path.open("ab", buffering=0) as file:
-                before = file.tell()
-                try:
-                    _write_whole(file.fileno(), line)
-                except OSError:
-                    with contextlib.suppress(OSError):
-                        os.truncate(self.path, before)
-                    raise
-        except OSError as error:
-            raise FileError(
-                f"{self.path}: cannot be written: {error.strerror or error}; the visits before "
-                "stay, the same command goes on from there"
-            ) from error
+        self._log.mend()
+        visits = self.read()
+        if self.path == self._former.path:
+            self.replace(visits)
+        return visits
 
-    def mend(self) -> None:
-        """Drop a torn last line, so that the next visit starts on a line of its own."""
-        if not self.path.is_file():
-            return
-        content = self._content()
-        complete = content.rfind(b"\n") + 1
-        if complete < len(content):
-            os.truncate(self.path, complete)
-
-
-def _write_whole(handle: int, line: bytes) -> None:
-    """Write a line and wait until it is on the disk; a part of one is an error."""
-    if os.write(handle, line) < len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(handle)
-
-
-@contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Keep every other run out of a device's folder.
-
-    Raises:
-        RepvitNasError: Another run holds it; the message says which.
-        FileError: The folder cannot be written.
-    """
-    holder = folder / _HOLDER_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / _LOCK_FILE, timeout=0)
-        lock.acquire()
-    except filelock.Timeout as error:
-        who = holder.read_text().strip() if holder.is_file() else "another run"
-        raise RepvitNasError(
-            f"{folder}: is being measured into by {who}; wait for it, stop it, or choose another "
-            "--device name"
-        ) from error
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    try:
-        files.write_bytes(holder, f"process {os.getpid()}\n".encode())
-        yield
-    finally:
+    def replace(self, visits: Iterable[Visit]) -> None:
+        """Replace the log by one of these visits."""
+        self._log.replace(visits)
         with contextlib.suppress(OSError):
-            holder.unlink(missing_ok=True)
-            (folder / _LOCK_FILE).unlink(missing_ok=True)
-        lock.release()
+            self._former.path.unlink(missing_ok=True)
+
+
+def hold(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep every other run out of a device's folder; see :func:`repvit_nas.folders.held`."""
+    return held(folder, otherwise="choose another --device name")

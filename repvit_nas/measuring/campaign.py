@@ -10,7 +10,7 @@ from repvit_nas.latency_lut.plan import Plan, exploring
 from repvit_nas.latency_lut.statistics import Statistic
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, build_table, write_table
 from repvit_nas.measuring.design import choose_units, random_networks
-from repvit_nas.measuring.session import Limits, Progress, Session
+from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.predictors.fit_measured import (
     FEWEST_NETWORKS,
     FEWEST_UNITS,
@@ -21,6 +21,7 @@ from repvit_nas.predictors.residual import PRIOR_KERNEL
 from repvit_nas.programs import CHAIN_LENGTHS
 from repvit_nas.search_space.family import reference
 from repvit_nas.search_space.space import Space
+from repvit_nas.words import Progress
 
 # A network of medium size whose latency is many times a call's overhead.
 SENTINEL: Final = "repvit_m0_9"

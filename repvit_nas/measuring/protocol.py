@@ -3,7 +3,7 @@
 Clock, runner and random generator are passed in, so everything here runs against a simulated
 device too. The scheme:
 
-* A *visit* loads one program, calls it until the series is steady, then times calls.
+* A *visit* loads one program, calls it until its latency is steady, then times calls.
 * A *round* visits every program once in shuffled order, and the sentinel, one network that never
   changes, from its start to its end. Slow changes of the machine hit all programs
   alike, and the sentinel shows them.
@@ -16,11 +16,11 @@ import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-# A series is steady when a call is no longer faster than the fastest before it by this share.
+# Calls are steady when a call is no longer faster than the fastest before it by this share.
 _STEADY: Final = 0.03
 _WARM_CALLS: Final = (2, 12)
 _TIMED_CALLS: Final = (4, 60)
@@ -29,18 +29,6 @@ SENTINELS: Final = 5
 
 Calls = Callable[[int], Sequence[float]]
 Clock = Callable[[], float]
-
-
-class Visit(NamedTuple):
-    """One program's series in one round.
-
-    Attributes:
-        warm: Milliseconds of the calls before the series was steady.
-        series: Milliseconds of the timed calls.
-    """
-
-    warm: tuple[float, ...]
-    series: tuple[float, ...]
 
 
 @contextmanager
@@ -59,12 +47,15 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def visit(calls: Calls, target_ms: float) -> Visit:
+def visit(calls: Calls, target_ms: float) -> tuple[list[float], list[float]]:
     """Warm a loaded program up and time it.
 
     Args:
         calls: Runs the program so many times and returns the milliseconds of each.
         target_ms: About how long to time; at least four calls are timed whatever they take.
+
+    Returns:
+        Milliseconds of the calls before they were steady, and of the timed ones.
 
     Raises:
         ValueError: The runner returned something that is no time.
@@ -72,30 +63,30 @@ def visit(calls: Calls, target_ms: float) -> Visit:
     warm = warm_up(calls, target_ms)
     least, most = _TIMED_CALLS
     count = min(most, max(least, math.ceil(target_ms / max(min(warm), 1e-6))))
-    series = [float(value) for value in calls(count)]
-    for value in (*warm, *series):
+    samples = [float(value) for value in calls(count)]
+    for value in (*warm, *samples):
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"a latency must be a number of milliseconds above 0; got {value}")
-    return Visit(tuple(warm), tuple(series))
+    return warm, samples
 
 
 def warm_up(calls: Calls, target_ms: float) -> list[float]:
-    """Call a program until its series is steady; return the series.
+    """Call a program until its calls are steady; return their milliseconds.
 
-    The series is steady when the latest call is not faster than the fastest before it. It ends in
+    They are steady when the latest call is not faster than the fastest before it. It ends in
     any case after twelve calls, or when the calls after the first, which may compile, have used
     half of `target_ms`.
     """
     least, most = _WARM_CALLS
-    series: list[float] = []
-    while len(series) < most:
-        series += [float(value) for value in calls(1)]
-        if len(series) < least:
+    samples: list[float] = []
+    while len(samples) < most:
+        samples += [float(value) for value in calls(1)]
+        if len(samples) < least:
             continue
-        steady = series[-1] > (1 - _STEADY) * min(series[:-1])
-        if steady or sum(series[1:]) > target_ms / 2:
+        steady = samples[-1] > (1 - _STEADY) * min(samples[:-1])
+        if steady or sum(samples[1:]) > target_ms / 2:
             break
-    return series
+    return samples
 
 
 def order_of_round(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,11 +20,12 @@ from repvit_nas.latency_lut.device import (
 from repvit_nas.latency_lut.plan import EXPLORING_ROUNDS, PLAN_FILE, Plan, programs
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import Table, build_table, interval_share
-from repvit_nas.latency_lut.visits import OBSERVATIONS_FILE, VisitLog, VisitRecord
+from repvit_nas.latency_lut.visits import Visit, VisitLog
 from repvit_nas.machine import machine
-from repvit_nas.measuring.protocol import order_of_round, undisturbed, visit
+from repvit_nas.measuring.protocol import Clock, order_of_round, undisturbed, visit
 from repvit_nas.measuring.runners import Runner
 from repvit_nas.programs import Program, network
+from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.units import Unit
@@ -36,9 +37,6 @@ ISOLATED_MS: Final = 20.0
 _FEWEST_FULL: Final = 2
 # Visits after which the length of a round can be told.
 _TELLING: Final = 40
-
-Progress = Callable[[str, int, int], None]
-Clock = Callable[[], float]
 
 
 class Limits(NamedTuple):
@@ -55,16 +53,15 @@ class Limits(NamedTuple):
 
 
 class Session:
-    """Measures into one device's folder; the caller holds the folder (see `store.hold`)."""
+    """Measures into one device's folder; the caller holds the folder (see `latency_lut.visits.hold`)."""
 
     def __init__(self, folder: Path, runner: Runner, *, clock: Clock = time.perf_counter) -> None:
         self.folder = folder
-        self.log = VisitLog(folder / OBSERVATIONS_FILE)
+        self.log = VisitLog(folder)
         self._runner = runner
         self._clock = clock
         self._prepared: set[Unit] = set()
-        self.log.mend()
-        self.visits = self.log.read()
+        self.visits = self.log.open()
 
     def claim(self, device: str, title: str, spec: RuntimeSpec, resolution: int) -> DeviceFile:
         """Make the folder this device's, or make sure that it is.
@@ -134,7 +131,7 @@ class Session:
                 + (
                     "measure it as it is here with repvit-nas measure-lut --device "
                     f"{device.name}, which begins a series of its own"
-                    if spec is not None and spec.name == "coreml"
+                    if spec is not None and spec.is_core_ml
                     else "measure this machine with repvit-nas measure-lut --device NAME"
                 )
             )
@@ -263,7 +260,7 @@ class Session:
                 f"{math.ceil(needed + 0.5)}, or time less"
             )
 
-    def _visit(self, program: Program, number: int, position: int) -> VisitRecord | None:
+    def _visit(self, program: Program, number: int, position: int) -> Visit | None:
         """Time a program once; None where it is passed over."""
         start = self._clock()
         target = ISOLATED_MS if program.units[0][1] == 1 == len(program.units) else VISIT_MS
@@ -273,12 +270,13 @@ class Session:
                 timed = visit(calls, target)
         finally:
             if timed is not None:  # where only unloading failed too
-                record = VisitRecord(
+                warm, samples = timed
+                record = Visit(
                     round=number,
                     position=position,
                     key=program.key,
-                    warm=tuple(_rounded(value) for value in timed.warm),
-                    series=tuple(_rounded(value) for value in timed.series),
+                    warm=tuple(_rounded(value) for value in warm),
+                    samples=tuple(_rounded(value) for value in samples),
                     seconds=round(max(self._clock() - start, 1e-4), 4),
                 )
                 self.log.append(record)

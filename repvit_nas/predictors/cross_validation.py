@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.statistics import NORMAL_90
 from repvit_nas.predictors.assumptions import ErrorModel
-from repvit_nas.predictors.ensemble import OVERHEAD_MS, Design, Member, fit
+from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, OVERHEAD_MS, Design, Member, fit
 from repvit_nas.predictors.predictor import CALIBRATED, misfit_at
 from repvit_nas.predictors.validation import TARGET_FAMILY, Check, CrossValidation, Summary
 from repvit_nas.shapes import Floats
@@ -23,8 +24,6 @@ LOOKALIKES: Final = ("repvit", "repnext")
 _FEWEST: Final = 12
 # What an ensemble says of the observations of a problem, `(n, members)`.
 Predict = Callable[[Sequence[Member], Design], Floats]
-# Deviations to either side of 90 % of a normal distribution.
-NORMAL_90: Final = 1.645
 
 
 class HeldOut(NamedTuple):
@@ -247,7 +246,9 @@ def summarise(checks: Sequence[Check]) -> dict[str, Summary]:
     target = [check for check in checks if check.family == TARGET_FAMILY]
     groups[TARGET_FAMILY] = target
     groups[f"{TARGET_FAMILY} at 224 px"] = [c for c in target if c.resolution == 224]
-    groups[f"{TARGET_FAMILY} at 512 px and more"] = [c for c in target if c.resolution > 320]
+    groups[f"{TARGET_FAMILY} at 512 px and more"] = [
+        c for c in target if c.resolution > LARGE_RESOLUTION
+    ]
     for name in sorted({check.family for check in checks} - {TARGET_FAMILY}):
         groups[name] = [check for check in checks if check.family == name]
     return {name: _summary(group) for name, group in groups.items() if group}

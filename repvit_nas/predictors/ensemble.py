@@ -19,7 +19,7 @@ from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.physical import (
     FUSING_COLUMNS,
     Column,
-    Form,
+    CostForm,
     FormGrid,
     features,
     tabulate,
@@ -46,7 +46,7 @@ LARGE_RESOLUTION: Final = 320
 class Member(NamedTuple):
     """One model of the ensemble: a form, the overhead and the coefficients of its features."""
 
-    form: Form
+    form: CostForm
     overhead_ms: float
     coefficients: Floats
 
@@ -62,7 +62,7 @@ class Design(NamedTuple):
         correlated: Relative covariance of the latencies, `(n, n)`.
     """
 
-    forms: list[Form]
+    forms: list[CostForm]
     matrices: Floats
     latency_ms: Floats
     correlated: Floats
@@ -229,7 +229,7 @@ def member_costs(
 ) -> Floats:
     """Return what each member says of each unit, `(units, members)` in milliseconds."""
     table = tabulate(units)
-    known: dict[Form, Floats] = {}
+    known: dict[CostForm, Floats] = {}
     for member in members:
         if member.form not in known:
             known[member.form] = features(member.form, table, columns)

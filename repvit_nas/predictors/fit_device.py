@@ -1,7 +1,6 @@
 """From what is known of a device to its fitted and validated predictor, by one path."""
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +27,7 @@ from repvit_nas.predictors.predictor import (
 from repvit_nas.predictors.timed_units import Learning
 from repvit_nas.predictors.validation import VALIDATION_FILE, Validation, validation_bytes
 from repvit_nas.version import __version__
+from repvit_nas.words import Progress
 
 PICTURE_FILE: Final = "validation.png"
 # Fewer published rows than this do not determine the coefficients at all.
@@ -35,8 +35,6 @@ FEWEST_OBSERVATIONS: Final = 12
 # Other devices that a learning curve starts from, if they are there: the modelled phone, and
 # whatever else was measured.
 _MODELLED_BASE: Final = "iphone12"
-
-Progress = Callable[[str, int, int], None]
 
 
 class Known(NamedTuple):
@@ -200,7 +198,7 @@ def find_assumptions(device: Device) -> Path | None:
         return None
     runtime = device.file.runtime
     # A Core ML device's name stands for one model wherever it is measured; a processor's does not.
-    own = runtime is None or runtime.name == "coreml" or found.shipped == device.folder.shipped
+    own = runtime is None or runtime.is_core_ml or found.shipped == device.folder.shipped
     if device.file.kind == "measured" and not own:
         return None
     path = found.path / ASSUMPTIONS_FILE

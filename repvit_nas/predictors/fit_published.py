@@ -5,7 +5,7 @@ timed take the place of their modelled figures.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from repvit_nas.predictors.table_observations import (
 )
 from repvit_nas.predictors.timed_units import Learning, PartlyMeasured
 from repvit_nas.predictors.validation import CrossValidation
+from repvit_nas.words import Progress
 
 
 def learn_published(
@@ -34,7 +35,7 @@ def learn_published(
     published: Sequence[Observation],
     table: Table | None,
     assumptions: Assumptions,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> tuple[Learning, CrossValidation]:
     """Fit a predictor to published latencies, and say how far off it is.
 

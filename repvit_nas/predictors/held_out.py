@@ -1,7 +1,7 @@
 """How far off a measured device's predictor is on networks that were held out of its fit."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from repvit_nas.predictors.validation import (
     UnitCheck,
 )
 from repvit_nas.shapes import Floats
+from repvit_nas.words import Progress
 
 # Numbers of timed units at which the learning curve is drawn.
 CURVE: Final = (25, 50, 100, 200, 400)
@@ -115,7 +116,7 @@ def learning_curve(
     table: Table,
     assumptions: Assumptions,
     bases: dict[str, Predictor],
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
     published: Sequence[Observation] = (),
 ) -> list[CurvePoint]:
     """Fit to the first 25, 50, 100... units, as they were chosen, and score each fit.

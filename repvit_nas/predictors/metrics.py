@@ -18,7 +18,7 @@ MACS: Final = "MACs alone"
 PARAMS: Final = "parameters alone"
 
 
-class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PredictionErrors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Errors of predicted latencies, in percent where not said otherwise.
 
     Attributes:
@@ -42,7 +42,7 @@ class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spearman_rho: float
 
 
-def scores(measured: Floats, predicted: Floats) -> Scores:
+def scores(measured: Floats, predicted: Floats) -> PredictionErrors:
     """Compare predictions with measurements, `(n,)` each, at least two.
 
     Raises:
@@ -53,7 +53,7 @@ def scores(measured: Floats, predicted: Floats) -> Scores:
     if len(measured) < 2:
         raise RepvitNasError(f"at least 2 networks are needed to compare; got {len(measured)}")
     share = predicted / measured - 1
-    return Scores(
+    return PredictionErrors(
         networks=len(measured),
         rmspe=_percent(np.sqrt(np.mean(share**2))),
         mape=_percent(np.mean(np.abs(share))),
@@ -72,7 +72,7 @@ def predictions(predictor: Predictor, networks: Sequence[NetworkRow]) -> Floats:
 
 def compared(
     predictor: Predictor, table: Table, networks: Sequence[NetworkRow]
-) -> dict[str, Scores]:
+) -> dict[str, PredictionErrors]:
     """Score the predictor and the three baselines on networks that no fit saw.
 
     MACs and parameters get the best line through the calibration networks, in relative errors; the

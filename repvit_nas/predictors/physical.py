@@ -38,7 +38,7 @@ DEPTHWISE_LANES: Final = 16
 Overlap = Literal["none", "all", "memory", "weights-apart", "activations-apart"]
 
 
-class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CostForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One assumption about how compute and memory traffic make up the time of an operation.
 
     Attributes:
@@ -118,7 +118,7 @@ def tabulate(units: Sequence[Unit]) -> OperationTable:
 
 
 def features(
-    form: Form, table: OperationTable, columns: Sequence[Column] = FUSING_COLUMNS
+    form: CostForm, table: OperationTable, columns: Sequence[Column] = FUSING_COLUMNS
 ) -> Floats:
     """Return what the coefficients multiply, `(units, len(columns))`, in milliseconds."""
     time_ms = _operation_ms(form, table)
@@ -143,7 +143,7 @@ def _map_mb(channels: Floats, size: Floats, row: int) -> Floats:
     return channels * size * np.ceil(size / row) * row * BYTES_PER_ELEMENT / _MB
 
 
-def _operation_ms(form: Form, table: OperationTable) -> Floats:
+def _operation_ms(form: CostForm, table: OperationTable) -> Floats:
     """Return the time of each operation under `form`; 1 MB at 1 GB/s takes 1 ms."""
     lanes = np.where(table.kind == _DEPTHWISE, DEPTHWISE_LANES, 1.0)
     compute = np.where(table.spatial, lanes * table.gmacs / form.tmacs, 0.0)
@@ -182,10 +182,10 @@ class FormGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spill: tuple[Literal["whole", "excess"], ...]
     row: tuple[int, ...]
 
-    def forms(self) -> list[Form]:
+    def forms(self) -> list[CostForm]:
         """List the combinations."""
         return [
-            Form(overlap, tmacs, memory, chip, limit, spill, row)
+            CostForm(overlap, tmacs, memory, chip, limit, spill, row)
             for overlap in self.overlap
             for tmacs in self.tmacs
             for memory in self.memory_gbps

@@ -24,7 +24,7 @@ from repvit_nas.predictors.lookup import (
     Source,
     read_arrays,
 )
-from repvit_nas.predictors.physical import Column, Form
+from repvit_nas.predictors.physical import Column, CostForm
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
 
@@ -40,7 +40,7 @@ Pricer = Callable[[Sequence[Unit]], Floats]
 class MemberRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model of the ensemble in a predictor file."""
 
-    form: Form
+    form: CostForm
     overhead_ms: float
     coefficients: tuple[float, ...]
 

@@ -11,7 +11,7 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.predictors.lookup import Source
-from repvit_nas.predictors.metrics import PREDICTOR, Scores
+from repvit_nas.predictors.metrics import PREDICTOR, PredictionErrors
 from repvit_nas.units import Unit
 
 VALIDATION_FILE: Final = "validation.json"
@@ -164,7 +164,7 @@ class HeldOutComparison(
     noise_floor: float | None
     coverage: float
     coverage_with_noise: float
-    scores: dict[str, Scores]
+    scores: dict[str, PredictionErrors]
     curve: tuple[CurvePoint, ...]
     checks: tuple[NetworkCheck, ...]
     unit_checks: tuple[UnitCheck, ...]

@@ -5,14 +5,13 @@ that costs more than the search. So the embedded storage stays in memory and thi
 back: choices, values and constraints of each trial, and what the sampler noted about it.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from repvit_nas import files
 from repvit_nas.errors import FileError
+from repvit_nas.lines import LineLog
 
 CHECKPOINT_FILE: Final = "study.journal"
 Choice = Annotated[int, msgspec.Meta(ge=0)]
@@ -42,11 +41,17 @@ class TrialRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Checkpoint:
-    """Appends batches to the log of one study."""
+    """The log of one study: what it belongs to, then a batch of trials a line."""
 
     def __init__(self, path: Path, digest: str) -> None:
         self.path = path
         self._digest = digest
+        self._log: LineLog[Header | list[TrialRecord]] = LineLog(
+            path,
+            Header | list[TrialRecord],
+            "line of a study",
+            remedy="start again with --overwrite, or choose another folder with --out",
+        )
 
     def start(self) -> None:
         """Begin a new log."""
@@ -54,19 +59,11 @@ class Checkpoint:
 
     def append(self, batch: list[TrialRecord]) -> None:
         """Append one batch and have it on the disk before returning."""
-        line = msgspec.json.encode(batch) + b"\n"
-        try:
-            with self.path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FileError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        self._log.append(batch)
 
     def keep(self, batches: list[list[TrialRecord]]) -> None:
         """Replace the log by one of these batches."""
-        lines = [Header(1, self._digest), *batches]
-        files.write_bytes(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        self._log.replace([Header(1, self._digest), *batches])
 
     def read(self) -> list[list[TrialRecord]]:
         """Return the batches of an unfinished study; a torn last line is cut off.
@@ -74,34 +71,15 @@ class Checkpoint:
         Raises:
             FileError: The log belongs to another search, or a line is broken.
         """
-        content = self._content()
-        whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.splitlines()
-        if not lines or self._header(lines[0]).digest != self._digest:
+        found = self._log.read()
+        header = found[0] if found else None
+        if not isinstance(header, Header) or header.digest != self._digest:
             raise FileError(
                 f"{self.path}: belongs to another search; choose another folder with --out, or "
                 "replace it with --overwrite"
             )
-        batches = [self._batch(number, line) for number, line in enumerate(lines[1:], start=2)]
-        if len(whole) < len(content):
-            files.write_bytes(self.path, whole)
+        self._log.mend()
+        batches = [line for line in found[1:] if isinstance(line, list)]
+        if len(batches) < len(found) - 1:
+            raise FileError(f"{self.path}: must have one header of a study, in line 1; got more")
         return batches
-
-    def _content(self) -> bytes:
-        """Return the log, which may be far longer than any other file of ours."""
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise FileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-
-    def _header(self, line: bytes) -> Header:
-        try:
-            return msgspec.json.decode(line, type=Header)
-        except msgspec.DecodeError as error:
-            raise FileError(f"{self.path}: line 1 is no header of a study: {error}") from error
-
-    def _batch(self, number: int, line: bytes) -> list[TrialRecord]:
-        try:
-            return msgspec.json.decode(line, type=list[TrialRecord])
-        except msgspec.DecodeError as error:
-            raise FileError(f"{self.path}: line {number} is broken: {error}") from error

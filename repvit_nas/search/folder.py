@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import filelock
-
 from repvit_nas import files
 from repvit_nas.architecture import architecture_json
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.folders import LOCK_FILES, held
 from repvit_nas.search.checkpoint import CHECKPOINT_FILE, Checkpoint
 from repvit_nas.search.records import (
     BEST,
@@ -28,14 +27,12 @@ from repvit_nas.search_space.space import Space
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"
-# Held by the one search that writes into the folder.
-LOCK_FILE: Final = ".lock"
 # Where a run is made whole before it takes the place of another.
 NEW_FOLDER: Final = ".new"
 _MADE: Final = f"{NEW_FOLDER}/run"
 # Everything that is made, replaced or deleted in a run's folder.
 _OURS: Final = (
-    LOCK_FILE,
+    *LOCK_FILES,
     CHECKPOINT_FILE,
     RUN_FILE,
     FRONT_FILE,
@@ -82,7 +79,7 @@ class RunFolder:
             FileError: It cannot be written.
         """
         self._refuse_links()
-        with self._locked():
+        with held(self.path):
             self._check(resume=resume, overwrite=overwrite, stored=stored)
             try:
                 yield
@@ -99,33 +96,6 @@ class RunFolder:
                     f"{path}: is a link, and a run keeps its files in its own folder; remove it, or "
                     "choose another folder with --out"
                 )
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = filelock.FileLock(self.path / LOCK_FILE, timeout=0)
-        made: list[Path] = []
-        try:
-            if self.path.exists() and not self.path.is_dir():
-                raise RepvitNasError(f"{self.path}: is a file; choose another folder with --out")
-            made += [each for each in (self.path, *self.path.parents) if not each.exists()]
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise RepvitNasError(
-                f"{self.path}: another search is writing here; wait for its end, or choose another "
-                "folder with --out"
-            ) from error
-        except OSError as error:
-            _remove(made)
-            reason = error.strerror or error
-            raise FileError(f"{self.path}: cannot be written: {reason}") from error
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                (self.path / LOCK_FILE).unlink()
-            lock.release()
-            _remove(made)
 
     def _check(self, *, resume: bool, overwrite: bool, stored: bool) -> None:
         run_is_there = (self.path / RUN_FILE).is_file()

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-import filelock
 import msgspec
 import torch
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import LOCK_FILES, held
 from repvit_nas.machine import machine
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from repvit_nas.training.data import Opened, open_data
@@ -43,7 +43,6 @@ from repvit_nas.training.tasks import new_network
 from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
 from repvit_nas.version import __version__
 
-LOCK_FILE: Final = ".lock"
 BEST_FILES: Final = "best-*.safetensors"
 Say = Callable[[str], None]
 Resume = bool | Literal["auto"]
@@ -178,7 +177,7 @@ def train(
         FileError: Something cannot be read or written.
     """
     folder, place = Path(folder), place or Place()
-    with _processes(place.device) as (device, world), _claimed(folder, world):
+    with _processes(place.device) as (device, world), _alone(folder, world):
         say = say if world.rank == 0 else lambda _: None
         before = _before(folder, asked, world, resume=resume)
         if before is not None and before.outcome is not None:
@@ -232,30 +231,9 @@ def _processes(name: str) -> Iterator[tuple[torch.device, World]]:
         torch.distributed.destroy_process_group()
 
 
-@contextlib.contextmanager
-def _claimed(folder: Path, world: World) -> Iterator[None]:
-    """Keep the folder for one run."""
-    if world.rank:
-        yield
-        return
-    lock = filelock.FileLock(folder / LOCK_FILE, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout as error:  # the lock is another run's, and stays
-        raise RepvitNasError(f"{folder}: another run is writing into it") from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise RepvitNasError(f"{folder}: is a file; choose another folder with --out") from error
-    except OSError as error:
-        raise RepvitNasError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            (folder / LOCK_FILE).unlink()  # before it is given up: then it could be another's
-        lock.release()
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only where nothing was written
+def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None]:
+    """Keep the folder for one run, which its first process holds for all."""
+    return contextlib.nullcontext() if world.rank else held(folder)
 
 
 def _before(folder: Path, asked: Asked, world: World, *, resume: Resume) -> TrainFile | None:
@@ -269,7 +247,7 @@ def _before(folder: Path, asked: Asked, world: World, *, resume: Resume) -> Trai
 def _check_folder(folder: Path, asked: Asked, *, resume: Resume) -> TrainFile | None:
     """Return the run in the folder that this one goes on with, if there is one."""
     if not is_training_run(folder):
-        others = [path.name for path in folder.iterdir() if path.name != LOCK_FILE]
+        others = [path.name for path in folder.iterdir() if path.name not in LOCK_FILES]
         if others:
             raise RepvitNasError(
                 f"{folder}: holds other files ({others[0]}); choose another folder with --out"

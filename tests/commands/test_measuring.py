@@ -86,7 +86,7 @@ def test_a_device_is_measured_fitted_and_validated(home):
     for word in ("RMSPE", "MACs alone", "sum of isolated units", "Noise floor", "Kendall tau"):
         assert word in done.stdout
     assert sorted(p.name for p in (folder / "latency_lut" / "cpu").iterdir() if p.name[0] != ".") == [
-        "device.json", "observations.jsonl", "plan.json", "table.json",
+        "device.json", "plan.json", "table.json", "visits.jsonl",
     ]  # fmt: skip
     written = {path.name for path in (folder / "predictors" / "cpu").iterdir()}
     assert written == {
@@ -101,13 +101,13 @@ def test_a_device_is_measured_fitted_and_validated(home):
 @pytest.mark.slow
 def test_the_same_command_again_goes_on(home):
     folder, _ = home
-    before = (folder / "latency_lut" / "cpu" / "observations.jsonl").read_bytes()
+    before = (folder / "latency_lut" / "cpu" / "visits.jsonl").read_bytes()
 
     found = answer(folder, "measure-lut", "--device", "cpu", *QUICK)
 
     assert found["device"] == "cpu"
     assert found["scores"]["predictor"]["networks"] == 4
-    after = (folder / "latency_lut" / "cpu" / "observations.jsonl").read_bytes()
+    after = (folder / "latency_lut" / "cpu" / "visits.jsonl").read_bytes()
     assert after.startswith(before)
 
 
@@ -174,7 +174,7 @@ def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path, request):
         sys.executable, "-m", "repvit_nas", "measure-lut", "--device", "cpu", *SMALL,
         "--runtime", "torch", "--torch-device", "cpu", "--minutes", "9", "--precision", "0.0001",
     ]  # fmt: skip
-    log = tmp_path / "latency_lut" / "cpu" / "observations.jsonl"
+    log = tmp_path / "latency_lut" / "cpu" / "visits.jsonl"
 
     def started():
         child = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)

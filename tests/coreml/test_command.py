@@ -13,7 +13,7 @@ from repvit_nas.commands import _run
 from repvit_nas.coreml.publishing import Published
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.latency_lut.series import Source, Sources
+from repvit_nas.latency_lut.series import Contribution, Sources
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.measuring.session import Session
 from repvit_nas.predictors.predictor import load_predictor
@@ -89,7 +89,7 @@ def test_a_phone_is_measured_fitted_and_gone_on_with(mac, elsewhere, capsys):
     assert len(found["checks"]) == 3
     assert all(process.stopped for process in mac.started)
     assert not (mac.home / "container").exists()
-    log = folder / "series" / "iphone13-2_23f84_warm" / "observations.jsonl"
+    log = folder / "series" / "iphone13-2_23f84_warm" / "visits.jsonl"
     before = log.read_bytes()
 
     # The same again goes on; another system build begins a series of its own.
@@ -321,8 +321,8 @@ def test_a_damaged_series_is_said_before_a_session_begins(elsewhere, capsys):
     """Not hours later, where the series are combined."""
     home = elsewhere / "latency_lut/iphone12/series/lab"
     home.mkdir(parents=True)
-    visit = {"round": 0, "position": 0, "key": "k", "warm": [], "series": [1.0], "seconds": 1.0}
-    (home / "observations.jsonl").write_text(json.dumps(visit) + "\n")
+    visit = {"round": 0, "position": 0, "key": "k", "warm": [], "samples": [1.0], "seconds": 1.0}
+    (home / "visits.jsonl").write_text(json.dumps(visit) + "\n")
 
     assert _run([*WORDS], debug=False) == 1
 
@@ -334,7 +334,7 @@ def test_a_damaged_series_is_said_before_a_session_begins(elsewhere, capsys):
 
 @pytest.mark.parametrize(("units", "said"), [(1, "1 unit, 2 networks"), (2, "2 units, 2 networks")])
 def test_one_unit_is_not_called_units(units, said):
-    source = Source(series="lab", units=units, networks=2)
+    source = Contribution(series="lab", units=units, networks=2)
     device = SimpleNamespace(file=SimpleNamespace(kind="measured"))
     published = Published(device, Sources(sources=(source,)), units, 2)
 

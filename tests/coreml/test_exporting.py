@@ -33,7 +33,7 @@ from repvit_nas.coreml.naming import program_name
 from repvit_nas.coreml.products import product, product_of_type, products
 from repvit_nas.coreml.publishing import publish
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.placement import read_placements, refused
+from repvit_nas.latency_lut.placement import off_the_engine, read_placements
 from repvit_nas.latency_lut.series import combined, read_series, series_folder
 from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.measuring.campaign import Wishes
@@ -338,12 +338,12 @@ def test_a_second_folder_of_reports_is_added_to_the_first(plan, tmp_path):
     home = series_folder(tmp_path, name)
     keys = {entry.name: entry.key for entry in entries(plan).programs}
     found = {}
-    for visit in VisitLog(home / "observations.jsonl").read():
-        found.setdefault(visit.key, []).append(visit.series[0])
+    for visit in VisitLog(home).read():
+        found.setdefault(visit.key, []).append(visit.samples[0])
     assert len(found) == 9
     assert len(found[keys[reports[0].name]]) == 2  # its rounds stay
     assert found[keys[reports[4].name]] == [99.0]
-    off = refused(read_placements(home / "placements.jsonl"))
+    off = off_the_engine(read_placements(home / "placements.jsonl"))
     assert off == {keys[item.name] for item in again}
 
 

@@ -127,7 +127,7 @@ def test_a_damaged_series_is_said_before_anything_is_written(lab, elsewhere, cap
     assert f"{home.name}/{file}: is missing" in line
     assert "restore the file, or move" in line
     assert [path.name for path in home.parent.iterdir()] == [home.name]
-    with pytest.raises(FileError, match="is missing, but observations.jsonl beside it"):
+    with pytest.raises(FileError, match="is missing, but visits.jsonl beside it"):
         read_series(elsewhere / "latency_lut/iphone12", "iphone12")
 
 

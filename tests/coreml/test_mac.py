@@ -24,7 +24,7 @@ from repvit_nas.coreml.runner import LOOP, WARM_UP, CoreMlRunner
 from repvit_nas.coreml.session import GatedSession, check_same_model, own_series
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec
-from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, read_placements, refused
+from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, off_the_engine, read_placements
 from repvit_nas.latency_lut.series import read_series, series_folder
 from repvit_nas.measuring.campaign import Wishes, measure
 from repvit_nas.measuring.session import Limits
@@ -124,7 +124,7 @@ def test_programs_on_the_cpu_are_kept_and_marked(tmp_path):
 
     found = read_placements(tmp_path / PLACEMENTS_FILE)
 
-    assert refused(found) == {chain(unit, 2).key}
+    assert off_the_engine(found) == {chain(unit, 2).key}
     assert found[chain(unit, 2).key].preferred == {"cpu": 3}
     assert found[chain(unit, 2).key].elsewhere == ("conv_1", "gelu_2", "add_3")
     assert found[chain(unit, 6).key].preferred == {"neuralEngine": 3}

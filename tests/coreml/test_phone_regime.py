@@ -15,7 +15,7 @@ from repvit_nas import data, files
 from repvit_nas.coreml.exporting import CALIBRATION, HELD_OUT, UNITS, device_plan, planned
 from repvit_nas.latency_lut.placement import gated_table
 from repvit_nas.latency_lut.published import read_observations
-from repvit_nas.latency_lut.visits import VisitRecord
+from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.measuring.campaign import Wishes
 from repvit_nas.measuring.design import random_networks
 from repvit_nas.predictors.assumptions import Assumptions
@@ -66,10 +66,10 @@ def table_of(space, program_ms, *, units, calibration, held_out, rounds=2):
     for number in range(rounds):
         for position, (key, program) in enumerate(planned(plan).items()):
             off = NOISE * rng.standard_normal() + 0.3 * NOISE * rng.standard_normal(5)
-            series = tuple((program_ms(program.units) * np.exp(off)).tolist())
+            samples = tuple((program_ms(program.units) * np.exp(off)).tolist())
             visits.append(
-                VisitRecord(
-                    round=number, position=position, key=key, warm=(), series=series, seconds=5.0
+                Visit(
+                    round=number, position=position, key=key, warm=(), samples=samples, seconds=5.0
                 )
             )
     return gated_table("iphone12", plan, visits)
@@ -171,8 +171,8 @@ def test_reports_that_are_there_twice_are_not_free_of_error(space, program_ms):
     wishes = Wishes(8, 3, 2, isolated=False, seed=0)
     plan = device_plan(space, wishes, at_once=True)
     visits = [
-        VisitRecord(
-            round=number, position=0, key=key, warm=(), series=(program_ms(program.units),),
+        Visit(
+            round=number, position=0, key=key, warm=(), samples=(program_ms(program.units),),
             seconds=1.0,
         )
         for number in (0, 1)

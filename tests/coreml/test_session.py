@@ -18,7 +18,12 @@ from repvit_nas.coreml.runner import CoreMlRunner
 from repvit_nas.coreml.session import GatedSession, expected_minutes, own_series, planned_otherwise
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec
-from repvit_nas.latency_lut.placement import PLACEMENTS_FILE, gated_table, read_placements, refused
+from repvit_nas.latency_lut.placement import (
+    PLACEMENTS_FILE,
+    gated_table,
+    off_the_engine,
+    read_placements,
+)
 from repvit_nas.latency_lut.series import combined, read_series
 from repvit_nas.measuring.campaign import Wishes, measure, network_plan
 from repvit_nas.measuring.session import Limits
@@ -126,17 +131,17 @@ def test_every_program_s_placement_was_read(measured):
     placements = read_placements(session.folder / PLACEMENTS_FILE)
 
     assert set(placements) == {visit.key for visit in session.visits}
-    assert refused(placements) == frozenset()
+    assert off_the_engine(placements) == frozenset()
     assert all(item.preferred == {"neuralEngine": 4} for item in placements.values())
 
 
 def test_a_visit_is_one_message_of_a_warm_loop(measured):
     _, _, session = measured
 
-    assert all(len(visit.series) >= 4 for visit in session.visits)
+    assert all(len(visit.samples) >= 4 for visit in session.visits)
     first = [visit.warm[0] for visit in session.visits]
     # Eight calls before the first that is looked at: cold by 0.8 * 0.4 ** 8, below a thousandth.
-    typical = [min(visit.series) for visit in session.visits]
+    typical = [min(visit.samples) for visit in session.visits]
     assert np.median(np.array(first) / np.array(typical)) < 1.1
 
 
@@ -159,7 +164,7 @@ def test_the_same_command_goes_on_after_the_app_died(measured, space, tmp_path):
     apple = FakeApple(tmp_path / "apple", dies_after_messages=120)
     with pytest.raises(RepvitNasError, match="starts it again and goes on"):
         run(apple, tmp_path, space)
-    log = next(tmp_path.glob("series/*/observations.jsonl"))
+    log = next(tmp_path.glob("series/*/visits.jsonl"))
     kept = log.read_bytes()
     assert kept.count(b"\n") > 20
 
@@ -270,7 +275,7 @@ def test_programs_on_the_cpu_are_kept_but_not_counted(space, tmp_path):
 
     assert row.unit == unit
     assert row.latency_ms == pytest.approx(true_cost_ms(unit), rel=0.02)
-    off = refused(read_placements(tmp_path / PLACEMENTS_FILE))
+    off = off_the_engine(read_placements(tmp_path / PLACEMENTS_FILE))
     assert off == {chain(unit, 2).key} | {chain(tiny, length).key for length in plan.lengths}
     assert {visit.key for visit in session.visits} >= off  # kept
     (asked,) = [row for row in everything.units if row.unit == unit]
@@ -289,7 +294,7 @@ def test_nothing_on_the_neural_engine_is_said_after_the_first_round(space, tmp_p
     assert re.search(r"^(\d+) of \1 programs do not run.*elsewhere run gelu in", said)
     assert "only 0 units and 0 calibration networks count" in said
     assert "repeat with --any-placement" in said
-    (log,) = tmp_path.glob("series/*/observations.jsonl")
+    (log,) = tmp_path.glob("series/*/visits.jsonl")
     rounds = {msgspec.json.decode(line)["round"] for line in log.read_bytes().splitlines()}
     assert rounds == {0}
 

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from repvit_nas.measuring.protocol import order_of_round, undisturbed, visit, warm_up
 
 
-def answering(series):
+def answering(samples):
     """Return a loaded program that takes the milliseconds given, one after the other."""
-    left = iter(series)
+    left = iter(samples)
     return lambda count: [next(left) for _ in range(count)]
 
 
-def test_warm_up_ends_when_the_series_no_longer_falls():
-    series = warm_up(answering([9.0, 4.0, 2.0, 1.0, 1.0, 1.0]), target_ms=100)
+def test_warm_up_ends_when_the_calls_no_longer_get_faster():
+    samples = warm_up(answering([9.0, 4.0, 2.0, 1.0, 1.0, 1.0]), target_ms=100)
 
-    assert series == [9.0, 4.0, 2.0, 1.0, 1.0]
+    assert samples == [9.0, 4.0, 2.0, 1.0, 1.0]
 
 
 def test_a_steady_program_needs_two_calls():
@@ -25,23 +25,23 @@ def test_a_steady_program_needs_two_calls():
 
 
 def test_a_first_call_that_compiles_does_not_end_the_warm_up():
-    series = warm_up(answering([400.0, *(1 + 2 * 0.5**k for k in range(99))]), target_ms=60)
+    samples = warm_up(answering([400.0, *(1 + 2 * 0.5**k for k in range(99))]), target_ms=60)
 
-    assert 7 <= len(series) <= 12
-    assert series[-1] < 1.1
+    assert 7 <= len(samples) <= 12
+    assert samples[-1] < 1.1
 
 
-def test_warm_up_gives_up_on_a_series_that_never_settles():
+def test_warm_up_gives_up_on_calls_that_never_settle():
     assert len(warm_up(answering(0.9**k for k in range(99)), target_ms=1e9)) == 12
     assert len(warm_up(answering(10 * 0.9**k for k in range(99)), target_ms=40)) == 4
 
 
 def test_a_visit_times_about_as_long_as_asked():
-    timed = visit(answering([2.0] * 99), target_ms=60)
+    def timed(milliseconds):
+        _, samples = visit(answering([milliseconds] * 99), target_ms=60)
+        return len(samples)
 
-    assert len(timed.series) == 30
-    assert len(visit(answering([100.0] * 99), target_ms=60).series) == 4
-    assert len(visit(answering([0.01] * 99), target_ms=60).series) == 60
+    assert (timed(2.0), timed(100.0), timed(0.01)) == (30, 4, 60)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])

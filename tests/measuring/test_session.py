@@ -39,7 +39,7 @@ def quiet(*_):
 
 def session_in(folder, **truth):
     folder.mkdir(parents=True, exist_ok=True)
-    runner = SimulatedRunner(folder / "observations.jsonl", **truth)
+    runner = SimulatedRunner(folder / "visits.jsonl", **truth)
     session = Session(folder, runner, clock=runner.clock)
     session.claim("simulated", "", SPEC, 224)
     return session
@@ -99,9 +99,9 @@ def test_the_sentinel_itself_can_be_measured(tmp_path):
 
 def test_visits_without_a_device_are_nobodys(finished, tmp_path):
     _, _, folder = finished
-    (tmp_path / "observations.jsonl").write_bytes((folder / "observations.jsonl").read_bytes())
+    (tmp_path / "visits.jsonl").write_bytes((folder / "visits.jsonl").read_bytes())
 
-    with pytest.raises(RepvitNasError, match=r"device\.json: is missing, but observations\.jsonl"):
+    with pytest.raises(RepvitNasError, match=r"device\.json: is missing, but visits\.jsonl"):
         session_in(tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_the_same_command_again_changes_nothing(finished):
 
 def test_more_minutes_add_rounds(finished, tmp_path):
     _, table, folder = finished
-    for name in ("device.json", "plan.json", "observations.jsonl"):
+    for name in ("device.json", "plan.json", "visits.jsonl"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
 
     _, longer = run(tmp_path, limits=Limits(3.0, 0.0))
@@ -177,7 +177,7 @@ def test_drift_is_corrected(tmp_path):
     _, table = run(tmp_path, drift=0.1, spikes=0.0)
 
     assert max(table.drift) / min(table.drift) > 1.05
-    middle = 1 + 0.1 * len(files.read_bytes(tmp_path / "observations.jsonl").splitlines()) / 2000
+    middle = 1 + 0.1 * len(files.read_bytes(tmp_path / "visits.jsonl").splitlines()) / 2000
     for row in table.networks("held_out"):
         truth = middle * true_latency_ms(network(row.architecture).units)
         assert row.latency_ms == pytest.approx(truth, rel=0.06)
@@ -282,10 +282,10 @@ def test_a_visit_that_is_not_the_plans_is_named(finished, tmp_path):
     _, _, folder = finished
     for name in ("device.json", "plan.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    lines = (folder / "observations.jsonl").read_bytes().splitlines(keepends=True)
+    lines = (folder / "visits.jsonl").read_bytes().splitlines(keepends=True)
     wrong = json.loads(lines[5]) | {"key": "0" * 16}
     lines[5] = json.dumps(wrong).encode() + b"\n"
-    (tmp_path / "observations.jsonl").write_bytes(b"".join(lines[:50]))
+    (tmp_path / "visits.jsonl").write_bytes(b"".join(lines[:50]))
 
     with pytest.raises(FileError, match="round 0, position 5 is another program"):
         run(tmp_path)

@@ -10,11 +10,11 @@ from repvit_nas.predictors.ensemble import (
     member_costs,
     relative_covariance,
 )
-from repvit_nas.predictors.physical import Form, FormGrid, features, tabulate
+from repvit_nas.predictors.physical import CostForm, FormGrid, features, tabulate
 from repvit_nas.search_space import load_space
 from repvit_nas.units import count, rows
 
-TRUTH = Form("memory", 5.5, 34.1, 100.0, 1.5, "whole", 1)
+TRUTH = CostForm("memory", 5.5, 34.1, 100.0, 1.5, "whole", 1)
 GRID = FormGrid(
     ("memory", "none", "all"), (5.5, 8.0), (34.1,), (100.0,), (1.5,), ("whole",), (1, 16)
 )

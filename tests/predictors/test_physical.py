@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repvit_nas.operations import Conv, Output, Pool
-from repvit_nas.predictors.physical import COLUMNS, Form, FormGrid, features, tabulate
+from repvit_nas.predictors.physical import COLUMNS, CostForm, FormGrid, features, tabulate
 from repvit_nas.search_space import family
 from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, rows
 
-FORM = Form("none", 4.0, 40.0, 100.0, 2.0, "whole", 1)
+FORM = CostForm("none", 4.0, 40.0, 100.0, 2.0, "whole", 1)
 
 
 def cost(form, unit):
@@ -100,7 +100,7 @@ def test_each_unit_is_charged_where_it_belongs(unit, columns):
     st.sampled_from([1, 16, 32]),
 )
 def test_more_channels_never_cost_less(overlap, c_in, c_out, size, spill, row):
-    form = Form(overlap, 4.0, 40.0, 100.0, 0.05, spill, row)
+    form = CostForm(overlap, 4.0, 40.0, 100.0, 0.05, spill, row)
     small = features(form, tabulate([convolution(8 * c_in, 8 * c_out, size=size)]))
     large = features(form, tabulate([convolution(8 * c_in + 8, 8 * c_out + 8, size=size)]))
 

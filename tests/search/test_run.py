@@ -265,7 +265,7 @@ def test_a_run_of_a_storage_is_resumed(tmp_path):
 
 def test_one_search_at_a_time_writes_into_a_folder(tmp_path):
     def meanwhile(*given):
-        with pytest.raises(RepvitNasError, match="another search is writing here"):
+        with pytest.raises(RepvitNasError, match="process .* is writing here"):
             run(tmp_path / "run", trials=60, overwrite=True)
         return render(*given)
 

@@ -238,7 +238,7 @@ def test_a_trial_that_cannot_be_is_named_with_its_line(make_problem, tmp_path, o
 def test_a_log_of_another_format_is_refused(tmp_path):
     (tmp_path / "study").write_bytes(b'{"schema":7,"digest":"d"}\n')
 
-    with pytest.raises(FileError, match="line 1 is no header of a study.*7"):
+    with pytest.raises(FileError, match="line 1 is no line of a study.*7"):
         Checkpoint(tmp_path / "study", "d").read()
 
 
@@ -291,11 +291,11 @@ def test_a_torn_last_line_is_cut_off_and_a_broken_one_named(make_problem, tmp_pa
 
     lines = content.splitlines(keepends=True)
     checkpoint.path.write_bytes(lines[0] + lines[1] + b"{rubbish\n" + lines[3])
-    with pytest.raises(FileError, match="line 3 is broken"):
+    with pytest.raises(FileError, match="line 3 is no line of a study"):
         checkpoint.read()
 
     checkpoint.path.write_bytes(b"rubbish\n")
-    with pytest.raises(FileError, match="line 1 is no header"):
+    with pytest.raises(FileError, match="line 1 is no line of a study"):
         checkpoint.read()
 
     checkpoint.path.write_bytes(content)

@@ -68,7 +68,7 @@ def _imported(origin: str, row: dict[str, Any]) -> Imported:
     return checked(
         Imported(
             name=name.strip().removesuffix(".mlpackage"),
-            series=_series(origin, row),
+            samples=_samples(origin, row),
             tool=texts["tool"] or "device-lab",
             model=texts["model"],
             system=texts["system"],
@@ -87,7 +87,7 @@ def _text(origin: str, field: str, given: Any) -> str:
     return str(given).strip()
 
 
-def _series(origin: str, row: dict[str, Any]) -> tuple[float, ...]:
+def _samples(origin: str, row: dict[str, Any]) -> tuple[float, ...]:
     given = row.get("samples_ms") or row.get("latency_ms")
     if given in (None, "", []):
         raise FileError(
@@ -97,11 +97,11 @@ def _series(origin: str, row: dict[str, Any]) -> tuple[float, ...]:
         given = [part for part in given.split(";") if part.strip()]
     parts = given if isinstance(given, list) else [given]
     try:
-        series = tuple(float(part) for part in parts)
+        samples = tuple(float(part) for part in parts)
     except (TypeError, ValueError, OverflowError) as error:
         raise FileError(f"{origin}: latencies must be numbers; got {shown(given)}") from error
     if any(isinstance(part, bool) for part in parts):
         raise FileError(f"{origin}: latencies must be numbers; got {shown(given)}")
-    if not series or not all(0 < value < float("inf") for value in series):
+    if not samples or not all(0 < value < float("inf") for value in samples):
         raise FileError(f"{origin}: latencies must be milliseconds above 0; got {shown(given)}")
-    return series
+    return samples

@@ -16,7 +16,7 @@ class Imported(NamedTuple):
 
     Attributes:
         name: Of the program, as the report calls it, without suffix.
-        series: Milliseconds of the calls.
+        samples: Milliseconds of the calls.
         tool: What timed it.
         model: The device's model as the report calls it; empty where it does not say.
         system: The operating system; empty where it does not say.
@@ -26,7 +26,7 @@ class Imported(NamedTuple):
     """
 
     name: str
-    series: tuple[float, ...]
+    samples: tuple[float, ...]
     tool: str
     model: str
     system: str
@@ -43,7 +43,7 @@ def checked(report: Imported) -> Imported:
             series' name takes.
     """
     least, most = POSSIBLE_MS
-    absurd = next((value for value in report.series if not least <= value <= most), None)
+    absurd = next((value for value in report.samples if not least <= value <= most), None)
     if absurd is not None:
         raise FileError(
             f"{report.origin}: latencies must be between {least:g} and {most:g} ms; got {absurd:g} ms: "

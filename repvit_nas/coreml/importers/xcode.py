@@ -55,8 +55,8 @@ def read_report(bundle: Path) -> Imported:
     """
     path = bundle / REPORT_FILE if bundle.is_dir() else bundle
     report = files.read_json(path, _Report, schema=None)
-    series = tuple(_MS_PER_SECOND * value for value in report.deviceResults.predict.samples)
-    if not series or not all(0 < value < float("inf") for value in series):
+    samples = tuple(_MS_PER_SECOND * value for value in report.deviceResults.predict.samples)
+    if not samples or not all(0 < value < float("inf") for value in samples):
         raise FileError(
             f"{path}: deviceResults.predict.samples must be seconds above 0; got "
             f"{report.deviceResults.predict.samples[:3]}"
@@ -65,7 +65,7 @@ def read_report(bundle: Path) -> Imported:
     return checked(
         Imported(
             name=_stem(report.modelMetadata.fileName),
-            series=series,
+            samples=samples,
             tool=TOOL,
             model=report.deviceInfo.modelName,
             system=report.deviceInfo.osNameAndVersionWithoutBuildNumber,

@@ -53,7 +53,7 @@ def structure(*, payload):
 def test_seconds_become_milliseconds_and_names_are_dropped(tmp_path):
     found = read_report(bundle(tmp_path, report()))
 
-    assert found.series == pytest.approx((0.87, 0.89))
+    assert found.samples == pytest.approx((0.87, 0.89))
     assert found.name == "block-x2--12345678"
     assert (found.tool, found.model, found.system) == ("xcode-report", "iPhone 12", "iOS 16.5.1")
     assert found.compute_units == "CPU_AND_NE"
@@ -108,8 +108,8 @@ def test_csv_of_a_device_lab(tmp_path):
 
     one, two = read_csv(path)
 
-    assert (one.name, one.series, one.tool, one.model) == ("a--1", (1.5,), "runlocal", "iPhone 12")
-    assert (two.name, two.series, two.tool) == ("b--2", (1.0, 1.1, 1.2), "device-lab")
+    assert (one.name, one.samples, one.tool, one.model) == ("a--1", (1.5,), "runlocal", "iPhone 12")
+    assert (two.name, two.samples, two.tool) == ("b--2", (1.0, 1.1, 1.2), "device-lab")
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -120,7 +120,7 @@ def test_json_of_a_device_lab(tmp_path, wrapped):
 
     (found,) = read_json(path)
 
-    assert found.series == (1.0, 2.5)
+    assert found.samples == (1.0, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_spreadsheet_s_mark_is_no_part_of_the_header(tmp_path):
 
     (one,), (other,) = read_csv(tmp_path / "lab.csv"), read_json(tmp_path / "lab.json")
 
-    assert one.series == other.series == (1.5,)
+    assert one.samples == other.samples == (1.5,)
     assert one.name == other.name == "a"
 
 
