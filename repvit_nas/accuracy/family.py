@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from repvit_nas.accuracy.estimator import AccuracyEstimate
+from repvit_nas.accuracy.regression import Normal, condition, independent, line, predict
 from repvit_nas.search_space.family import TARGET_RECIPE, PublishedAccuracy, published_accuracies
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 from repvit_nas.units import stage_sizes
@@ -168,12 +169,17 @@ def _row_features(rows: Sequence[PublishedAccuracy], exponent: float) -> Floats:
 
 
 class Posterior(NamedTuple):
-    """A fitted model: the exponent, and mean and covariance of the effects."""
+    """A fitted model: the exponent, and what is known of the effects."""
 
     exponent: float
-    mean: Floats
-    covariance: Floats
+    effects: Normal
     log_evidence: float
+
+
+def prior() -> Normal:
+    """Return the prior of the effects, in the order of `PRIORS`."""
+    mean, std = np.array(list(PRIORS.values())).T
+    return independent(mean, std)
 
 
 def fit(rows: Sequence[PublishedAccuracy]) -> Posterior:
@@ -185,22 +191,10 @@ def fit(rows: Sequence[PublishedAccuracy]) -> Posterior:
 
 
 def _posterior(rows: Sequence[PublishedAccuracy], exponent: float) -> Posterior:
-    matrix = _row_features(rows, exponent)
     top1 = np.array([row.top1 for row in rows])
-    prior_mean = np.array([prior.mean for prior in PRIORS.values()])
-    prior_variance = np.array([prior.std for prior in PRIORS.values()]) ** 2
-    residual = top1 - matrix @ prior_mean
-    # Gaussian process form: as many equations as rows, stable with more features than rows.
-    gain = prior_variance[:, None] * matrix.T
-    total = matrix @ gain + NOISE**2 * np.eye(len(rows))
-    solved = np.linalg.solve(total, np.column_stack([residual, gain.T]))
-    evidence = -0.5 * (residual @ solved[:, 0] + np.linalg.slogdet(total)[1])
-    return Posterior(
-        exponent=exponent,
-        mean=prior_mean + gain @ solved[:, 0],
-        covariance=np.diag(prior_variance) - gain @ solved[:, 1:],
-        log_evidence=float(evidence),
-    )
+    noise = np.full(len(rows), NOISE**2)
+    effects, evidence = condition(prior(), _row_features(rows, exponent), top1, noise)
+    return Posterior(exponent, effects, evidence)
 
 
 class FamilyEstimator:
@@ -212,17 +206,13 @@ class FamilyEstimator:
     def __init__(self, rows: Sequence[PublishedAccuracy] | None = None) -> None:
         self.posterior = fit(published_accuracies() if rows is None else rows)
         size = len(SHAPE_FEATURES)
-        self._mean = self.posterior.mean[:size]
-        covariance = self.posterior.covariance[:size, :size]
-        values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-        self._root = vectors * np.sqrt(np.maximum(values, 0.0))
+        mean, covariance = self.posterior.effects
+        self._line = line(Normal(mean[:size], covariance[:size, :size]))
 
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate top-1 of each network; the deviation includes the noise of one training."""
-        columns = features(shapes, self.posterior.exponent)
-        spread = columns @ self._root
-        variance = np.einsum("ij,ij->i", spread, spread)
-        return AccuracyEstimate(columns @ self._mean, np.sqrt(variance + NOISE**2))
+        mean, variance = predict(self._line, features(shapes, self.posterior.exponent))
+        return AccuracyEstimate(mean, np.sqrt(variance + NOISE**2))
 
 
 @functools.lru_cache(maxsize=1)

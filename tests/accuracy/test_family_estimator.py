@@ -7,13 +7,11 @@ from support import architectures
 from repvit_nas.accuracy.family import (
     CURVED,
     NOISE,
-    PRIORS,
     SHAPE_FEATURES,
     STAGE_SHARE,
     FamilyEstimator,
     compute_octaves,
     features,
-    fit,
     leave_one_out,
     load_family_estimator,
     shape_deviations,
@@ -145,23 +143,6 @@ def test_many_are_estimated_as_one():
     for row, single in enumerate(networks):
         assert estimate(single).mean[0] == pytest.approx(together.mean[row])
         assert estimate(single).std[0] == pytest.approx(together.std[row])
-
-
-def test_the_posterior_is_that_of_bayesian_regression():
-    """Against the textbook form with precision matrices (Bishop, PRML, eq. 3.50 and 3.51)."""
-    rows_ = published_accuracies()
-    posterior = fit(rows_)
-    from repvit_nas.accuracy.family import _row_features
-
-    matrix = _row_features(rows_, posterior.exponent)
-    prior_mean = np.array([prior.mean for prior in PRIORS.values()])
-    prior_precision = np.diag(1 / np.array([prior.std for prior in PRIORS.values()]) ** 2)
-    top1 = np.array([row.top1 for row in rows_])
-    covariance = np.linalg.inv(prior_precision + matrix.T @ matrix / NOISE**2)
-    mean = covariance @ (prior_precision @ prior_mean + matrix.T @ top1 / NOISE**2)
-
-    assert posterior.mean == pytest.approx(mean, abs=1e-8)
-    assert posterior.covariance == pytest.approx(covariance, abs=1e-8)
 
 
 def test_without_data_the_estimate_is_the_prior():
