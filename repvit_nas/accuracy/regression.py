@@ -81,5 +81,35 @@ def line(effects: Normal) -> Line:
 
 def predict(given: Line, matrix: Floats) -> Predicted:
     """Return mean and variance of the expected response of each row of `matrix`, `(n, p)`."""
-    spread = matrix @ given.root
-    return Predicted(matrix @ given.mean, np.einsum("ij,ij->i", spread, spread))
+    spread = given.root.T @ matrix.T
+    return Predicted(matrix @ given.mean, np.einsum("ij,ij->j", spread, spread))
+
+
+class Averaged(NamedTuple):
+    """Effects where the noise is not known, and the probability of each candidate, `(k,)`."""
+
+    effects: Normal
+    weight: Floats
+
+
+def average(prior: Normal, matrix: Floats, response: Floats, noises: Floats) -> Averaged:
+    """Return the effects given responses whose noise is one of `noises`, all as likely before.
+
+    Args:
+        prior: Of `p` effects.
+        matrix: Features of the rows, `(n, p)`.
+        response: What was measured, `(n,)`.
+        noises: Variances of the rows for each candidate, `(k, n)`.
+
+    A mixture has the mean of the means, and its covariance is the mean covariance plus that of the
+    means; taking the likeliest noise alone gives intervals that are too narrow.
+    """
+    found = [condition(prior, matrix, response, noise) for noise in noises]
+    evidence = np.array([one.log_evidence for one in found])
+    weight = np.exp(evidence - evidence.max())
+    weight /= weight.sum()
+    means = np.array([one.effects.mean for one in found])
+    mean = weight @ means
+    within = sum(w * one.effects.covariance for w, one in zip(weight, found, strict=True))
+    between = (weight[:, None] * (means - mean)).T @ (means - mean)
+    return Averaged(Normal(mean, np.asarray(within + between)), weight)
