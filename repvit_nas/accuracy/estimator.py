@@ -1,8 +1,10 @@
 """The contract of accuracy estimators: arrays of architectures in, mean and deviation out."""
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from repvit_nas.shapes import Floats, Shapes
+
+_USUAL_RESOLUTION: Final = 224
 
 
 class AccuracyEstimate(NamedTuple):
@@ -28,3 +30,13 @@ class AccuracyEstimator(Protocol):
 
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate the accuracy of each network of `shapes`."""
+
+
+def meaning_at(estimator: AccuracyEstimator, resolution: int) -> str:
+    """Say what an estimate is of, for networks at `resolution` px.
+
+    Away from 224 px it is not the accuracy of a network trained there and tested elsewhere.
+    """
+    if resolution == _USUAL_RESOLUTION:
+        return estimator.meaning
+    return f"{estimator.meaning}; trained and tested at {resolution} px"

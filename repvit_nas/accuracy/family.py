@@ -23,6 +23,11 @@ from repvit_nas.shapes import Floats, Shapes, shapes_of
 
 # Candidates for the exponent g; the likelihood of the published results decides.
 EXPONENTS: Final = tuple(np.round(np.arange(0.3, 1.5, 0.1), 1))
+# What the estimates rest on, for captions.
+RESTS_ON: Final = (
+    "They rest on the published results of RepViT and RepNeXt; off their curve of shapes, on priors judged "
+    "from 10,213 published trainings of other networks (docs/accuracy-model.md). None was trained for this"
+)
 
 
 def _row_features(rows: Sequence[PublishedAccuracy], exponent: float) -> Floats:
@@ -73,7 +78,7 @@ class FamilyEstimator:
     """
 
     name = "family"
-    meaning = "ImageNet-1k top-1 in %, 300 epochs at its resolution, distilled, estimated"
+    meaning = "ImageNet-1k top-1 in %, 300 epochs, distilled, estimated"
 
     def __init__(self, rows: Sequence[PublishedAccuracy] | None = None) -> None:
         self.posterior = fit(published_accuracies() if rows is None else rows)

@@ -36,7 +36,10 @@ _COMPUTE: Final = Prior(5.0, 3.0, "wide; the family itself determines it")
 _WORTH: Final = "23 published families, weights ± .03 to .07; Accel-NASBench"
 _TRANSFER: Final = "no shape effect transfers between 23 published families: mean near 0"
 _DEPTH: Final = "23 published families; Accel-NASBench, +0.1 an octave for depth"
-_SQUARE: Final = Prior(0.0, 0.15, "Accel-NASBench: no sign of curvature beyond `order`")
+_SQUARE: Final = Prior(
+    0.0, 0.15, "Accel-NASBench: no curvature against uneven shapes beyond `order`"
+)
+_GROWTH_SQUARE: Final = Prior(-0.15, 0.25, "widths never vary alone: judged, against extremes")
 _EXPANSION: Final = "sign inconsistent in Accel-NASBench and NAS-Bench-Macro"
 _SE: Final = "SE ablation of M0.9, and Accel-NASBench on RepViT's scale: +0.9, +0.16"
 _SE_STAGE: Final = "Accel-NASBench: a block of the last stage gains 0.25, of the first 0.05"
@@ -82,7 +85,10 @@ PRIORS: Final[dict[str, Prior]] = {
     "expansion_1": Prior(0.0, 0.3, _EXPANSION),
     "expansion_2": Prior(0.0, 0.3, _EXPANSION),
     "expansion_3": Prior(0.2, 0.35, f"{_EXPANSION}, positive in the last stage of both"),
-    **{f"{name}_squared": _SQUARE for name in CURVED},
+    **{
+        f"{name}_squared": _GROWTH_SQUARE if name.startswith("growth") else _SQUARE
+        for name in CURVED
+    },
     "se": Prior(0.5, 0.2, _SE),
     "se_squared": Prior(-0.4, 0.2, _SE),
     "se_0": Prior(-0.05, 0.12, _SE_STAGE),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from repvit_nas.accuracy.estimator import AccuracyEstimator
+from repvit_nas.accuracy.estimator import AccuracyEstimator, meaning_at
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
@@ -93,7 +93,7 @@ def describe(
         **predictor.estimate(architecture)._asdict(),
         accuracy=round(float(accuracy.mean[0]), 3),
         accuracy_std=round(float(accuracy.std[0]), 3),
-        accuracy_meaning=estimator.meaning,
+        accuracy_meaning=meaning_at(estimator, architecture.resolution),
     )
 
 

@@ -1,6 +1,7 @@
 """The picture of a run: accuracy against latency, on each device."""
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from repvit_nas.report.family_rows import FamilyRow, family_input
@@ -23,7 +24,7 @@ def run_picture(finding: "Finding", families: dict[str, list[FamilyRow]]) -> byt
         if device not in finding.run.unbound:  # else it is far off the picture
             _draw_budget(axes, budget)
         axes.set_xlabel(f"latency on {device} in ms, {result.sources}")
-        axes.set_ylabel(result.accuracy_meaning)
+        axes.set_ylabel(textwrap.fill(result.accuracy_meaning, 60))
         axes.grid(alpha=0.25)
         axes.legend(loc="lower right", fontsize=8)
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from repvit_nas.accuracy.family import RESTS_ON, FamilyEstimator
 from repvit_nas.architecture import shape_text
 from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
@@ -120,7 +121,8 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
         f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
         "`winners/`, the best at each level of the budget first.\n",
         *(f"{line}\n" for line in unbound_budgets(run)),
-        f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.\n",
+        f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.",
+        f"{RESTS_ON}.\n" if isinstance(finding.inputs.estimator, FamilyEstimator) else "",
         text.markdown_table(winner_header(result), [winner_cells(e) for e in result.winning]),
     ]
     for device, family in families.items():

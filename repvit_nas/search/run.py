@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from repvit_nas.accuracy.estimator import meaning_at
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.search.exact import exact_front, shares
@@ -199,7 +200,7 @@ def _result(
         front=tuple(entries),
         best=entries[chosen[0]],
         winners=tuple(names[row] for row in chosen),
-        accuracy_meaning=problem.estimator.meaning,
+        accuracy_meaning=meaning_at(problem.estimator, problem.resolution),
         trials=len(studied.choices),
         evaluations=studied.evaluations,
         optuna_share=optuna_share,
@@ -221,7 +222,7 @@ def _impossible(problem: Problem, studied: Studied, closest: Choices) -> Result:
         front=tuple(entries),
         best=None,
         winners=(),
-        accuracy_meaning=problem.estimator.meaning,
+        accuracy_meaning=meaning_at(problem.estimator, problem.resolution),
         trials=len(studied.choices),
         evaluations=studied.evaluations,
     )

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from support import architectures
 
+from repvit_nas.accuracy.estimator import meaning_at
 from repvit_nas.accuracy.family import FamilyEstimator, leave_one_out, load_family_estimator
 from repvit_nas.accuracy.priors import NOISE
 from repvit_nas.architecture import Architecture, Stage, se_bits
@@ -86,7 +87,8 @@ def test_an_estimate_at_another_resolution_is_that_of_training_there():
 
     assert 1.3 < gained < 2.2
     assert at_448.std[0] > 0.5
-    assert "at its resolution" in load_family_estimator().meaning
+    assert "trained and tested at 448 px" in meaning_at(load_family_estimator(), 448)
+    assert meaning_at(load_family_estimator(), 224) == load_family_estimator().meaning
 
 
 def test_se_is_worth_what_its_ablation_says():
