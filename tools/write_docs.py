@@ -14,6 +14,7 @@ import rooms
 
 from repvit_nas import files
 from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.accuracy.priors import PRIORS, Prior
 from repvit_nas.checking.seeds import SEEDS_FILE, SeedsRecord
 from repvit_nas.commands import COMMANDS, cli
 from repvit_nas.predictors.validation import (
@@ -89,6 +90,18 @@ def trained_section() -> str:
     return text.markdown_table(SEEDS_HEADER, seeds_rows(found))
 
 
+def priors_section() -> str:
+    """Return the priors of the accuracy estimator; features of one prior share a row."""
+    grouped: dict[Prior, list[str]] = {}
+    for name, prior in PRIORS.items():
+        grouped.setdefault(prior, []).append(f"`{name}`")
+    rows = [
+        [", ".join(names), f"{prior.mean:.2f} ± {prior.std:.2f}", prior.rests_on]
+        for prior, names in grouped.items()
+    ]
+    return text.markdown_table(("effect", "prior, points", "rests on"), rows)
+
+
 def commands_page() -> str:
     """Return the help of every command."""
     parts = ["# Commands\n", "Written by `tools/write_docs.py` from `--help`.\n"]
@@ -125,6 +138,7 @@ def documents() -> dict[Path, str]:
             "trained": trained_section(),
         },
         TRAINED / "README.md": {"trained": trained_section()},
+        ROOT / "docs" / "accuracy-model.md": {"priors": priors_section()},
     }
     return {path: with_sections(path, marked) for path, marked in sections.items()} | {
         ROOT / "docs" / "commands.md": commands_page(),

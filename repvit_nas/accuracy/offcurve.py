@@ -36,7 +36,7 @@ FAMILY: Final = "accel-nasbench"
 BAND: Final = 0.05
 SHOWN: Final = 24
 # Fewer others than this rank too coarsely to say anything.
-LEAST: Final = 2 * SHOWN
+LEAST: Final = 24
 # A training scatters by 0.31 points after 16 epochs; what the features leave out adds to that.
 NOISES: Final = 0.2 * 2.0 ** np.arange(0, 4, 0.5)
 # Half a 90 % interval, in deviations.

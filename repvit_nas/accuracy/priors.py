@@ -35,13 +35,13 @@ class Prior(NamedTuple):
 _COMPUTE: Final = Prior(5.0, 3.0, "wide; the family itself determines it")
 _WORTH: Final = "23 published families, weights ± .03 to .07; Accel-NASBench"
 _TRANSFER: Final = "no shape effect transfers between 23 published families: mean near 0"
-_DEPTH: Final = "23 published families; Accel-NASBench, +0.1 an octave for depth"
+_DEPTH: Final = "scaling study (arXiv:1905.11946): +0.1 an octave for depth against width"
 _SQUARE: Final = Prior(
     0.0, 0.15, "Accel-NASBench: no curvature against uneven shapes beyond `order`"
 )
 _GROWTH_SQUARE: Final = Prior(-0.15, 0.25, "widths never vary alone: judged, against extremes")
-_EXPANSION: Final = "sign inconsistent in Accel-NASBench and NAS-Bench-Macro"
-_SE: Final = "SE ablation of M0.9, and Accel-NASBench on RepViT's scale: +0.9, +0.16"
+_EXPANSION: Final = "sign inconsistent between benchmarks at equal MACs"
+_SE: Final = "Accel-NASBench on RepViT's scale: none to half +0.9, half to all +0.16"
 _SE_STAGE: Final = "Accel-NASBench: a block of the last stage gains 0.25, of the first 0.05"
 _RESOLUTION: Final = "MobileNetV2, MogaNet and the scaling study at several resolutions"
 _RECIPE: Final = "wide; the rows of that recipe determine it"
@@ -84,7 +84,7 @@ PRIORS: Final[dict[str, Prior]] = {
     "expansion_0": Prior(0.0, 0.3, _EXPANSION),
     "expansion_1": Prior(0.0, 0.3, _EXPANSION),
     "expansion_2": Prior(0.0, 0.3, _EXPANSION),
-    "expansion_3": Prior(0.2, 0.35, f"{_EXPANSION}, positive in the last stage of both"),
+    "expansion_3": Prior(0.2, 0.35, f"{_EXPANSION}, positive only in the last stage"),
     **{
         f"{name}_squared": _GROWTH_SQUARE if name.startswith("growth") else _SQUARE
         for name in CURVED

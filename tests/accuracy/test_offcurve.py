@@ -134,5 +134,5 @@ def test_bytes_that_are_not_packed_are_refused(tmp_path, content):
 
 
 def test_too_few_networks_of_equal_macs_are_said(trained):
-    with pytest.raises(FileError, match="72 are needed"):
+    with pytest.raises(FileError, match="48 are needed"):
         rank_bands(trained.of(np.arange(40)), load_family_estimator().posterior, 1)
