@@ -27,6 +27,7 @@ def test_the_wheel_carries_the_four_folders(wheel):
     for file in (
         "search_space/repvit.toml",
         "search_space/published_accuracy.csv",
+        "search_space/accuracy_evidence.csv.gz",
         "latency_lut/iphone12/published.csv",
         "latency_lut/networks.jsonl",
         "predictors/iphone12/predictor.json",

@@ -7,6 +7,7 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.accuracy.priors import PRIORS
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, PublishedLatency, read_published
 from repvit_nas.predictors.lookup import Outside
@@ -54,10 +55,10 @@ class Inputs(NamedTuple):
 
     def digests(self) -> dict[str, str]:
         """Return a digest of each input that decides the outcome."""
-        rows = msgspec.json.encode(published_accuracies())
+        known = msgspec.json.encode([published_accuracies(), PRIORS])
         return {
             f"space {self.space.name}": self.space.digest,
-            f"accuracy {self.estimator.name}": files.digest(rows),
+            f"accuracy {self.estimator.name}": files.digest(known),
             **{
                 f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.model))
                 for predictor in self.predictors
