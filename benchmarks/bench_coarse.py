@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from interleaved import medians
 
 if TYPE_CHECKING:
-    from repvit_nas.search.settings import Sampler
+    from repvit_nas.searching.settings import Sampler
 
 SEEDS = 5
 TRIALS = 2000
@@ -21,14 +21,14 @@ def main() -> None:
     """Print time, memory and shares of the exact hypervolume."""
     from repvit_nas.accuracy.family import load_family_estimator
     from repvit_nas.predictors.predictor import load_predictor
-    from repvit_nas.search.exact import exact_front, shares
-    from repvit_nas.search.front import front_of
-    from repvit_nas.search.improve import improve
-    from repvit_nas.search.problem import Problem
-    from repvit_nas.search.run import reachable_references
-    from repvit_nas.search.settings import Settings
-    from repvit_nas.search.study import run_study
     from repvit_nas.search_space import load_space
+    from repvit_nas.searching.exact import exact_front, shares
+    from repvit_nas.searching.front import front_of
+    from repvit_nas.searching.improve import improve
+    from repvit_nas.searching.problem import Problem
+    from repvit_nas.searching.run import reachable_references
+    from repvit_nas.searching.settings import Settings
+    from repvit_nas.searching.study import run_study
 
     space, _ = load_space("coarse")
     predictor, _ = load_predictor("iphone12")

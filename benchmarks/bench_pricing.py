@@ -16,9 +16,9 @@ def main() -> None:
 
     from repvit_nas.accuracy.family import load_family_estimator
     from repvit_nas.predictors.predictor import load_predictor
-    from repvit_nas.search.problem import Problem
-    from repvit_nas.search.settings import Settings
     from repvit_nas.search_space import load_space
+    from repvit_nas.searching.problem import Problem
+    from repvit_nas.searching.settings import Settings
     from repvit_nas.shapes import shapes_of
 
     space, _ = load_space("repvit")

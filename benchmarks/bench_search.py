@@ -19,9 +19,9 @@ def main() -> None:
     import optuna
 
     from repvit_nas.report.run_report import render
-    from repvit_nas.search.inputs import load_inputs
-    from repvit_nas.search.run import search
-    from repvit_nas.search.settings import Settings
+    from repvit_nas.searching.inputs import load_inputs
+    from repvit_nas.searching.run import search
+    from repvit_nas.searching.settings import Settings
 
     settings = Settings(budgets_ms={"iphone12": 1.0}, trials=TRIALS)
     inputs = load_inputs(settings)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.search.records import read_winner, read_winners_space
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Space
+from repvit_nas.searching.records import read_winner, read_winners_space
 
 if TYPE_CHECKING:
     import torch

@@ -33,7 +33,7 @@ ORDER: Final = (
     ("accuracy",),
     ("training",),
     ("export",),
-    ("search",),
+    ("searching",),
     ("named",),
     ("checking", "timm_entry"),
     ("report",),

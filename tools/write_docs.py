@@ -34,8 +34,8 @@ from repvit_nas.report.run_report import (
     winner_cells,
     winner_header,
 )
-from repvit_nas.search.inputs import load_device_inputs
-from repvit_nas.search.records import FRONT_FILE, Result
+from repvit_nas.searching.inputs import load_device_inputs
+from repvit_nas.searching.records import FRONT_FILE, Result
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "results" / "iphone12-1.0ms"

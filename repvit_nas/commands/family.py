@@ -39,8 +39,8 @@ def command(
     """
     from repvit_nas.accuracy.family import load_family_estimator
     from repvit_nas.report.family_rows import family_rows
-    from repvit_nas.search.inputs import load_device_inputs
     from repvit_nas.search_space.space import load_space
+    from repvit_nas.searching.inputs import load_device_inputs
 
     load_space("repvit")[0].check_resolution(resolution)
     loaded = load_device_inputs(device, foreign=foreign, outside=outside)

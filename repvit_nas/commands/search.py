@@ -21,9 +21,9 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
-    from repvit_nas.search.inputs import Inputs
-    from repvit_nas.search.run import Outcome
-    from repvit_nas.search.settings import Settings
+    from repvit_nas.searching.inputs import Inputs
+    from repvit_nas.searching.run import Outcome
+    from repvit_nas.searching.settings import Settings
 
 IMPOSSIBLE: Final = 2
 # How many trials of a sampler that learns from every single one take minutes.
@@ -144,9 +144,9 @@ def command(
     Example: repvit-nas search --budget-ms 1.0
     """
     from repvit_nas.report.run_report import render
-    from repvit_nas.search.inputs import load_inputs
-    from repvit_nas.search.run import search
-    from repvit_nas.search.settings import Settings, default_folder
+    from repvit_nas.searching.inputs import load_inputs
+    from repvit_nas.searching.run import search
+    from repvit_nas.searching.settings import Settings, default_folder
 
     settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
     if timeout is not None and not timeout > 0:
@@ -199,7 +199,7 @@ def _command_line(settings: "Settings", out: str | None) -> str:
     """Return the command that repeats the search; what is as by default is left out."""
     import shlex
 
-    from repvit_nas.search.settings import Settings
+    from repvit_nas.searching.settings import Settings
 
     budgets = ",".join(f"{device}={ms}" for device, ms in settings.budgets_ms.items())
     words = ["repvit-nas", "search", "--budget-ms", budgets]

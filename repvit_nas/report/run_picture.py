@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from repvit_nas.report.family_rows import FamilyRow, family_input
 
 if TYPE_CHECKING:
-    from repvit_nas.search.records import Result
-    from repvit_nas.search.run import Finding
+    from repvit_nas.searching.records import Result
+    from repvit_nas.searching.run import Finding
 
 
 def run_picture(finding: "Finding", families: dict[str, list[FamilyRow]]) -> bytes:

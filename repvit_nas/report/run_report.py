@@ -10,8 +10,8 @@ from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from repvit_nas.search.records import FrontEntry, Result, RunFile
-    from repvit_nas.search.run import Finding
+    from repvit_nas.searching.records import FrontEntry, Result, RunFile
+    from repvit_nas.searching.run import Finding
 
 FAMILY_HEADER = (
     "reference",

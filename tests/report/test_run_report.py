@@ -9,10 +9,10 @@ from repvit_nas.files import read_json, write_json
 from repvit_nas.predictors.predictor import PredictorFile, load_predictor
 from repvit_nas.report.run_report import render, run_tables
 from repvit_nas.report.text import milliseconds
-from repvit_nas.search.inputs import load_inputs
-from repvit_nas.search.run import search
-from repvit_nas.search.settings import Settings
 from repvit_nas.search_space import family
+from repvit_nas.searching.inputs import load_inputs
+from repvit_nas.searching.run import search
+from repvit_nas.searching.settings import Settings
 
 
 @pytest.fixture

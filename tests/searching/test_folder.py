@@ -5,9 +5,9 @@ from support import write_narrow
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.report.run_report import render
-from repvit_nas.search.inputs import load_inputs
-from repvit_nas.search.run import search
-from repvit_nas.search.settings import Settings
+from repvit_nas.searching.inputs import load_inputs
+from repvit_nas.searching.run import search
+from repvit_nas.searching.settings import Settings
 
 
 def run(folder, *, overwrite=False):

@@ -3,10 +3,10 @@ import pytest
 from repvit_nas import files
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.search.problem import Problem
-from repvit_nas.search.settings import Settings
 from repvit_nas.search_space import load_space
 from repvit_nas.search_space.space import Space, SpaceFile
+from repvit_nas.searching.problem import Problem
+from repvit_nas.searching.settings import Settings
 
 STAGE = {"depth": [1, 2], "se": ["none", "alternate"], "expansion": [2.0], "kernel": [3]}
 

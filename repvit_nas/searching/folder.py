@@ -11,8 +11,9 @@ from repvit_nas import files
 from repvit_nas.architecture import architecture_json
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.folders import LOCK_FILES, held
-from repvit_nas.search.checkpoint import CHECKPOINT_FILE, Checkpoint
-from repvit_nas.search.records import (
+from repvit_nas.search_space.space import Space
+from repvit_nas.searching.checkpoint import CHECKPOINT_FILE, Checkpoint
+from repvit_nas.searching.records import (
     BEST,
     FRONT_FILE,
     RUN_FILE,
@@ -22,8 +23,7 @@ from repvit_nas.search.records import (
     RunFile,
     read_run,
 )
-from repvit_nas.search.settings import Settings
-from repvit_nas.search_space.space import Space
+from repvit_nas.searching.settings import Settings
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"

@@ -11,18 +11,18 @@ import numpy as np
 from repvit_nas.accuracy.estimator import meaning_at
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.operations import BYTES_PER_ELEMENT
-from repvit_nas.search.exact import exact_front, shares
-from repvit_nas.search.folder import RunFolder
-from repvit_nas.search.front import Front, front_of, hypervolume, reference_point
-from repvit_nas.search.improve import improve
-from repvit_nas.search.inputs import Inputs, study_digest
-from repvit_nas.search.problem import Problem
-from repvit_nas.search.records import DeviceLatency, FrontEntry, Result, RunFile
-from repvit_nas.search.settings import Settings
-from repvit_nas.search.study import Studied, run_study
-from repvit_nas.search.winners import broken_limits, nearest, unbound, winners
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.exact import exact_front, shares
+from repvit_nas.searching.folder import RunFolder
+from repvit_nas.searching.front import Front, front_of, hypervolume, reference_point
+from repvit_nas.searching.improve import improve
+from repvit_nas.searching.inputs import Inputs, study_digest
+from repvit_nas.searching.problem import Problem
+from repvit_nas.searching.records import DeviceLatency, FrontEntry, Result, RunFile
+from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.study import Studied, run_study
+from repvit_nas.searching.winners import broken_limits, nearest, unbound, winners
 from repvit_nas.units import rows as unit_rows
 from repvit_nas.version import __version__
 
@@ -87,7 +87,7 @@ def search(
 
     Args:
         settings: What to search.
-        inputs: What :func:`repvit_nas.search.inputs.load_inputs` loaded for them.
+        inputs: What :func:`repvit_nas.searching.inputs.load_inputs` loaded for them.
         folder: Where the run goes.
         render: Makes the page and the picture of the run.
         command: The command line to note in the run.

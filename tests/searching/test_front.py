@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from repvit_nas.search.front import Front, hypervolume, non_dominated, reference_point, thinned
+from repvit_nas.searching.front import Front, hypervolume, non_dominated, reference_point, thinned
 
 points = arrays(
     np.float64,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from repvit_nas.search.front import Front, front_of, hypervolume, merged, reference_point
-from repvit_nas.search.problem import Problem
+from repvit_nas.searching.front import Front, front_of, hypervolume, merged, reference_point
+from repvit_nas.searching.problem import Problem
 
 
 class Shares(NamedTuple):

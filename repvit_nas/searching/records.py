@@ -9,8 +9,8 @@ from repvit_nas import data, files
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.lookup import SOURCES, Source
-from repvit_nas.search.settings import Settings
 from repvit_nas.search_space.space import Space, SpaceFile
+from repvit_nas.searching.settings import Settings
 
 RUN_FILE: Final = "run.json"
 FRONT_FILE: Final = "front.json"

@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from repvit_nas.search.front import Front
-from repvit_nas.search.improve import Neighbourhood, double_steps
-from repvit_nas.search.problem import Problem
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.front import Front
+from repvit_nas.searching.improve import Neighbourhood, double_steps
+from repvit_nas.searching.problem import Problem
 from repvit_nas.shapes import Floats, Integers
 
 # Shares of the budget at which the best network is kept.

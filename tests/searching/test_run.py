@@ -16,11 +16,11 @@ from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.named import load_architecture, space_of
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.run_report import render
-from repvit_nas.search.inputs import Inputs, load_inputs
-from repvit_nas.search.records import Result, read_run
-from repvit_nas.search.run import search
-from repvit_nas.search.settings import Settings, default_folder
 from repvit_nas.search_space import family, load_space
+from repvit_nas.searching.inputs import Inputs, load_inputs
+from repvit_nas.searching.records import Result, read_run
+from repvit_nas.searching.run import search
+from repvit_nas.searching.settings import Settings, default_folder
 
 
 def run(folder, *, resume=False, overwrite=False, storage=None, show=render, **changes):

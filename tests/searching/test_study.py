@@ -8,9 +8,9 @@ import pytest
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.search.checkpoint import Checkpoint
-from repvit_nas.search.front import front_of
-from repvit_nas.search.study import BATCH, run_study
+from repvit_nas.searching.checkpoint import Checkpoint
+from repvit_nas.searching.front import front_of
+from repvit_nas.searching.study import BATCH, run_study
 
 SAMPLERS = ["nsga2", "tpe", "random", "gp"]
 
@@ -84,7 +84,7 @@ class TestEverySampler:
 
 def test_an_evolution_beats_chance(make_problem):
     """With equal trials NSGA-II's front is better than random sampling's, on the real space."""
-    from repvit_nas.search.front import hypervolume
+    from repvit_nas.searching.front import hypervolume
 
     volumes = {}
     for sampler in ("nsga2", "random"):
@@ -308,9 +308,9 @@ def test_a_seed_gives_the_same_networks_in_another_process(make_problem):
 import numpy as np
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.search.problem import Problem
-from repvit_nas.search.settings import Settings
-from repvit_nas.search.study import run_study
+from repvit_nas.searching.problem import Problem
+from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.study import run_study
 from repvit_nas.search_space import load_space
 problem = Problem(load_space("repvit")[0], [load_predictor("iphone12")[0]],
                   load_family_estimator(), Settings(budgets_ms={"iphone12": 0.9}, trials=120))

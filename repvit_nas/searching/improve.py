@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.search.front import Front, front_of, merged, thinned
-from repvit_nas.search.problem import Problem
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.front import Front, front_of, merged, thinned
+from repvit_nas.searching.problem import Problem
 
 # Front members whose neighbours are scored together.
 _BATCH: Final = 256

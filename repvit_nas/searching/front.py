@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.search.problem import Problem
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.problem import Problem
 from repvit_nas.shapes import Floats
 
 

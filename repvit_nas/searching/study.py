@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import numpy as np
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.search.checkpoint import Checkpoint, TrialRecord
-from repvit_nas.search.problem import NetworkScores, Problem, concatenate
-from repvit_nas.search.settings import Settings
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.checkpoint import Checkpoint, TrialRecord
+from repvit_nas.searching.problem import NetworkScores, Problem, concatenate
+from repvit_nas.searching.settings import Settings
 
 if TYPE_CHECKING:
     import optuna
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Distributions = dict[str, BaseDistribution]
     from optuna.samplers import BaseSampler
 
-    from repvit_nas.search.samplers import Generations
+    from repvit_nas.searching.samplers import Generations
 
 # NSGA-II's generation, and how many trials are proposed, scored and logged at once.
 BATCH: Final = 50
@@ -105,7 +105,7 @@ def make_sampler(
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match settings.sampler:
             case "nsga2":
-                from repvit_nas.search.samplers import StaticNSGAIISampler
+                from repvit_nas.searching.samplers import StaticNSGAIISampler
 
                 return StaticNSGAIISampler(distributions, generations, seed=seed)
             case "tpe":
@@ -144,7 +144,7 @@ def run_study(
     Raises:
         RepvitNasError: There is no such study, it is another search's, or it is longer already.
     """
-    from repvit_nas.search.samplers import Generations
+    from repvit_nas.searching.samplers import Generations
 
     study = open_study(problem, storage, study_name, digest, resume=resume)
     scorer, generations = _Scorer(problem), Generations(BATCH)

@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from repvit_nas.search.exact import exact_front, shares
-from repvit_nas.search.front import front_of, hypervolume, non_dominated, reference_point
-from repvit_nas.search.improve import Neighbourhood, double_steps, improve, single_steps
+from repvit_nas.searching.exact import exact_front, shares
+from repvit_nas.searching.front import front_of, hypervolume, non_dominated, reference_point
+from repvit_nas.searching.improve import Neighbourhood, double_steps, improve, single_steps
 
 
 def test_the_moves_are_all_changes_of_one_and_two_steps():

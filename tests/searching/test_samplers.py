@@ -4,8 +4,8 @@ import numpy as np
 import optuna
 import pytest
 
-from repvit_nas.search.samplers import Generations, StaticNSGAIISampler
-from repvit_nas.search.study import BATCH, run_study
+from repvit_nas.searching.samplers import Generations, StaticNSGAIISampler
+from repvit_nas.searching.study import BATCH, run_study
 
 SIDE = optuna.distributions.IntDistribution(0, 20)
 

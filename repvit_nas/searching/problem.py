@@ -9,9 +9,9 @@ import numpy.typing as npt
 from repvit_nas.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
 from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.predictors.predictor import CALIBRATED, Predictor
-from repvit_nas.search.settings import Settings
-from repvit_nas.search.tables import Prices, PriceTable
 from repvit_nas.search_space.space import Choices, Space
+from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.tables import Prices, PriceTable
 from repvit_nas.shapes import Floats
 
 # Rows scored at once: small enough that all columns stay in the processor's cache.

@@ -12,9 +12,9 @@ from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, PublishedLatency, read_published
 from repvit_nas.predictors.lookup import Outside
 from repvit_nas.predictors.predictor import Predictor, load_predictor
-from repvit_nas.search.settings import Settings
 from repvit_nas.search_space.family import accuracy_table, published_accuracies
 from repvit_nas.search_space.space import Space, load_space
+from repvit_nas.searching.settings import Settings
 
 
 class DeviceInputs(NamedTuple):
