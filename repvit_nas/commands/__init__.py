@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "train",
     "export",
     "check",
+    "report",
 )
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130

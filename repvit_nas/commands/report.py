@@ -1,0 +1,128 @@
+"""`repvit-nas report`: an interactive page of searches, predictors and trainings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from repvit_nas.commands.options import debug_option, echo_json, json_option, note
+from repvit_nas.errors import RepvitNasError
+
+if TYPE_CHECKING:
+    from repvit_nas.report.panels import FrontPanel, Panel, TrainingPanel
+
+
+@click.command("report")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="The page.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
+@json_option
+@debug_option
+def command(runs: tuple[str, ...], out: Path, *, overwrite: bool, as_json: bool) -> None:
+    r"""Write one page that shows RUNs: open it in a browser, no network is needed.
+
+    A RUN is the folder of a search, of a training run, or a device's folder under predictors/. Several
+    searches are laid over each other; they must be of one kind of accuracy and one resolution.
+
+    \b
+    Example: repvit-nas report results/iphone12-1.0ms predictors/iphone12 --out report.html
+    """
+    from repvit_nas import files
+    from repvit_nas.report.page import page
+
+    if out.exists() and not overwrite:
+        raise RepvitNasError(f"{out}: exists already; give --overwrite, or another --out")
+    panels = [_panel(name) for name in runs]
+    content = page(panels)
+    files.write_bytes(out, content)
+    if as_json:
+        echo_json({"page": str(out), "bytes": len(content), "runs": list(runs)})
+        return
+    note(f"{out}: {len(content) / 1e6:.1f} MB; open it in a browser")
+
+
+def _panel(name: str) -> "Panel":
+    """Return what a folder holds, by the files in it."""
+    from repvit_nas import data, files
+    from repvit_nas.predictors.cross_validation import VALIDATION_FILE, Validation
+    from repvit_nas.predictors.held_out import Evaluation
+    from repvit_nas.report.panels import cross_validation_panel, held_out_panel
+    from repvit_nas.search.records import RUN_FILE
+    from repvit_nas.training.records import is_training_run
+
+    folder = Path(name)
+    if not folder.is_dir():
+        shelf = folder.parent.name or "results"
+        folder = (
+            data.listed(shelf)[folder.name].path if folder.name in data.listed(shelf) else folder
+        )
+    if (folder / RUN_FILE).is_file():
+        return _front(name, folder)
+    if is_training_run(folder):
+        return _training(name, folder)
+    if (folder / VALIDATION_FILE).is_file():
+        try:
+            return held_out_panel(
+                folder.name, files.read_json(folder / VALIDATION_FILE, Evaluation)
+            )
+        except RepvitNasError:
+            found = files.read_json(folder / VALIDATION_FILE, Validation)
+            return cross_validation_panel(folder.name, found)
+    raise RepvitNasError(
+        f"{name}: holds no run: give the folder of a search (with {RUN_FILE}), of a training run, or of a "
+        f"predictor (with {VALIDATION_FILE})"
+    )
+
+
+def _front(name: str, folder: Path) -> "FrontPanel":
+    from repvit_nas import files
+    from repvit_nas.accuracy.family import load_family_estimator
+    from repvit_nas.latency_lut.device import load_device
+    from repvit_nas.predictors.breakdown import breakdown
+    from repvit_nas.predictors.predictor import load_predictor
+    from repvit_nas.report.family_rows import family_rows
+    from repvit_nas.report.panels import front_panel
+    from repvit_nas.search.records import FRONT_FILE, Result, read_run
+    from repvit_nas.search_space.peers import peers
+
+    run = read_run(folder)
+    result = files.read_json(folder / FRONT_FILE, Result)
+    if not result.front:
+        raise RepvitNasError(f"{name}: has no network on its front, so there is nothing to show")
+    networks = [entry.architecture for entry in result.front]
+    costs, family = {}, {}
+    for device in run.settings.budgets_ms:
+        predictor, _ = load_predictor(device, foreign=True)
+        costs[device] = breakdown(networks, predictor)
+        family[device] = family_rows(load_device(device), predictor, load_family_estimator())
+    at_home = networks[0].resolution == 224
+    return front_panel(
+        name,
+        result,
+        run,
+        costs=costs,
+        family=family if at_home else {},
+        peers=peers() if at_home else (),
+    )
+
+
+def _training(name: str, folder: Path) -> "TrainingPanel":
+    from repvit_nas import files
+    from repvit_nas.checking.records import CHECK_FILE, CheckRecord
+    from repvit_nas.report.panels import training_panel
+    from repvit_nas.training.records import LOG_FILE, EpochRow, read_training
+
+    log = folder / LOG_FILE
+    check = folder / CHECK_FILE
+    return training_panel(
+        name,
+        read_training(folder),
+        files.read_csv(log, EpochRow) if log.is_file() else (),
+        files.read_json(check, CheckRecord) if check.is_file() else None,
+    )
