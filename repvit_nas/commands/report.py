@@ -49,10 +49,9 @@ def command(runs: tuple[str, ...], out: Path, *, overwrite: bool, as_json: bool)
 
 def _panel(name: str) -> "Panel":
     """Return what a folder holds, by the files in it."""
-    from repvit_nas import data, files
-    from repvit_nas.predictors.cross_validation import VALIDATION_FILE, Validation
-    from repvit_nas.predictors.held_out import Evaluation
-    from repvit_nas.report.panels import cross_validation_panel, held_out_panel
+    from repvit_nas import data
+    from repvit_nas.predictors.validation import VALIDATION_FILE, read_validation
+    from repvit_nas.report.panels import validation_panel
     from repvit_nas.search.records import RUN_FILE
     from repvit_nas.training.records import is_training_run
 
@@ -67,13 +66,7 @@ def _panel(name: str) -> "Panel":
     if is_training_run(folder):
         return _training(name, folder)
     if (folder / VALIDATION_FILE).is_file():
-        try:
-            return held_out_panel(
-                folder.name, files.read_json(folder / VALIDATION_FILE, Evaluation)
-            )
-        except RepvitNasError:
-            found = files.read_json(folder / VALIDATION_FILE, Validation)
-            return cross_validation_panel(folder.name, found)
+        return validation_panel(folder.name, read_validation(folder / VALIDATION_FILE))
     raise RepvitNasError(
         f"{name}: holds no run: give the folder of a search (with {RUN_FILE}), of a training run, or of a "
         f"predictor (with {VALIDATION_FILE})"
@@ -82,13 +75,12 @@ def _panel(name: str) -> "Panel":
 
 def _front(name: str, folder: Path) -> "FrontPanel":
     from repvit_nas import files
-    from repvit_nas.accuracy.family import load_family_estimator
-    from repvit_nas.latency_lut.device import load_device
     from repvit_nas.predictors.breakdown import breakdown
-    from repvit_nas.predictors.predictor import load_predictor
-    from repvit_nas.report.family_rows import family_rows
     from repvit_nas.report.panels import front_panel
+    from repvit_nas.report.run_report import families_of
+    from repvit_nas.search.inputs import load_inputs
     from repvit_nas.search.records import FRONT_FILE, Result, read_run
+    from repvit_nas.search.run import Finding
     from repvit_nas.search_space.peers import peers
 
     run = read_run(folder)
@@ -96,19 +88,15 @@ def _front(name: str, folder: Path) -> "FrontPanel":
     if not result.front:
         raise RepvitNasError(f"{name}: has no network on its front, so there is nothing to show")
     networks = [entry.architecture for entry in result.front]
-    costs, family = {}, {}
-    for device in run.settings.budgets_ms:
-        predictor, _ = load_predictor(device, foreign=True)
-        costs[device] = breakdown(networks, predictor)
-        family[device] = family_rows(load_device(device), predictor, load_family_estimator())
-    at_home = networks[0].resolution == 224
+    inputs = load_inputs(run.settings, foreign=True)
+    first = networks[0]
     return front_panel(
         name,
         result,
         run,
-        costs=costs,
-        family=family if at_home else {},
-        peers=peers() if at_home else (),
+        costs={one.device: breakdown(networks, one) for one in inputs.predictors},
+        family=families_of(Finding(inputs, result, run)),
+        peers=peers() if (first.resolution, first.num_classes) == (224, 1000) else (),
     )
 
 

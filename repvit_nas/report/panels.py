@@ -8,11 +8,11 @@ import msgspec
 from repvit_nas.architecture import Stage
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.predictors.breakdown import Parts
-from repvit_nas.predictors.cross_validation import Validation
-from repvit_nas.predictors.held_out import Evaluation
+from repvit_nas.predictors.validation import CrossValidation, HeldOutComparison, Validation
 from repvit_nas.report.checking import TABLE_HEADER, table_rows
+from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
 from repvit_nas.report.family_rows import FamilyRow
-from repvit_nas.report.measured import SCORE_HEADER, score_rows, summary
+from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
 from repvit_nas.search.records import Result, RunFile
 from repvit_nas.search_space.peers import PEERS_DEVICE, Peer
 from repvit_nas.training.records import EpochRow, TrainFile
@@ -229,9 +229,15 @@ def _peer_point(peer: Peer) -> PeerPoint:
     )
 
 
-def cross_validation_panel(name: str, found: Validation) -> ValidationPanel:
-    """Return what the page shows of a modelled device: each row by a fit without its network."""
-    header = ("networks", "latencies", "in sample", "network left out", "family left out", "held")
+def validation_panel(name: str, found: Validation) -> ValidationPanel:
+    """Return what the page shows of a device's predictor, of whichever kind its validation is."""
+    if isinstance(found, CrossValidation):
+        return _cross_validation_panel(name, found)
+    return _held_out_panel(name, found)
+
+
+def _cross_validation_panel(name: str, found: CrossValidation) -> ValidationPanel:
+    """Show each published row by a fit without its network."""
     return ValidationPanel(
         name=name,
         said="Each published latency against a fit that never saw the network or a variant of it.",
@@ -248,24 +254,14 @@ def cross_validation_panel(name: str, found: Validation) -> ValidationPanel:
             for check in found.checks
         ),
         table=TableRows(
-            header,
-            tuple(
-                (
-                    group,
-                    str(one.networks),
-                    f"{one.in_sample_percent:.1f} %",
-                    f"{one.without_network_percent:.1f} %",
-                    f"{one.without_family_percent:.1f} %",
-                    f"{one.coverage_percent:.0f} %",
-                )
-                for group, one in found.summaries.items()
-            ),
+            ("group", "latencies", *SUMMARY_HEADER),
+            tuple((group, *summary_cells(found, group)) for group in found.summaries),
         ),
     )
 
 
-def held_out_panel(name: str, found: Evaluation) -> ValidationPanel:
-    """Return what the page shows of a measured device: the networks that no fit saw."""
+def _held_out_panel(name: str, found: HeldOutComparison) -> ValidationPanel:
+    """Show the networks that no fit saw."""
     return ValidationPanel(
         name=name,
         said=f"{found.title}. {summary(found)}",
