@@ -16,8 +16,8 @@ from repvit_nas.predictors.breakdown import breakdown
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.page import page
 from repvit_nas.report.panels import front_panel
-from repvit_nas.search.records import FRONT_FILE, Result, read_run
 from repvit_nas.search_space.peers import peers
+from repvit_nas.searching.records import FRONT_FILE, Result, read_run
 
 NETWORKS = 2000
 ROUNDS = 5

@@ -52,7 +52,7 @@ def _panel(name: str) -> "Panel":
     from repvit_nas import data
     from repvit_nas.predictors.validation import VALIDATION_FILE, read_validation
     from repvit_nas.report.panels import validation_panel
-    from repvit_nas.search.records import RUN_FILE
+    from repvit_nas.searching.records import RUN_FILE
     from repvit_nas.training.records import is_training_run
 
     folder = Path(name)
@@ -78,10 +78,10 @@ def _front(name: str, folder: Path) -> "FrontPanel":
     from repvit_nas.predictors.breakdown import breakdown
     from repvit_nas.report.panels import front_panel
     from repvit_nas.report.run_report import families_of
-    from repvit_nas.search.inputs import load_inputs
-    from repvit_nas.search.records import FRONT_FILE, Result, read_run
-    from repvit_nas.search.run import Finding
     from repvit_nas.search_space.peers import peers
+    from repvit_nas.searching.inputs import load_inputs
+    from repvit_nas.searching.records import FRONT_FILE, Result, read_run
+    from repvit_nas.searching.run import Finding
 
     run = read_run(folder)
     result = files.read_json(folder / FRONT_FILE, Result)

@@ -13,8 +13,8 @@ from repvit_nas.report.checking import TABLE_HEADER, table_rows
 from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
 from repvit_nas.report.family_rows import FamilyRow
 from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
-from repvit_nas.search.records import Result, RunFile
 from repvit_nas.search_space.peers import PEERS_DEVICE, Peer
+from repvit_nas.searching.records import Result, RunFile
 from repvit_nas.training.records import EpochRow, TrainFile
 
 
