@@ -34,7 +34,7 @@ def panel(shipped):
     named = msgspec.structs.replace(result.best.architecture, name=EVIL)
     best = msgspec.structs.replace(result.best, architecture=named)
     front = tuple(
-        best if entry.architecture.same_network(named) else entry for entry in result.front
+        best if entry.architecture == result.best.architecture else entry for entry in result.front
     )
     result = msgspec.structs.replace(result, front=front, best=best)
     predictor, _ = load_predictor("iphone12")
