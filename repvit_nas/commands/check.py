@@ -50,7 +50,7 @@ def command(
     runs: tuple[Path, ...],
     *,
     device: str,
-    space: str,
+    space: str | None,
     train_family: str | None,
     data: str,
     threads: int | None,
@@ -88,7 +88,7 @@ def command(
         with progress_bar() as bar, stoppable(bar) as progress:
             found = check_run(
                 run,
-                Where(device, space, foreign, Access(team, udid)),
+                Where(device, space or Where().space, foreign, Access(team, udid)),
                 data=data,
                 train_family=[name.strip() for name in names if name.strip()],
                 say=note,

@@ -31,11 +31,12 @@ def picture_interface():
 def test_programs_and_classifiers_take_turns_on_threads(tmp_path):
     """coremltools keeps what it converts in global state; here each waits for the other."""
     digests, errors = {}, []
+    modules = [convolution(0) for _ in range(4)]  # threads share torch's random numbers, too
 
     def convert(number):
         try:
             interface = unit_interface() if number % 2 else picture_interface()
-            save(converted(convolution(0), (1, 3, 8, 8), **interface), tmp_path / f"{number}")
+            save(converted(modules[number], (1, 3, 8, 8), **interface), tmp_path / f"{number}")
             digests[number] = package_digest(tmp_path / f"{number}")
         except Exception as error:  # noqa: BLE001
             errors.append(error)
