@@ -35,7 +35,7 @@ ORDER: Final = (
     ("export",),
     ("searching",),
     ("named",),
-    ("checking", "timm_entry"),
+    ("campaign", "checking", "timm_entry"),
     ("report",),
     (API,),
     ("commands",),

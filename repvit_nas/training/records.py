@@ -16,6 +16,7 @@ TRAINING_FILE: Final = "training.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 LOG_FILE: Final = "log.csv"
 CURVES_FILE: Final = "curves.png"
+LOSSES_FILE: Final = "val_losses.npy"
 ARCHITECTURE_FILE: Final = "architecture.json"
 RANDOM: Final = "random"
 
@@ -45,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class EpochRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One epoch of a run's log.
+    """One epoch of a run's log, of those that ended with a look at the validation images.
 
     Attributes:
         epoch: Counted from 1.
