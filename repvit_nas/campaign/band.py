@@ -93,8 +93,13 @@ class Band:
         share = priced.latency_ms / self.budgets_ms
         return np.asarray(np.all(share <= 1, axis=1) & np.any(share >= 1 - self.width, axis=1))
 
-    def draw(self, count: int, rng: np.random.Generator) -> Priced:
-        """Draw `count` different networks of the band, each as probable as any other.
+    def draw(self, count: int, rng: np.random.Generator, *, fewer: bool = False) -> Priced:
+        """Draw different networks of the band, each as probable as any other.
+
+        Args:
+            count: How many.
+            rng: What draws them.
+            fewer: Take fewer where the band holds fewer, but for none at all.
 
         Raises:
             RepvitNasError: There are not as many; the message names the nearest to the band.
@@ -109,6 +114,8 @@ class Band:
             if len(found.choices) == count:
                 return found
             nearest = self._nearer(nearest, drawn)
+        if fewer and len(found.choices):
+            return found
         raise RepvitNasError(self._empty_text(len(found.choices), count, nearest))
 
     def _feasible(self, rng: np.random.Generator) -> Choices:

@@ -189,8 +189,8 @@ def check_digest(path: Path, written: str) -> None:
         )
 
 
-def differences(before: Asked, now: Asked) -> list[str]:
-    """Say in which values two runs differ, such as `recipe.lr 0.001 -> 0.002`."""
+def differences(before: msgspec.Struct, now: msgspec.Struct) -> list[str]:
+    """Say in which values what was asked differs, such as `recipe.lr 0.001 -> 0.002`."""
 
     def flat(value: object, name: str) -> dict[str, object]:
         if isinstance(value, dict):
