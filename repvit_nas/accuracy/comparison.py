@@ -1,7 +1,8 @@
 """How well scores rank networks that no fit saw."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +14,7 @@ _WITHIN: Final = 0.9
 PICKED: Final = 3
 
 
-class Ranking(NamedTuple):
+class Ranking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a score ranks networks.
 
     Attributes:

@@ -107,7 +107,11 @@ def observations_of(
     found = []
     for number, row in enumerate(rows, start=1):
         try:
-            found.append(_observation(row, path, circumstances, spaces))
+            observation = _observation(row, path, circumstances, spaces)
+            if not row.source:
+                named = f"{path.name}, row {number}"
+                observation = msgspec.structs.replace(observation, source=named)
+            found.append(observation)
         except (RepvitNasError, ValueError) as error:
             raise FileError(f"{path}: row {number}: {error}") from error
     return found

@@ -1,6 +1,5 @@
 """`repvit-nas search`: find networks under a millisecond budget."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from repvit_nas.commands.options import (
     foreign_option,
     json_option,
     note,
+    parse_budgets,
     progress_bar,
     say_predictor,
 )
@@ -28,31 +28,6 @@ if TYPE_CHECKING:
 IMPOSSIBLE: Final = 2
 # How many trials of a sampler that learns from every single one take minutes.
 SLOW: Final = {"gp": 100, "tpe": 5000}
-
-
-def parse_budgets(text: str, device: str) -> dict[str, float]:
-    """Return the budget of each device of `1.0` or `iphone12=1.0,iphone13=0.9`.
-
-    Raises:
-        RepvitNasError: A budget is no positive number, or a device is named twice.
-    """
-    budgets: dict[str, float] = {}
-    for part in text.split(","):
-        name, equals, number = part.rpartition("=")
-        key = name.strip() if equals else device
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not (0 < value < math.inf):
-            raise RepvitNasError(
-                "--budget-ms must be a number of milliseconds above 0, or one for each device such "
-                f"as iphone12=1.0,iphone13=0.9; got {text!r}"
-            )
-        if key in budgets:
-            raise RepvitNasError(f"--budget-ms names the device {key!r} twice; got {text!r}")
-        budgets[key] = value
-    return budgets
 
 
 @click.command("search")
