@@ -24,12 +24,14 @@ from repvit_nas.words import number_of
 if TYPE_CHECKING:
     from repvit_nas.campaign.records import Asked
     from repvit_nas.campaign.run import Campaign, Outcome
+    from repvit_nas.training.data import DataSpec
+    from repvit_nas.training.recipe import Recipe
 
 _MOST: Final = 2**63 - 2
 
 
 @click.command("measure-accuracy")
-@click.option("--name", required=True, help="What to call the estimator; the same name goes on.")
+@click.option("--name", help="What to call the estimator; the same name goes on.")
 @click.option(
     "--data",
     required=True,
@@ -38,7 +40,6 @@ _MOST: Final = 2**63 - 2
 )
 @click.option(
     "--budget-ms",
-    required=True,
     metavar="MS|DEVICE=MS,...",
     help="The most milliseconds a network may take, on --device or on each device named.",
 )
@@ -64,9 +65,7 @@ _MOST: Final = 2**63 - 2
     show_default=True,
     help="Random networks that no fit sees, trained as well.",
 )
-@click.option(
-    "--recipe", default="proxy", show_default=True, metavar="NAME|FILE", help="How to train."
-)
+@click.option("--recipe", metavar="NAME|FILE", help="How to train. [proxy; small with --finals]")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change the recipe.")
 @click.option("--epochs", type=int, help="Passes over the images.")
 @click.option(
@@ -94,19 +93,32 @@ _MOST: Final = 2**63 - 2
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
 @click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
+@click.option("--finals", metavar="RUN", help="Train the winners of a search by a whole recipe.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Of finals."
+)
+@click.option("--winners", type=click.IntRange(1, 12), default=4, show_default=True)
 @click.option("--anyway", is_flag=True, help="Go on with too few validation images to tell much.")
 @foreign_option
 @json_option
 @debug_option
 def command(
-    *, name: str, networks: int, hours: float | None, anyway: bool, as_json: bool, **given: Any
+    *,
+    name: str | None,
+    networks: int,
+    hours: float | None,
+    finals: str | None,
+    anyway: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     r"""Train networks of a latency band shortly, and learn which are accurate on these images.
 
     Networks are chosen by what they tell of the others, trained by one short recipe from inherited
     weights, and compared on the same images. The same command goes on after Ctrl-C or a crash, and
     several may work at one name at a time. What was learned goes into predictors/accuracy/NAME, and
-    `search --accuracy NAME` takes it.
+    `search --accuracy NAME` takes it. --finals RUN trains the best networks of a search and the
+    nearest references instead, by a whole recipe and with several seeds.
 
     \b
     Example: repvit-nas measure-accuracy --data photos --budget-ms 1.0 --name photos --hours 4
@@ -120,6 +132,12 @@ def command(
         raise RepvitNasError(f"--hours must be above 0; got {hours}")
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
+    given["recipe"] = given["recipe"] or ("small" if finals else "proxy")
+    if finals:
+        _finals(Path(finals), given, as_json=as_json)
+        return
+    if name is None or given["budget_ms"] is None:
+        raise RepvitNasError("a campaign needs --name and --budget-ms")
     campaign = open_campaign(
         name,
         _asked(given),
@@ -140,6 +158,61 @@ def command(
     _show(campaign, outcome, as_json=as_json)
 
 
+def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
+    """Hold the finals of a search, and say whether its winner leads."""
+    from repvit_nas.campaign.finals import Wishes, hold_finals, sentence
+    from repvit_nas.named import load_architecture
+    from repvit_nas.report.accuracy import finals_table
+    from repvit_nas.training.run import Place, find_precision
+
+    wishes = Wishes(
+        data=_data(given),
+        recipe=_recipe(given),
+        seeds=given["seeds"],
+        winners=given["winners"],
+        references=tuple(load_architecture(each) for each in given["references"]),
+        precision=find_precision(given["amp"], given["on"]),
+    )
+    with progress_bar() as progress:
+        found = hold_finals(
+            run,
+            wishes,
+            Path(given["out"]) if given["out"] else run / "finals",
+            Place(given["on"], given["workers"]),
+            foreign=given["foreign"],
+            command=shlex.join(["repvit-nas", *_words()]),
+            say=note,
+            progress=progress,
+        )
+    if as_json:
+        echo_json(found)
+        return
+    screen = console()
+    screen.print(finals_table(found))
+    screen.print(sentence(found))
+
+
+def _data(given: dict[str, Any]) -> "DataSpec":
+    from repvit_nas.training.data import DataSpec
+
+    return DataSpec(
+        name=given["data"],
+        root=given["data_root"],
+        train_images=given["train_images"],
+        val_images=given["val_images"],
+        skip_bad_images=given["skip_bad_images"],
+    )
+
+
+def _recipe(given: dict[str, Any]) -> "Recipe":
+    from repvit_nas.training.recipe import load_recipe, parse_changes
+
+    changes = parse_changes(given["changes"])
+    if given["epochs"] is not None:
+        changes["epochs"] = given["epochs"]
+    return load_recipe(given["recipe"], changes)
+
+
 def _words() -> list[str]:
     return [word for word in sys.argv[1:] if word not in {"--json", "--debug"}]
 
@@ -147,24 +220,13 @@ def _words() -> list[str]:
 def _asked(given: dict[str, Any]) -> "Asked":
     from repvit_nas.campaign.records import Asked
     from repvit_nas.named import load_architecture
-    from repvit_nas.training.data import DataSpec
-    from repvit_nas.training.recipe import load_recipe, parse_changes
     from repvit_nas.training.run import find_precision
 
     if not 0 < given["band"] < 1:
         raise RepvitNasError(f"--band must be above 0 and below 1; got {given['band']}")
-    changes = parse_changes(given["changes"])
-    if given["epochs"] is not None:
-        changes["epochs"] = given["epochs"]
     return Asked(
-        data=DataSpec(
-            name=given["data"],
-            root=given["data_root"],
-            train_images=given["train_images"],
-            val_images=given["val_images"],
-            skip_bad_images=given["skip_bad_images"],
-        ),
-        recipe=load_recipe(given["recipe"], changes),
+        data=_data(given),
+        recipe=_recipe(given),
         recipe_name=Path(given["recipe"]).stem,
         space=given["space"],
         budgets_ms=parse_budgets(given["budget_ms"], given["device"]),

@@ -1,5 +1,6 @@
 """Tables of accuracy: what a campaign trained, and how far off its estimator is."""
 
+import statistics
 from typing import TYPE_CHECKING
 
 from repvit_nas.accuracy.held_out import SEEDS
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from repvit_nas.accuracy.held_out import Validation
     from repvit_nas.accuracy.observations import Observation
+    from repvit_nas.campaign.finals import Finals
 
 VALIDATION_HEADER = ("ranked by", "tau (90 % interval)", "best 3 found", "behind the best")
 
@@ -51,6 +53,36 @@ def coverage_text(validation: "Validation") -> str:
         f"Intervals of 90 % hold for {validation.coverage:.0%} of them{moved}; of the family alone, its "
         f"level moved to theirs, for {validation.coverage_family:.0%}."
     )
+
+
+def finals_rows(finals: "Finals") -> list[list[str]]:
+    """Return a row for each network of the finals."""
+    return [
+        [
+            ("reference " if row.reference else "") + row.name,
+            f"{row.latency_ms:.3f}",
+            f"{statistics.fmean(row.top1):.2f}",
+            " ".join(f"{each:.2f}" for each in row.top1),
+            ""
+            if row.lead is None
+            else f"{row.lead:+.2f}" + ("" if row.lead_half is None else f" ± {row.lead_half:.2f}"),
+            shape_text(row.architecture),
+        ]
+        for row in finals.networks
+    ]
+
+
+FINALS_HEADER = ("network", "ms", "top-1 %", "by seed", "the winner leads by", "shape")
+
+
+def finals_table(finals: "Finals") -> "Table":
+    """Return the finals of a search for a terminal."""
+    from rich.table import Table
+
+    table = Table(*FINALS_HEADER, title=f"Finals on {finals.data}")
+    for cells in finals_rows(finals):
+        table.add_row(*cells)
+    return table
 
 
 def trained_table(observations: "Sequence[Observation]", most: int = 12) -> "Table":
