@@ -260,9 +260,8 @@ def campaign(proof: Proof) -> None:
 
 def searched(proof: Proof) -> Path:
     """Search by what was learned, under the budget; returns the run."""
-    from repvit_nas.search.inputs import load_inputs
-
     from repvit_nas.report.run_report import render
+    from repvit_nas.search.inputs import load_inputs
     from repvit_nas.search.run import search
     from repvit_nas.search.settings import Settings
 
@@ -271,7 +270,12 @@ def searched(proof: Proof) -> Path:
     reference = next(each for each in proof.references if each.name == FIRST[0])
     budget = proof.predictor.estimate(reference).latency_ms
     if not (folder / "front.json").is_file():
-        settings = Settings(space=SPACE, budgets_ms={given.device: budget}, accuracy=NAME)
+        settings = Settings(
+            space=SPACE,
+            budgets_ms={given.device: budget},
+            accuracy=NAME,
+            num_classes=len(proof.opened.classes),
+        )
         search(settings, load_inputs(settings, foreign=True), folder, render)
     return folder
 

@@ -18,7 +18,7 @@ import numpy as np
 from repvit_nas import files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, Observed
 from repvit_nas.accuracy.features import columns, describe
-from repvit_nas.accuracy.priors import NOISE, SHAPE_FEATURES, prior
+from repvit_nas.accuracy.priors import NOISE, PRIORS, SHAPE_FEATURES, prior
 from repvit_nas.accuracy.regression import Normal, condition, line, predict
 from repvit_nas.architecture import Architecture
 from repvit_nas.search_space.family import TARGET_RECIPE, PublishedAccuracy, published_accuracies
@@ -90,8 +90,8 @@ class FamilyEstimator:
 
     @property
     def digest(self) -> str:
-        """A digest of the published results."""
-        return files.digest(msgspec.json.encode(published_accuracies()))
+        """A digest of the published results and of the priors."""
+        return files.digest(msgspec.json.encode([published_accuracies(), PRIORS]))
 
     def observed(self, architecture: Architecture) -> Observed | None:
         """Return what was published of a network by the target recipe."""

@@ -214,10 +214,11 @@ def candidates_of(
         space=band.space.name,
         budgets_ms=dict(zip(band.devices, band.budgets_ms.tolist(), strict=True)),
         resolution=band.resolution,
+        num_classes=band.num_classes,
         risk=0.0,
     )
     estimator: AccuracyEstimator = _Believed(learned, band.resolution)
-    problem = Problem(band.space, predictors, estimator, settings, num_classes=band.num_classes)
+    problem = Problem(band.space, predictors, estimator, settings)
     front = improve(problem, front_of(problem, pool), timeout_s=_IMPROVE_S)
     searched = band.price(front.choices)
     inside = searched.choices[band.holds(searched)]

@@ -51,6 +51,13 @@ space_option: Decorator = click.option(
     metavar="NAME|FILE",
     help="The search space that ARCH must lie in. [default: a winner's own, else repvit]",
 )
+accuracy_option: Decorator = click.option(
+    "--accuracy",
+    default="family",
+    show_default=True,
+    metavar="family|NAME",
+    help="Who says how accurate a network would be; measure-accuracy makes more.",
+)
 architecture_argument: Decorator = click.argument("arch", metavar="ARCH")
 debug_option: Decorator = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."

@@ -7,6 +7,7 @@ import click
 
 from repvit_nas.commands.options import (
     DEFAULT_DEVICE,
+    accuracy_option,
     console,
     debug_option,
     echo_json,
@@ -74,14 +75,18 @@ SLOW: Final = {"gp": 100, "tpe": 5000}
     type=float,
     help="Keep the upper end of the latency's interval at this confidence within the budget.",
 )
-@click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]")
+@accuracy_option
+@click.option(
+    "--resolution",
+    type=int,
+    metavar="PX",
+    help="Input side. [the space's, or that of --accuracy]",
+)
 @click.option(
     "--num-classes",
     type=int,
-    default=1000,
-    show_default=True,
     metavar="N",
-    help="Outputs of the classifier; 0 searches backbones.",
+    help="Outputs of the classifier; 0 searches backbones. [1000, or those of --accuracy]",
 )
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
@@ -119,10 +124,13 @@ def command(
     Example: repvit-nas search --budget-ms 1.0
     """
     from repvit_nas.report.run_report import render
-    from repvit_nas.searching.inputs import load_inputs
+    from repvit_nas.searching.inputs import input_of, load_inputs
     from repvit_nas.searching.run import search
     from repvit_nas.searching.settings import Settings, default_folder
 
+    asked["resolution"], asked["num_classes"] = input_of(
+        asked["accuracy"], asked["resolution"], asked["num_classes"]
+    )
     settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
     if timeout is not None and not timeout > 0:
         raise RepvitNasError(f"--timeout must be above 0 seconds; got {timeout}")
