@@ -261,9 +261,9 @@ def campaign(proof: Proof) -> None:
 def searched(proof: Proof) -> Path:
     """Search by what was learned, under the budget; returns the run."""
     from repvit_nas.report.run_report import render
-    from repvit_nas.search.inputs import load_inputs
-    from repvit_nas.search.run import search
-    from repvit_nas.search.settings import Settings
+    from repvit_nas.searching.inputs import load_inputs
+    from repvit_nas.searching.run import search
+    from repvit_nas.searching.settings import Settings
 
     given = proof.given
     folder = proof.work / "results" / "search"

@@ -18,6 +18,7 @@ import numpy as np
 from repvit_nas import files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, Observed
 from repvit_nas.accuracy.features import columns, describe
+from repvit_nas.accuracy.observations import nameless
 from repvit_nas.accuracy.priors import NOISE, PRIORS, SHAPE_FEATURES, prior
 from repvit_nas.accuracy.regression import Normal, condition, line, predict
 from repvit_nas.architecture import Architecture
@@ -96,7 +97,7 @@ class FamilyEstimator:
     def observed(self, architecture: Architecture) -> Observed | None:
         """Return what was published of a network by the target recipe."""
         for row in published_accuracies():
-            same = row.architecture.same_network(architecture)
+            same = nameless(row.architecture) == nameless(architecture)
             if same and row.recipe == TARGET_RECIPE and row.family == "repvit":
                 return Observed(row.top1, 1, "published")
         return None

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import Predictor
-from repvit_nas.search.tables import PriceTable
 from repvit_nas.search_space.space import Choices, Space
+from repvit_nas.searching.tables import PriceTable
 from repvit_nas.shapes import Floats, Shapes
 
 # Rows drawn at once, and how often that is tried before a band counts as empty.

@@ -12,9 +12,9 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.checking.seeds import half_interval
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.search.records import FRONT_FILE, Result, read_run
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
+from repvit_nas.searching.records import FRONT_FILE, Result, read_run
 from repvit_nas.training.data import DataSpec, open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.recipe import Recipe

@@ -20,12 +20,12 @@ from repvit_nas.campaign.band import Band
 from repvit_nas.campaign.records import DONOR, CampaignFile, Failure, Finished, Role, Task
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import Predictor
-from repvit_nas.search.front import front_of
-from repvit_nas.search.improve import improve
-from repvit_nas.search.problem import Problem
-from repvit_nas.search.settings import Settings
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.front import front_of
+from repvit_nas.searching.improve import improve
+from repvit_nas.searching.problem import Problem
+from repvit_nas.searching.settings import Settings
 from repvit_nas.shapes import Shapes, shapes_of
 
 # Networks chosen at once, and trained before the model is fitted anew.
