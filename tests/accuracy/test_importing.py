@@ -69,7 +69,7 @@ def test_a_row_may_name_a_reference_or_an_architecture_file(imported, tmp_path):
         ]
     )
     assert named.architecture.stages[0].width == 64
-    assert filed.architecture.same_network(network)
+    assert filed.architecture.stages == network.stages
     assert filed.architecture.name == "mine"
 
 
