@@ -28,7 +28,7 @@ from repvit_nas.shapes import Floats, Shapes, shapes_of
 # How much more or less another data set may spread networks; each as likely before.
 SCALES: Final = (0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0)
 # How far networks are off what the features can say, as a share of the responses' deviation.
-MISFITS: Final = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+MISFITS: Final = (0.1, 0.2, 0.35, 0.6, 1.0)
 # Two trainings of one network, before any pair was seen: deviation in points, worth so many pairs.
 _NOISE_BEFORE, _PAIRS_BEFORE = 0.4, 2.0
 # What a short annealed training credits of an effect (Accel-NASBench, short against full schedule).

@@ -455,6 +455,8 @@ def _extend(campaign: Campaign, state: State, limits: Limits, say: Say) -> str:
 def _train(campaign: Campaign, task: Task, place: Place, say: Say, progress: Progress) -> float:
     """Train one network, and log what it says; returns the seconds."""
     folder = campaign.trainings / task.name
+    state = campaign.state()
+    place_in = f"{len(state.finished) + 1} of {len(state.tasks)}: {task.name}"
     began = time.monotonic()
     try:
         record = train(
@@ -464,7 +466,7 @@ def _train(campaign: Campaign, task: Task, place: Place, say: Say, progress: Pro
             opened=campaign.opened,
             command=campaign.file.command,
             resume=is_training_run(folder),
-            progress=lambda doing, done, of: progress(f"{task.name}, {doing}", done, of),
+            progress=lambda doing, done, of: progress(f"{place_in}, {doing}", done, of),
         )
     except FileError:
         raise  # the disk, not the network

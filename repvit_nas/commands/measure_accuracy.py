@@ -1,6 +1,8 @@
 """`repvit-nas measure-accuracy`: learn which networks are accurate on the user's images."""
 
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,6 +93,13 @@ _MOST: Final = 2**63 - 2
 @click.option("--on", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
 @click.option("--amp", default="auto", metavar="auto|bf16|fp16|off", help="Half precision.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Trainings at a time; the cores are shared out among them.",
+)
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
 @click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
 @click.option("--finals", metavar="RUN", help="Train the winners of a search by a whole recipe.")
@@ -108,6 +117,7 @@ def command(
     networks: int,
     hours: float | None,
     finals: str | None,
+    processes: int,
     anyway: bool,
     as_json: bool,
     **given: Any,
@@ -130,6 +140,8 @@ def command(
 
     if hours is not None and not 0 < hours < 1e5:
         raise RepvitNasError(f"--hours must be above 0; got {hours}")
+    if processes > 1 and given["threads"] is None:
+        given["threads"] = max(1, (os.cpu_count() or 1) // processes)
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
     given["recipe"] = given["recipe"] or ("small" if finals else "proxy")
@@ -147,15 +159,31 @@ def command(
         anyway=anyway,
         say=note,
     )
-    with progress_bar() as progress:
-        outcome = run_campaign(
-            campaign,
-            Limits(networks, hours),
-            Place(given["on"], given["workers"]),
-            say=note,
-            progress=progress,
-        )
+    helpers = _helpers(processes, given["threads"])
+    try:
+        with progress_bar() as progress:
+            outcome = run_campaign(
+                campaign,
+                Limits(networks, hours),
+                Place(given["on"], given["workers"]),
+                say=note,
+                progress=progress,
+            )
+    finally:
+        for helper in helpers:
+            helper.wait()
     _show(campaign, outcome, as_json=as_json)
+
+
+def _helpers(processes: int, threads: int | None) -> "list[subprocess.Popen[bytes]]":
+    """Start further processes at the same campaign, each with its share of the cores."""
+    words = [*_words(), "--processes", "1", "--threads", str(threads), "--json"]
+    return [
+        subprocess.Popen(  # noqa: S603  # this very program
+            [sys.executable, "-m", "repvit_nas", *words], stdout=subprocess.DEVNULL
+        )
+        for _ in range(processes - 1)
+    ]
 
 
 def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
