@@ -36,6 +36,7 @@ ORDER: Final = (
     ("searching",),
     ("named",),
     ("checking", "timm_entry"),
+    ("campaign",),
     ("report",),
     (API,),
     ("commands",),

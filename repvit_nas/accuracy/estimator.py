@@ -1,10 +1,9 @@
 """The contract of accuracy estimators: arrays of architectures in, mean and deviation out."""
 
-from typing import Final, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from repvit_nas.architecture import Architecture
 from repvit_nas.shapes import Floats, Shapes
-
-_USUAL_RESOLUTION: Final = 224
 
 
 class AccuracyEstimate(NamedTuple):
@@ -12,6 +11,23 @@ class AccuracyEstimate(NamedTuple):
 
     mean: Floats
     std: Floats
+
+
+AccuracySource = Literal["published", "trained here", "imported", "estimated"]
+
+
+class Observed(NamedTuple):
+    """What was seen of one network under the circumstances that an estimator speaks of.
+
+    Attributes:
+        top1: Mean accuracy in percent.
+        trainings: Of how many trainings.
+        source: Where it comes from.
+    """
+
+    top1: float
+    trainings: int
+    source: AccuracySource
 
 
 class AccuracyEstimator(Protocol):
@@ -28,6 +44,17 @@ class AccuracyEstimator(Protocol):
     def meaning(self) -> str:
         """What the accuracy is of: data set, epochs, recipe."""
 
+    @property
+    def resolution(self) -> int:
+        """The input side in pixels that `meaning` speaks of."""
+
+    @property
+    def digest(self) -> str:
+        """A digest of everything that decides what it estimates."""
+
+    def observed(self, architecture: Architecture) -> Observed | None:
+        """Return what was seen of a network, or None where it is only estimated."""
+
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate the accuracy of each network of `shapes`."""
 
@@ -35,8 +62,9 @@ class AccuracyEstimator(Protocol):
 def meaning_at(estimator: AccuracyEstimator, resolution: int) -> str:
     """Say what an estimate is of, for networks at `resolution` px.
 
-    Away from 224 px it is not the accuracy of a network trained there and tested elsewhere.
+    At another one than the estimator's own it is not the accuracy of a network trained at the one and
+    tested at the other.
     """
-    if resolution == _USUAL_RESOLUTION:
+    if resolution == estimator.resolution:
         return estimator.meaning
     return f"{estimator.meaning}; trained and tested at {resolution} px"

@@ -12,12 +12,16 @@ import functools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
-from repvit_nas.accuracy.estimator import AccuracyEstimate
+from repvit_nas import files
+from repvit_nas.accuracy.estimator import AccuracyEstimate, Observed
 from repvit_nas.accuracy.features import columns, describe
-from repvit_nas.accuracy.priors import NOISE, SHAPE_FEATURES, prior
+from repvit_nas.accuracy.observations import nameless
+from repvit_nas.accuracy.priors import NOISE, PRIORS, SHAPE_FEATURES, prior
 from repvit_nas.accuracy.regression import Normal, condition, line, predict
+from repvit_nas.architecture import Architecture
 from repvit_nas.search_space.family import TARGET_RECIPE, PublishedAccuracy, published_accuracies
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 
@@ -79,10 +83,24 @@ class FamilyEstimator:
 
     name = "family"
     meaning = "ImageNet-1k top-1 in %, 300 epochs, distilled, estimated"
+    resolution = 224
 
     def __init__(self, rows: Sequence[PublishedAccuracy] | None = None) -> None:
         self.posterior = fit(published_accuracies() if rows is None else rows)
         self._line = line(self.posterior.shape)
+
+    @property
+    def digest(self) -> str:
+        """A digest of the published results and of the priors."""
+        return files.digest(msgspec.json.encode([published_accuracies(), PRIORS]))
+
+    def observed(self, architecture: Architecture) -> Observed | None:
+        """Return what was published of a network by the target recipe."""
+        for row in published_accuracies():
+            same = nameless(row.architecture) == nameless(architecture)
+            if same and row.recipe == TARGET_RECIPE and row.family == "repvit":
+                return Observed(row.top1, 1, "published")
+        return None
 
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate top-1 of each network; the deviation includes the noise of one training."""

@@ -129,11 +129,12 @@ def _seeded(
         found,
         network=msgspec.structs.replace(network, relation=relation(network, mean, variant)),
         lead=statistics.fmean(leads) if leads else None,
-        lead_half=_half_interval(leads) if len(leads) > 1 else None,
+        lead_half=half_interval(leads) if len(leads) > 1 else None,
     )
 
 
-def _half_interval(leads: Sequence[float]) -> float:
+def half_interval(leads: Sequence[float]) -> float:
+    """Return half the width of the 90 % interval of a mean (Student's t), of two values or more."""
     from scipy import stats
 
     quantile = float(stats.t.ppf(0.5 + _WITHIN / 2, len(leads) - 1))

@@ -24,6 +24,8 @@ COMMANDS: Final = (
     "measure",
     "validate",
     "fit",
+    "measure-accuracy",
+    "import-accuracy",
     "train",
     "export",
     "check",

@@ -1,12 +1,15 @@
 """What several commands share: options, the console, JSON on stdout, progress on stderr."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +51,13 @@ space_option: Decorator = click.option(
     metavar="NAME|FILE",
     help="The search space that ARCH must lie in. [default: a winner's own, else repvit]",
 )
+accuracy_option: Decorator = click.option(
+    "--accuracy",
+    default="family",
+    show_default=True,
+    metavar="family|NAME",
+    help="Who says how accurate a network would be; measure-accuracy makes more.",
+)
 architecture_argument: Decorator = click.argument("arch", metavar="ARCH")
 debug_option: Decorator = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
@@ -87,7 +97,6 @@ def checked_architecture(text: str, space_name: str | None) -> "Architecture":
     Raises:
         RepvitNasError: There is no such network, or it is outside the space.
     """
-    from repvit_nas.errors import RepvitNasError
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.search_space.space import load_space
 
@@ -125,6 +134,31 @@ def split_resume(words: list[str]) -> tuple[list[str], str | None]:
         else:
             rest.append(word)
     return rest, resume
+
+
+def parse_budgets(text: str, device: str) -> dict[str, float]:
+    """Return the budget of each device of `1.0` or `iphone12=1.0,iphone13=0.9`.
+
+    Raises:
+        RepvitNasError: A budget is no positive number, or a device is named twice.
+    """
+    budgets: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        key = name.strip() if equals else device
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not (0 < value < math.inf):
+            raise RepvitNasError(
+                "--budget-ms must be a number of milliseconds above 0, or one for each device such "
+                f"as iphone12=1.0,iphone13=0.9; got {text!r}"
+            )
+        if key in budgets:
+            raise RepvitNasError(f"--budget-ms names the device {key!r} twice; got {text!r}")
+        budgets[key] = value
+    return budgets
 
 
 @contextmanager

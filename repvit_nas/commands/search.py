@@ -1,6 +1,5 @@
 """`repvit-nas search`: find networks under a millisecond budget."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,12 +7,14 @@ import click
 
 from repvit_nas.commands.options import (
     DEFAULT_DEVICE,
+    accuracy_option,
     console,
     debug_option,
     echo_json,
     foreign_option,
     json_option,
     note,
+    parse_budgets,
     progress_bar,
     say_predictor,
 )
@@ -28,31 +29,6 @@ if TYPE_CHECKING:
 IMPOSSIBLE: Final = 2
 # How many trials of a sampler that learns from every single one take minutes.
 SLOW: Final = {"gp": 100, "tpe": 5000}
-
-
-def parse_budgets(text: str, device: str) -> dict[str, float]:
-    """Return the budget of each device of `1.0` or `iphone12=1.0,iphone13=0.9`.
-
-    Raises:
-        RepvitNasError: A budget is no positive number, or a device is named twice.
-    """
-    budgets: dict[str, float] = {}
-    for part in text.split(","):
-        name, equals, number = part.rpartition("=")
-        key = name.strip() if equals else device
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not (0 < value < math.inf):
-            raise RepvitNasError(
-                "--budget-ms must be a number of milliseconds above 0, or one for each device such "
-                f"as iphone12=1.0,iphone13=0.9; got {text!r}"
-            )
-        if key in budgets:
-            raise RepvitNasError(f"--budget-ms names the device {key!r} twice; got {text!r}")
-        budgets[key] = value
-    return budgets
 
 
 @click.command("search")
@@ -99,14 +75,18 @@ def parse_budgets(text: str, device: str) -> dict[str, float]:
     type=float,
     help="Keep the upper end of the latency's interval at this confidence within the budget.",
 )
-@click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]")
+@accuracy_option
+@click.option(
+    "--resolution",
+    type=int,
+    metavar="PX",
+    help="Input side. [the space's, or that of --accuracy]",
+)
 @click.option(
     "--num-classes",
     type=int,
-    default=1000,
-    show_default=True,
     metavar="N",
-    help="Outputs of the classifier; 0 searches backbones.",
+    help="Outputs of the classifier; 0 searches backbones. [1000, or those of --accuracy]",
 )
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
@@ -144,10 +124,13 @@ def command(
     Example: repvit-nas search --budget-ms 1.0
     """
     from repvit_nas.report.run_report import render
-    from repvit_nas.searching.inputs import load_inputs
+    from repvit_nas.searching.inputs import input_of, load_inputs
     from repvit_nas.searching.run import search
     from repvit_nas.searching.settings import Settings, default_folder
 
+    asked["resolution"], asked["num_classes"] = input_of(
+        asked["accuracy"], asked["resolution"], asked["num_classes"]
+    )
     settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
     if timeout is not None and not timeout > 0:
         raise RepvitNasError(f"--timeout must be above 0 seconds; got {timeout}")

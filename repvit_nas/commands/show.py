@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from repvit_nas.commands.options import (
+    accuracy_option,
     architecture_argument,
     checked_architecture,
     console,
@@ -26,26 +27,34 @@ if TYPE_CHECKING:
 @architecture_argument
 @device_option
 @space_option
+@accuracy_option
 @foreign_option
 @outside_option
 @json_option
 @debug_option
 def command(
-    arch: str, device: str, space: str | None, *, foreign: bool, outside: "Outside", as_json: bool
+    arch: str,
+    device: str,
+    space: str | None,
+    *,
+    accuracy: str,
+    foreign: bool,
+    outside: "Outside",
+    as_json: bool,
 ) -> None:
     r"""Show the rows of ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
 
     \b
     Example: repvit-nas show results/iphone12-1.0ms:best
     """
-    from repvit_nas.accuracy.family import load_family_estimator
+    from repvit_nas.accuracy.trained import load_estimator
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.report.network import describe, network_table
 
     architecture = checked_architecture(arch, space)
     predictor, found = load_predictor(device, foreign=foreign, outside=outside)
     say_predictor(predictor, found)
-    description = describe(architecture, predictor, load_family_estimator())
+    description = describe(architecture, predictor, load_estimator(accuracy))
     if as_json:
         import msgspec
 
@@ -61,4 +70,9 @@ def command(
     )
     screen.print(
         f"{description.accuracy_meaning}: {description.accuracy:.1f} ± {description.accuracy_std:.1f}"
+        + (
+            ""
+            if description.observed is None
+            else f"; {description.accuracy_source}: {description.observed:.2f}"
+        )
     )

@@ -6,7 +6,14 @@ import click
 
 from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.fitting import show_validation
-from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
+from repvit_nas.commands.options import (
+    console,
+    debug_option,
+    echo_json,
+    json_option,
+    note,
+    progress_bar,
+)
 from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
@@ -18,7 +25,8 @@ PRECISION: Final = 0.003
 
 
 @click.command("validate")
-@click.option("--device", required=True, help="A device that measure-lut measured here.")
+@click.option("--device", help="A device that measure-lut measured here.")
+@click.option("--accuracy", metavar="NAME", help="An estimator of measure-accuracy instead.")
 @click.option(
     "--networks", type=int, default=40, show_default=True, help="Random networks to time."
 )
@@ -38,7 +46,8 @@ PRECISION: Final = 0.003
 @debug_option
 def command(
     *,
-    device: str,
+    device: str | None,
+    accuracy: str | None,
     networks: int,
     minutes: float | None,
     seed: int,
@@ -51,7 +60,8 @@ def command(
     r"""Time new random networks and compare them with their predictions.
 
     The networks are others than those that measure-lut timed; nothing is written. How far off a
-    modelled device is, fit says.
+    modelled device is, fit says. With --accuracy nothing is trained: an estimator is compared with the
+    networks that its campaign kept for that.
 
     \b
     Example: repvit-nas validate --device cpu
@@ -64,6 +74,11 @@ def command(
     from repvit_nas.search_space.space import load_space
     from repvit_nas.timing import Access, measured_device, time_on, timed_by_core_ml
 
+    if accuracy is not None and device is None:
+        _validate_accuracy(accuracy, as_json=as_json)
+        return
+    if device is None or accuracy is not None:
+        raise RepvitNasError("validate takes either --device or --accuracy")
     if minutes is not None:
         check_minutes(minutes)
     if networks < 2:
@@ -93,3 +108,24 @@ def command(
         note(f"advice: {timed.slower}")
     evaluation = evaluate_afresh(known, predictor, table, timed.on_engine)
     show_validation(evaluation, as_json=as_json)
+
+
+def _validate_accuracy(name: str, *, as_json: bool) -> None:
+    """Compare an estimator of accuracy with the networks that no fit saw."""
+    from repvit_nas.accuracy.trained import find
+    from repvit_nas.campaign.validation import validation_of
+    from repvit_nas.report.accuracy import coverage_text, validation_table
+
+    folder = find(name).path
+    found = validation_of(folder)
+    if found is None:
+        raise RepvitNasError(
+            f"{folder}: too few held-out networks are trained to validate on; measure-accuracy trains "
+            "more of them with another --name and --held-out 24"
+        )
+    if as_json:
+        echo_json(found)
+        return
+    screen = console()
+    screen.print(validation_table(found))
+    screen.print(coverage_text(found))

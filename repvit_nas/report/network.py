@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from repvit_nas.accuracy.estimator import AccuracyEstimator, meaning_at
+from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, meaning_at
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
@@ -59,6 +59,8 @@ class Description(msgspec.Struct, frozen=True):
     accuracy: float
     accuracy_std: float
     accuracy_meaning: str
+    accuracy_source: AccuracySource
+    observed: float | None
 
 
 def describe(
@@ -68,6 +70,7 @@ def describe(
     units = rows(architecture)
     costs = predictor.unit_costs(units).mean(axis=1)
     accuracy = estimator.estimate(shapes_of([architecture]))
+    seen = estimator.observed(architecture)
     described = tuple(
         UnitLine(
             unit=msgspec.to_builtins(unit),
@@ -94,6 +97,8 @@ def describe(
         accuracy=round(float(accuracy.mean[0]), 3),
         accuracy_std=round(float(accuracy.std[0]), 3),
         accuracy_meaning=meaning_at(estimator, architecture.resolution),
+        accuracy_source="estimated" if seen is None else seen.source,
+        observed=None if seen is None else round(seen.top1, 3),
     )
 
 

@@ -38,7 +38,7 @@ def winner_cells(entry: "FrontEntry") -> list[str]:
     return [
         entry.architecture.name,
         *(text.milliseconds(on.latency_ms, on.low_ms, on.high_ms) for on in entry.devices.values()),
-        text.percent(entry.accuracy, entry.accuracy_std),
+        text.accuracy(entry.accuracy, entry.accuracy_std, entry.accuracy_source, entry.observed),
         text.millions(entry.params),
         text.thousand_millions(entry.macs),
         shape_text(entry.architecture),

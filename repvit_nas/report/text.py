@@ -13,6 +13,12 @@ def percent(value: float, std: float | None = None) -> str:
     return f"{value:.1f}" if std is None else f"{value:.1f} ± {std:.1f}"
 
 
+def accuracy(mean: float, std: float, source: str, observed: float | None) -> str:
+    """Write an estimated accuracy with its deviation, and what was seen of the network if anything."""
+    said = percent(mean, std)
+    return said if observed is None else f"{said}; {source} {observed:.2f}"
+
+
 def millions(value: float) -> str:
     """Write a count in millions."""
     return f"{value / 1e6:.2f}"

@@ -6,13 +6,12 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimator
-from repvit_nas.accuracy.family import load_family_estimator
-from repvit_nas.accuracy.priors import PRIORS
+from repvit_nas.accuracy.trained import FAMILY, TrainedEstimator, find, load_estimator
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, PublishedLatency, read_published
 from repvit_nas.predictors.lookup import Outside
 from repvit_nas.predictors.predictor import Predictor, load_predictor
-from repvit_nas.search_space.family import accuracy_table, published_accuracies
+from repvit_nas.search_space.family import accuracy_table
 from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.searching.settings import Settings
 
@@ -39,7 +38,7 @@ class Inputs(NamedTuple):
         space_found: Where the space was found.
         devices: Each device of the budget.
         estimator: Says how accurate a network would be.
-        accuracy_found: Where the published accuracies that it learned from were found.
+        accuracy_found: Where the accuracies that it learned from were found.
     """
 
     space: Space
@@ -55,10 +54,9 @@ class Inputs(NamedTuple):
 
     def digests(self) -> dict[str, str]:
         """Return a digest of each input that decides the outcome."""
-        known = msgspec.json.encode([published_accuracies(), PRIORS])
         return {
             f"space {self.space.name}": self.space.digest,
-            f"accuracy {self.estimator.name}": files.digest(known),
+            f"accuracy {self.estimator.name}": self.estimator.digest,
             **{
                 f"predictor {predictor.device}": files.digest(msgspec.json.encode(predictor.model))
                 for predictor in self.predictors
@@ -79,7 +77,27 @@ def load_inputs(settings: Settings, *, foreign: bool = False) -> Inputs:
     space, found = load_space(settings.space)
     space.check_resolution(settings.resolution)
     devices = tuple(load_device_inputs(device, foreign=foreign) for device in settings.budgets_ms)
-    return Inputs(space, found, devices, load_family_estimator(), accuracy_table())
+    estimator = load_estimator(settings.accuracy)
+    known = accuracy_table() if settings.accuracy == FAMILY else find(settings.accuracy)
+    return Inputs(space, found, devices, estimator, known)
+
+
+def input_of(
+    accuracy: str, resolution: int | None, num_classes: int | None
+) -> tuple[int | None, int]:
+    """Return the input side and the classes of a search where the user leaves one open.
+
+    They are those that the networks of an estimator were trained with; of the family, the space's and
+    ImageNet's thousand.
+
+    Raises:
+        UnknownNameError: There is no such estimator.
+    """
+    estimator = load_estimator(accuracy)
+    if isinstance(estimator, TrainedEstimator):
+        side = estimator.resolution if resolution is None else resolution
+        return side, estimator.file.num_classes if num_classes is None else num_classes
+    return resolution, 1000 if num_classes is None else num_classes
 
 
 def load_device_inputs(
@@ -98,5 +116,6 @@ def load_device_inputs(
 
 def study_digest(settings: Settings, inputs: Inputs) -> str:
     """Return the digest of everything that decides what a study proposes, but for its length."""
-    endless = msgspec.structs.replace(settings, trials=1)
+    endless = msgspec.to_builtins(msgspec.structs.replace(settings, trials=1))
+    del endless["accuracy"]  # its name and digest are among the inputs'
     return files.digest(msgspec.json.encode([endless, sorted(inputs.digests().items())]))

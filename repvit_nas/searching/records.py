@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas import data, files
+from repvit_nas.accuracy.estimator import AccuracySource
 from repvit_nas.architecture import Architecture, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.lookup import SOURCES, Source
@@ -41,6 +42,9 @@ class FrontEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         source: Where the latency comes from.
         accuracy: Estimated accuracy in percent.
         accuracy_std: Its standard deviation.
+        accuracy_source: Where what is known of its accuracy comes from.
+        observed: Its accuracy as it was published or trained, mean of its trainings; None where it is
+            only estimated.
         params: Parameters of the fused network.
         macs: Multiply-accumulates.
         size_bytes: Bytes of its weights in fp16.
@@ -60,6 +64,8 @@ class FrontEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     size_bytes: int
     devices: dict[str, DeviceLatency]
     feasible: bool = True
+    accuracy_source: AccuracySource = "estimated"
+    observed: float | None = None
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -260,6 +260,7 @@ def entries_of(
             for index, device in enumerate(problem.devices)
         }
         first = devices[problem.devices[0]]
+        seen = problem.estimator.observed(architecture)
         params = round(float(scores.params[row]))
         entries.append(
             FrontEntry(
@@ -275,6 +276,8 @@ def entries_of(
                 size_bytes=BYTES_PER_ELEMENT * params,
                 devices=devices,
                 feasible=feasible,
+                accuracy_source="estimated" if seen is None else seen.source,
+                observed=None if seen is None else round(seen.top1, 3),
             )
         )
     return entries

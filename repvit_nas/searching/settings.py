@@ -17,6 +17,7 @@ MAX_SEED: Final = 2**63 - 1
 LEAST, MOST = 1e-6, 1e6
 # What a run's folder is named after where it is not as by default.
 _NAMED: Final = (
+    "accuracy",
     "sampler",
     "seed",
     "risk",
@@ -34,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes:
         space: Name or file of the search space.
         budgets_ms: The most milliseconds on each device.
+        accuracy: Who says how accurate a network would be: `family`, or an estimator trained here.
         resolution: Side of the input in pixels; None takes the space's default.
         num_classes: Outputs of the classifier; 0 searches backbones without one.
         sampler: Which Optuna sampler proposes networks.
@@ -49,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     space: str = "repvit"
     budgets_ms: dict[str, float]
+    accuracy: str = "family"
     resolution: int | None = None
     num_classes: int = 1000
     sampler: Sampler = "nsga2"

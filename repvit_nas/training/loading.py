@@ -318,7 +318,7 @@ def train_batches(
         scale=recipe.scale,
         ratio=recipe.ratio,
         hflip=recipe.hflip if flip else 0.0,
-        color_jitter=recipe.color_jitter,
+        color_jitter=recipe.color_jitter or None,  # type: ignore[arg-type]  # of 0 it still draws
         auto_augment=None if recipe.augment == NONE else recipe.augment,
         interpolation=recipe.interpolation,
         num_workers=workers,

@@ -58,6 +58,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ema_warmup: Let the average follow faster at first.
         weights: Whether the trained weights or their average are the network.
         keep: Whether the last epoch is the network, or the best on the validation images.
+        validate_every: Epochs from one look at the validation images to the next; the last epoch
+            is always looked at.
     """
 
     schema: Literal[1] = 1
@@ -99,6 +101,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ema_warmup: bool = False
     weights: Literal["raw", "ema"] = "raw"
     keep: Literal["last", "best"] = "last"
+    validate_every: int = 1
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
@@ -108,6 +111,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _within("repeats", self.repeats, 1, 100)
         _within("lr_batch", self.lr_batch, 1, 1_000_000)
         _within("warmup_epochs", self.warmup_epochs, 0, self.epochs)
+        _within("validate_every", self.validate_every, 1, 100_000)
         for name in ("lr", "eps", "temperature"):
             _within(name, getattr(self, name), 1e-12, 1e4)
         for name in ("weight_decay", "warmup_lr", "min_lr", "clip", "mixup", "cutmix"):

@@ -16,6 +16,7 @@ TRAINING_FILE: Final = "training.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 LOG_FILE: Final = "log.csv"
 CURVES_FILE: Final = "curves.png"
+LOSSES_FILE: Final = "val_losses.npy"
 ARCHITECTURE_FILE: Final = "architecture.json"
 RANDOM: Final = "random"
 
@@ -45,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class EpochRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One epoch of a run's log.
+    """One epoch of a run's log, of those that ended with a look at the validation images.
 
     Attributes:
         epoch: Counted from 1.
@@ -188,8 +189,8 @@ def check_digest(path: Path, written: str) -> None:
         )
 
 
-def differences(before: Asked, now: Asked) -> list[str]:
-    """Say in which values two runs differ, such as `recipe.lr 0.001 -> 0.002`."""
+def differences(before: msgspec.Struct, now: msgspec.Struct) -> list[str]:
+    """Say in which values what was asked differs, such as `recipe.lr 0.001 -> 0.002`."""
 
     def flat(value: object, name: str) -> dict[str, object]:
         if isinstance(value, dict):

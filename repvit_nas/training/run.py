@@ -1,6 +1,8 @@
 """One training run, from what is asked to the folder that it leaves."""
 
 import contextlib
+import copy
+import io
 import os
 import platform
 import shutil
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 import torch
 
 from repvit_nas import files
@@ -25,6 +28,7 @@ from repvit_nas.training.records import (
     ARCHITECTURE_FILE,
     CURVES_FILE,
     LOG_FILE,
+    LOSSES_FILE,
     TRAINING_FILE,
     WEIGHTS_FILE,
     Asked,
@@ -40,7 +44,7 @@ from repvit_nas.training.records import (
 )
 from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
-from repvit_nas.training.trainer import How, Progress, Trainer, load_strictly
+from repvit_nas.training.trainer import How, Progress, Trainer, evaluate, load_strictly
 from repvit_nas.version import __version__
 
 BEST_FILES: Final = "best-*.safetensors"
@@ -406,7 +410,6 @@ def epoch_text(row: EpochRow, epochs: int) -> str:
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
     """Return the log as CSV: a line for each epoch."""
     import csv
-    import io
 
     text = io.StringIO()
     writer = csv.DictWriter(text, EpochRow.__struct_fields__, lineterminator="\n")
@@ -414,6 +417,23 @@ def log_csv(rows: Sequence[EpochRow]) -> bytes:
     for row in rows:
         writer.writerow(msgspec.structs.asdict(row))
     return text.getvalue().encode()
+
+
+def _losses(trainer: Trainer, final: torch.nn.Module) -> torch.Tensor:
+    """Return the cross-entropy of the network on each validation image, `(images,)`."""
+    if trainer.losses is not None:
+        return trainer.losses
+    layout = torch.channels_last if trainer.how.channels_last else torch.contiguous_format
+    # A run that was interrupted behind its best epoch.
+    on_device = copy.deepcopy(final).to(device=trainer.how.device, memory_format=layout)  # type: ignore[call-overload]
+    return evaluate(on_device, trainer.val, trainer.task, trainer.how).losses
+
+
+def losses_npy(losses: torch.Tensor) -> bytes:
+    """Return cross-entropies as an array file of single precision."""
+    content = io.BytesIO()
+    np.save(content, losses.numpy().astype(np.float32), allow_pickle=False)
+    return content.getvalue()
 
 
 def _finish(
@@ -443,6 +463,8 @@ def _finish(
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
+    if world.processes == 1:  # of several, each has seen its share
+        files.write_bytes(folder / LOSSES_FILE, losses_npy(_losses(trainer, final)))
     write_architecture(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
     outcome = msgspec.structs.replace(

@@ -64,18 +64,35 @@ class How(NamedTuple):
         return torch.autocast(self.device.type, dtype=_TYPES[self.precision])
 
 
+class Evaluation(NamedTuple):
+    """How a network does on the validation images, and on each that this process has seen.
+
+    Attributes:
+        scores: Over all of them.
+        losses: Cross-entropy on each image of this process in the order of the loader, `(n,)`.
+    """
+
+    scores: Scores
+    losses: torch.Tensor
+
+
 @torch.inference_mode()
-def evaluate(model: nn.Module, loader: Any, task: Any, how: How) -> Scores:
+def evaluate(model: nn.Module, loader: Any, task: Any, how: How) -> Evaluation:
     """Return how `model` does on the images of `loader`; it is left in evaluation mode."""
     model.eval()
     scores = task.create_evaluator(max_samples=evaluation_sample_limit(loader))
+    losses = []
     for images, target in loader:
         taken = _laid_out(images, how)
         with how.autocast():
             output = model(taken)
         scores.update(output, target)
+        losses.append(nn.functional.cross_entropy(output.float(), target, reduction="none"))
     found = scores.compute(distributed=how.world.processes > 1)
-    return Scores(found["loss"], found["top1"], found["top5"])
+    return Evaluation(
+        Scores(found["loss"], found["top1"], found["top5"]),
+        torch.cat(losses).cpu() if losses else torch.empty(0),
+    )
 
 
 def _laid_out(images: torch.Tensor, how: How) -> torch.Tensor:
@@ -156,6 +173,7 @@ class Trainer:
         self.best: Scores | None = None
         self.best_epoch = 0
         self.best_digest = ""  # of the file that keeps its weights
+        self.losses: torch.Tensor | None = None  # of the best epoch, if this process looked at it
 
     def _sum_device(self) -> torch.device:
         # Apple's devices have no double precision.
@@ -187,16 +205,22 @@ class Trainer:
             started, first = time.perf_counter(), self.batch
             self._train_epoch(progress)
             trained = time.perf_counter() - started
-            row, scores = self._end_epoch(trained if first == 0 else None)
-            self.rows.append(row)
-            better = self.best is None or scores.top1 > self.best.top1
-            if better or self.recipe.keep == "last":
-                self.best, self.best_epoch = scores, row.epoch
+            self._refuse_bad_loss()
+            self._refuse_bad_weights()
+            looked_at = self._looked_at()
+            lr = self._end_schedule()
+            better = looked_at and self._validate(lr, trained if first == 0 else None)
             self.epoch, self.batch = self.epoch + 1, 0
             self.loss_sum.zero_()
             self.seconds += time.perf_counter() - started
-            epoch_done(self, better or self.recipe.keep == "last")
+            if looked_at:
+                epoch_done(self, better)
             self.save()
+
+    def _looked_at(self) -> bool:
+        """Tell whether this epoch ends with a look at the validation images."""
+        number = self.epoch + 1
+        return number == self.recipe.epochs or number % self.recipe.validate_every == 0
 
     def _train_epoch(self, progress: Progress) -> None:
         order = self.batches.order
@@ -304,20 +328,25 @@ class Trainer:
             "rate (--lr), or --amp off"
         )
 
-    def _end_epoch(self, seconds: float | None) -> tuple[EpochRow, Scores]:
-        """Validate the network and its average; returns the epoch's row and what counts."""
-        self._refuse_bad_loss()
-        self._refuse_bad_weights()
+    def _end_schedule(self) -> float:
+        """Let the schedule go on, where it does so by the epoch; returns the last learning rate."""
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        if self.recipe.step_on == "epoch":
+            self.scheduler.step(self.epoch + 1)
+        return lr
+
+    def _validate(self, lr: float, seconds: float | None) -> bool:
+        """Validate the network and its average; returns whether they are the best so far.
+
+        Of a recipe that keeps the last epoch, each is the best so far.
+        """
         world = self.how.world
         averaged = self.ema_model
         if world.processes > 1:
             for network in (self.model, averaged):
                 if network is not None:
                     distribute_bn(network, world.processes, reduce=True)  # type: ignore[no-untyped-call]
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        if self.recipe.step_on == "epoch":
-            self.scheduler.step(self.epoch + 1)
-        scores = evaluate(self.model, self.val, self.task, self.how)
+        scores, losses = evaluate(self.model, self.val, self.task, self.how)
         if not math.isfinite(scores.loss):
             raise RepvitNasError(
                 f"the loss on the validation images is {scores.loss} after "
@@ -333,10 +362,16 @@ class Trainer:
             loss=scores.loss,
             top1=scores.top1,
             top5=scores.top5,
-            ema_top1=None if ema is None else ema.top1,
+            ema_top1=None if ema is None else ema.scores.top1,
             images_per_s=None if seconds is None else images / seconds,
         )
-        return row, ema if ema is not None and self.recipe.weights == "ema" else scores
+        self.rows.append(row)
+        if ema is not None and self.recipe.weights == "ema":
+            scores, losses = ema
+        better = self.recipe.keep == "last" or self.best is None or scores.top1 > self.best.top1
+        if better:
+            self.best, self.best_epoch, self.losses = scores, row.epoch, losses
+        return better
 
     def _mean_loss(self) -> float:
         total = self.loss_sum.clone()

@@ -11,7 +11,7 @@ from support import ROOT, write_narrow
 from repvit_nas import __version__
 from repvit_nas.architecture import Architecture, Stage, write_architecture
 from repvit_nas.commands import COMMANDS, cli, main
-from repvit_nas.commands.search import parse_budgets
+from repvit_nas.commands.options import parse_budgets
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.named import load_architecture
 from repvit_nas.predictors.predictor import load_predictor

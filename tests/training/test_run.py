@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import msgspec
+import numpy as np
 import pytest
 import timm
 import torch
@@ -437,3 +438,39 @@ def test_two_processes_train_one_network(tmp_path, asking):
     assert record.outcome.updates == 6  # 96 images, 2 x 8 in an update
     assert json.loads((tmp_path / "run" / "config.json").read_text())["num_classes"] == 24
     assert record.asked.recipe.scaled_lr(2) == pytest.approx(0.008 * 16 / 512)
+
+
+def test_only_the_epochs_asked_for_look_at_the_validation_images(tmp_path, asking):
+    record = train(asking(epochs=5, validate_every=2), tmp_path / "run")
+
+    assert [row["epoch"] for row in log(tmp_path / "run")] == ["2", "4", "5"]
+    assert record.outcome.epoch == 5
+    every = train(asking(epochs=5), tmp_path / "every").outcome
+    assert every.weights_digest == record.outcome.weights_digest
+
+
+def test_a_run_keeps_the_cross_entropy_of_each_validation_image(tmp_path, asking):
+    record = train(asking(keep="best", epochs=2), tmp_path / "run")
+
+    losses = np.load(tmp_path / "run" / "val_losses.npy", allow_pickle=False)
+    assert losses.shape == (360,)
+    assert losses.mean() == pytest.approx(record.outcome.loss, rel=1e-4)
+    right = 100 * np.mean(losses < np.log(2))  # more than half of the probability is on the class
+    assert right <= record.outcome.top1 + 1e-3
+
+
+def test_a_run_that_was_killed_behind_its_last_epoch_still_keeps_them(tmp_path, asking):
+    asked = asking(epochs=1)
+    train(asked, tmp_path / "whole")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repvit_nas.training.run._finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(asked, tmp_path / "run")
+    train(asked, tmp_path / "run", resume=True)
+
+    whole, mended = (np.load(tmp_path / name / "val_losses.npy") for name in ("whole", "run"))
+    assert mended == pytest.approx(whole, abs=1e-5)

@@ -1,0 +1,1 @@
+"""Room: campaigns that train networks to learn which are accurate on some images."""

@@ -1,0 +1,145 @@
+"""What a campaign writes: what was asked, what is to be trained, and what went wrong."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from repvit_nas import files
+from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.lines import LineLog
+from repvit_nas.training.data import DataSpec
+from repvit_nas.training.recipe import Recipe
+from repvit_nas.training.records import Precision
+
+CAMPAIGN_FILE: Final = "campaign.json"
+TASKS_FILE: Final = "tasks.jsonl"
+# Where a training inherits from the first network of the campaign.
+DONOR: Final = "donor"
+
+Role = Literal["donor", "reference", "chosen", "second seed", "held out"]
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a campaign is asked; the same name goes on only with the same.
+
+    Attributes:
+        data: Which images.
+        recipe: How networks are trained, and what that is called.
+        recipe_name: See `recipe`.
+        space: Name or file of the search space.
+        budgets_ms: The most milliseconds on each device.
+        band: How far below its budget a network may be, as a share of it.
+        resolution: Input side in pixels.
+        references: Networks that are always trained; empty for the family, where the space has it.
+        init: `donor`, or what every training starts from.
+        held_out: Random networks that no fit sees.
+        seed: Of everything drawn, and of the trainings.
+        precision: In which numbers networks are computed.
+    """
+
+    data: DataSpec
+    recipe: Recipe
+    recipe_name: str
+    space: str
+    budgets_ms: dict[str, float]
+    band: float = 0.1
+    resolution: int | None = None
+    references: tuple[Architecture, ...] = ()
+    init: str = DONOR
+    held_out: int = 6
+    seed: int = 0
+    precision: Precision = "fp32"
+
+
+class CampaignFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `campaign.json` (schema 1): all that is fixed before the first training.
+
+    Attributes:
+        name: Of the estimator.
+        command: The command line that goes on with it.
+        asked: What it was asked.
+        data_digest: Of the images.
+        recipe_digest: Of the recipe's values.
+        classes: Names of the classes.
+        resolution: Input side in pixels.
+        val_images: How many images accuracies are taken on.
+        donor: The network that is trained first, and from which others inherit.
+        references: Networks that are trained whatever the model says.
+        held_out: Networks that no fit sees, drawn before anything was chosen.
+        trainings: Folder of the training runs.
+    """
+
+    schema: Literal[1] = 1
+    name: str
+    command: str
+    asked: Asked
+    data_digest: str
+    recipe_digest: str
+    classes: tuple[str, ...]
+    resolution: int
+    val_images: int
+    donor: Architecture
+    references: tuple[Architecture, ...]
+    held_out: tuple[Architecture, ...]
+    trainings: str
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="task"):
+    """One training that is to be made.
+
+    Attributes:
+        name: Of the training and its folder.
+        architecture: The network.
+        seed: Of the training.
+        role: Why it is made.
+        inherits: Whether it starts from the donor's weights.
+    """
+
+    name: str
+    architecture: Architecture
+    seed: int
+    role: Role
+    inherits: bool
+
+
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="failure"):
+    """A training that cannot be made; it is left out.
+
+    Attributes:
+        name: Of the training.
+        reason: What was said.
+    """
+
+    name: str
+    reason: str
+
+
+class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="finished"):
+    """A training whose observation is in the log.
+
+    Attributes:
+        name: Of the training.
+        seconds: What it took.
+    """
+
+    name: str
+    seconds: float
+
+
+def task_log(folder: Path) -> LineLog[Task | Failure | Finished]:
+    """Return the log of what a campaign is to train and has trained."""
+    return LineLog(folder / TASKS_FILE, Task | Failure | Finished, "task of a campaign")
+
+
+def read_campaign(folder: Path) -> CampaignFile:
+    """Read what a campaign was asked.
+
+    Raises:
+        RepvitNasError: There is none in the folder.
+    """
+    path = folder / CAMPAIGN_FILE
+    if not path.is_file():
+        raise RepvitNasError(f"{folder}: holds no campaign; repvit-nas measure-accuracy makes one")
+    return files.read_json(path, CampaignFile)

@@ -1,0 +1,545 @@
+"""A campaign: train, fit, choose, train again; to be stopped and gone on with at any moment.
+
+Several processes may work at one campaign, on one machine or on a folder that several share. What is
+written is written under the folder's lock; a training belongs to the process that holds its lock, which
+the system gives up when that process dies.
+"""
+
+import contextlib
+import functools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import filelock
+import msgspec
+import numpy as np
+
+from repvit_nas import files
+from repvit_nas.accuracy import trained
+from repvit_nas.accuracy.observations import (
+    RANDOM,
+    Circumstances,
+    Observation,
+    ObservationLog,
+    binomial_sd,
+)
+from repvit_nas.accuracy.responses import read_losses
+from repvit_nas.architecture import Architecture
+from repvit_nas.campaign.band import Band
+from repvit_nas.campaign.images import check_images, data_digest
+from repvit_nas.campaign.planning import (
+    State,
+    candidates_of,
+    first_tasks,
+    held_out_of,
+    learned_from,
+    next_batch,
+    pool_of,
+    references_of,
+    state_of,
+    verdict,
+)
+from repvit_nas.campaign.records import (
+    CAMPAIGN_FILE,
+    DONOR,
+    Asked,
+    CampaignFile,
+    Failure,
+    Finished,
+    Task,
+    read_campaign,
+    task_log,
+)
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.search_space.family import family
+from repvit_nas.search_space.space import Choices, Space, load_space
+from repvit_nas.training.data import Opened, open_data
+from repvit_nas.training.kept import kept
+from repvit_nas.training.records import (
+    LOSSES_FILE,
+    TrainFile,
+    differences,
+    is_training_run,
+    read_training,
+)
+from repvit_nas.training.records import Asked as TrainAsked
+from repvit_nas.training.run import Place, train
+
+LOSSES_FOLDER: Final = "losses"
+_STATE_LOCK: Final = ".tasks.lock"
+# So many trainings that fail one after the other are no accident of their networks.
+_FAILURES: Final = 3
+_POLL_S: Final = 2.0
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+class Limits(NamedTuple):
+    """When a campaign ends at the latest.
+
+    Attributes:
+        networks: How many different networks it trains, held-out ones not counted.
+        hours: No training starts that would not be finished within so many hours.
+    """
+
+    networks: int = 24
+    hours: float | None = None
+
+
+class Outcome(NamedTuple):
+    """How a campaign ended.
+
+    Attributes:
+        folder: Of the estimator.
+        state: What is trained.
+        reason: Why it ended.
+        fitted: What the observations say; None where they are too few.
+        trained_s: Seconds of trainings of this process.
+        seconds: Seconds of this process in all.
+    """
+
+    folder: Path
+    state: State
+    reason: str
+    fitted: trained.PosteriorFile | None
+    trained_s: float
+    seconds: float
+
+
+class Campaign:
+    """A campaign that is open: its files, its images, its band.
+
+    Args:
+        folder: Of the estimator.
+        file: What it was asked.
+        opened: Its images.
+        predictors: Of its devices.
+        space: Of its networks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        file: CampaignFile,
+        opened: Opened,
+        predictors: Sequence[Predictor],
+        space: Space,
+    ) -> None:
+        self.folder = folder
+        self.file = file
+        self.opened = opened
+        self.predictors = predictors
+        self.band = _band(space, predictors, file.asked, file.resolution, len(file.classes))
+        self.trainings = Path(file.trainings)
+        self.observations = ObservationLog(folder)
+        self.tasks = task_log(folder)
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What all its trainings share."""
+        file = self.file
+        return Circumstances(
+            data=file.asked.data.name,
+            data_digest=file.data_digest,
+            recipe=file.asked.recipe_name,
+            recipe_digest=file.recipe_digest,
+        )
+
+    @functools.cached_property
+    def pool(self) -> Choices:
+        """The random networks of the band that it looks at, `(n, parameters)`."""
+        return pool_of(self.band, self.file.asked.seed)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the other processes of the campaign from writing meanwhile."""
+        with filelock.FileLock(self.folder / _STATE_LOCK):
+            yield
+
+    def state(self) -> State:
+        """Read how far the campaign is."""
+        return state_of(self.tasks.read(), self.observations.read())
+
+    def training_of(self, task: Task) -> TrainAsked:
+        """Return what the training of a task is asked."""
+        asked = self.file.asked
+        init = asked.init if task.inherits else RANDOM
+        if init == DONOR:
+            init = str(self.trainings / first_tasks(self.file)[0].name)
+        return TrainAsked(
+            architecture=task.architecture,
+            recipe=asked.recipe,
+            data=asked.data,
+            seed=task.seed,
+            init=init,
+            precision=asked.precision,
+        )
+
+
+def open_campaign(
+    name: str,
+    asked: Asked,
+    *,
+    command: str = "",
+    trainings: Path | None = None,
+    foreign: bool = False,
+    anyway: bool = False,
+    say: Say = lambda _: None,
+) -> Campaign:
+    """Begin a campaign, or go on with the one of this name.
+
+    Args:
+        name: Of the estimator.
+        asked: What to find out.
+        command: The command line that goes on with it.
+        trainings: Where the training runs go; `results/accuracy-<name>` by default.
+        foreign: Accept a processor's table that was measured on another machine.
+        anyway: Go on with too few validation images to tell much.
+        say: Told what the user should know.
+
+    Raises:
+        RepvitNasError: The images, the recipe or the band are not as the campaign of this name had
+            them, tell nothing, or are known by another name.
+    """
+    folder = trained.folder_of(name)
+    space, _ = load_space(asked.space)
+    resolution = asked.resolution or space.file.resolution.default
+    space.check_resolution(resolution)
+    predictors = [load_predictor(device, foreign=foreign)[0] for device in asked.budgets_ms]
+    opened = open_data(asked.data, resolution)
+    say(check_images(opened, anyway=anyway))
+    digests = data_digest(asked.data, opened), files.digest(msgspec.json.encode(asked.recipe))
+    circumstances = Circumstances(
+        data=asked.data.name,
+        data_digest=digests[0],
+        recipe=asked.recipe_name,
+        recipe_digest=digests[1],
+    )
+    trained.refuse_second_name(name, circumstances)
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / _STATE_LOCK):
+        if (folder / CAMPAIGN_FILE).is_file():
+            file = read_campaign(folder)
+            _refuse_others(folder, file, asked, digests)
+        else:
+            _refuse_imported(folder, circumstances)
+            band = _band(space, predictors, asked, resolution, len(opened.classes))
+            file = _planned(name, asked, band, opened, digests, command=command)
+            file = msgspec.structs.replace(
+                file, trainings=str(trainings or Path("results") / f"accuracy-{name}")
+            )
+            files.write_json(folder / CAMPAIGN_FILE, file)
+    return Campaign(folder, file, kept(opened), predictors, space)
+
+
+def _band(
+    space: Space, predictors: Sequence[Predictor], asked: Asked, resolution: int, classes: int
+) -> Band:
+    return Band(
+        space,
+        predictors,
+        asked.budgets_ms,
+        asked.band,
+        resolution=resolution,
+        num_classes=classes,
+    )
+
+
+def _refuse_others(
+    folder: Path, file: CampaignFile, asked: Asked, digests: tuple[str, str]
+) -> None:
+    apart = differences(file.asked, asked)
+    if apart:
+        raise RepvitNasError(
+            f"{folder}: was begun with other arguments: {'; '.join(apart[:3])}; give the same ones, "
+            "or another --name"
+        )
+    if file.data_digest != digests[0]:
+        raise RepvitNasError(
+            f"{folder}: the images of {asked.data.name} are not those it was begun with "
+            f"({file.data_digest} -> {digests[0]}); bring them back, or give another --name"
+        )
+
+
+def _refuse_imported(folder: Path, circumstances: Circumstances) -> None:
+    """Refuse to begin a campaign beside observations of something else."""
+    for observation in ObservationLog(folder).read()[:1]:
+        apart = observation.circumstances.differences(circumstances)
+        if apart:
+            raise RepvitNasError(
+                f"{folder}: holds observations of other circumstances: {'; '.join(apart)}; they "
+                "cannot be compared: give another --name"
+            )
+
+
+def _planned(
+    name: str,
+    asked: Asked,
+    band: Band,
+    opened: Opened,
+    digests: tuple[str, str],
+    *,
+    command: str,
+) -> CampaignFile:
+    """Fix everything that is fixed before the first training."""
+    references = references_of(band, asked.references)
+    held_out = held_out_of(band, asked.held_out, asked.seed, references)
+    if references:
+        donor = references[0]
+    else:  # the band's own, where no reference lies in the space
+        drawn = band.draw(1, np.random.default_rng(asked.seed))
+        donor = band.shapes(drawn.choices).architecture(0, "donor")
+    return CampaignFile(
+        name=name,
+        command=command,
+        asked=asked,
+        data_digest=digests[0],
+        recipe_digest=digests[1],
+        classes=opened.classes,
+        resolution=band.resolution,
+        val_images=len(opened.val),
+        donor=donor,
+        references=tuple(references),
+        held_out=held_out,
+        trainings="",
+    )
+
+
+def epoch_seconds(campaign: Campaign, place: Place) -> float:
+    """Train one epoch of the donor and throw it away; returns how long a training will take."""
+    asked = campaign.training_of(first_tasks(campaign.file)[0])
+    recipe = msgspec.structs.replace(asked.recipe, epochs=1, warmup_epochs=0)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        train(
+            msgspec.structs.replace(asked, recipe=recipe),
+            Path(folder) / "probe",
+            place,
+            opened=campaign.opened,
+        )
+        seconds = time.monotonic() - began
+    return seconds * asked.recipe.epochs
+
+
+def run_campaign(
+    campaign: Campaign,
+    limits: Limits,
+    place: Place | None = None,
+    *,
+    say: Say = lambda _: None,
+    progress: Progress = lambda _, __, ___: None,
+) -> Outcome:
+    """Train networks until the campaign is settled or its limits are reached.
+
+    Args:
+        campaign: An open campaign.
+        limits: When it ends at the latest.
+        place: On what networks are trained.
+        say: Told what the user should know.
+        progress: Told what is being done, how far it is, and of how much.
+
+    Raises:
+        RepvitNasError: The donor, or several networks one after the other, cannot be trained.
+        FileError: Something cannot be written; what is trained stays.
+    """
+    place = place or Place()
+    began = time.monotonic()
+    trained_s = 0.0
+    estimate: float | None = None
+    if limits.hours is not None:
+        with contextlib.suppress(ValueError):
+            estimate = max(campaign.state().finished.values())
+        estimate = estimate or epoch_seconds(campaign, place)
+        fit_in = int(limits.hours * 3600 / estimate)
+        say(f"about {fit_in} trainings of {estimate:,.0f} s fit into {limits.hours:g} hours")
+    reason = ""
+    while True:
+        step = _next_step(campaign, limits, say)
+        if isinstance(step, str):
+            reason = step
+            break
+        if step is None:  # the other processes are still at it
+            time.sleep(_POLL_S)
+            continue
+        with step as task:
+            left = None if limits.hours is None else limits.hours * 3600 - time.monotonic() + began
+            if left is not None and estimate is not None and left < estimate:
+                reason = f"the next training would end after the {limits.hours:g} hours"
+                break
+            seconds = _train(campaign, task, place, say, progress)
+            trained_s += seconds
+            estimate = max(estimate or 0.0, seconds)
+    state = campaign.state()
+    with campaign.locked():
+        fitted = _fitted(campaign, state, say)
+    return Outcome(campaign.folder, state, reason, fitted, trained_s, time.monotonic() - began)
+
+
+def _next_step(
+    campaign: Campaign, limits: Limits, say: Say
+) -> "contextlib.AbstractContextManager[Task] | str | None":
+    """Return the next training, claimed; why there is none; or None to wait for other processes."""
+    with campaign.locked():
+        campaign.tasks.mend()
+        state = campaign.state()
+        if not state.open:
+            reason = _extend(campaign, state, limits, say)
+            if reason:
+                return reason
+            state = campaign.state()
+        for task in _ready(campaign, state):
+            lock = _claim(campaign, task)
+            if lock is not None:
+                return _held(task, lock)
+    return None
+
+
+def _ready(campaign: Campaign, state: State) -> list[Task]:
+    """Return the open trainings that can begin: what inherits waits for the donor."""
+    donor = first_tasks(campaign.file)[0].name
+    if donor in state.failed:
+        raise RepvitNasError(
+            f"the first network, {donor}, cannot be trained: {state.failed[donor]}; mend the recipe "
+            "and give another --name"
+        )
+    waits = campaign.file.asked.init == DONOR and donor not in state.finished
+    return [task for task in state.open if not (waits and task.inherits)]
+
+
+def _claim(campaign: Campaign, task: Task) -> filelock.BaseFileLock | None:
+    campaign.trainings.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(campaign.trainings / f".{task.name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    return lock
+
+
+@contextlib.contextmanager
+def _held(task: Task, lock: filelock.BaseFileLock) -> Iterator[Task]:
+    try:
+        yield task
+    finally:
+        lock.release()
+
+
+def _extend(campaign: Campaign, state: State, limits: Limits, say: Say) -> str:
+    """Choose what comes next; returns why nothing does, if so."""
+    file = campaign.file
+    if not state.tasks:
+        for task in first_tasks(file):
+            campaign.tasks.append(task)
+        return ""
+    learned = learned_from(file, state, campaign.folder)
+    candidates = candidates_of(campaign.band, campaign.predictors, learned, campaign.pool)
+    found = verdict(learned, candidates, state.networks, limits.networks)
+    most = state.networks if found.reason else limits.networks
+    tasks = next_batch(file, state, learned, candidates, most)
+    for task in tasks:
+        campaign.tasks.append(task)
+    if tasks:
+        say(
+            f"{len(state.finished)} trained; the best of the band is expected {found.regret:.2f} points "
+            f"ahead of the one that seems best; next: {', '.join(task.name for task in tasks)}"
+        )
+        return ""
+    return found.reason or "nothing is left to train"
+
+
+def _train(campaign: Campaign, task: Task, place: Place, say: Say, progress: Progress) -> float:
+    """Train one network, and log what it says; returns the seconds."""
+    folder = campaign.trainings / task.name
+    state = campaign.state()
+    place_in = f"{len(state.finished) + 1} of {len(state.tasks)}: {task.name}"
+    began = time.monotonic()
+    try:
+        record = train(
+            campaign.training_of(task),
+            folder,
+            place,
+            opened=campaign.opened,
+            command=campaign.file.command,
+            resume=is_training_run(folder),
+            progress=lambda doing, done, of: progress(f"{place_in}, {doing}", done, of),
+        )
+    except FileError:
+        raise  # the disk, not the network
+    except RepvitNasError as error:
+        say(f"{task.name}: left out: {error}")
+        with campaign.locked():
+            campaign.tasks.append(Failure(task.name, str(error)))
+            _refuse_many_failures(campaign)
+        return time.monotonic() - began
+    seconds = time.monotonic() - began
+    with campaign.locked():
+        campaign.observations.append([_observation(campaign, task, folder, record)])
+        taken = record.outcome.seconds if record.outcome else seconds
+        campaign.tasks.append(Finished(task.name, taken))
+    return seconds
+
+
+def _refuse_many_failures(campaign: Campaign) -> None:
+    ended = [each for each in campaign.tasks.read() if not isinstance(each, Task)]
+    last = ended[-_FAILURES:]
+    if len(last) == _FAILURES and all(isinstance(each, Failure) for each in last):
+        raise RepvitNasError(
+            f"{_FAILURES} trainings failed one after the other, the last: "
+            f"{last[-1].reason if isinstance(last[-1], Failure) else ''}; mend the cause and take "
+            f"their lines out of {campaign.tasks.path} to try them again"
+        )
+
+
+def _observation(campaign: Campaign, task: Task, folder: Path, record: TrainFile) -> Observation:
+    """Return what a finished training says."""
+    outcome = record.outcome
+    if outcome is None:
+        raise RepvitNasError(f"{folder}: the training was not finished")
+    losses = campaign.folder / LOSSES_FOLDER / f"{task.name}.npy"
+    files.write_bytes(losses, files.read_bytes(folder / LOSSES_FILE))
+    each = read_losses(losses)
+    inherited = record.asked.init != RANDOM
+    return Observation(
+        architecture=task.architecture,
+        circumstances=campaign.circumstances,
+        short=True,
+        epochs=record.asked.recipe.epochs,
+        seed=task.seed,
+        start=campaign.file.asked.init if inherited else RANDOM,
+        donor=_donor(campaign.file) if inherited else None,
+        top1=outcome.top1,
+        top1_sd=binomial_sd(outcome.top1, outcome.val_images),
+        loss=outcome.loss,
+        loss_sd=float(each.std() / np.sqrt(len(each))),
+        images=outcome.val_images,
+        losses=f"{LOSSES_FOLDER}/{losses.name}",
+        held_out=task.role == "held out",
+        origin="trained here",
+        source=task.name,
+    )
+
+
+def _donor(file: CampaignFile) -> Architecture | None:
+    """Return the network whose weights are inherited, where it is known."""
+    init = file.asked.init
+    if init == DONOR:
+        return file.donor
+    if is_training_run(Path(init)):
+        return read_training(Path(init)).asked.architecture
+    found = family().get(init)
+    return None if found is None else found.architecture
+
+
+def _fitted(campaign: Campaign, state: State, say: Say) -> trained.PosteriorFile | None:
+    try:
+        fitted = trained.fit(campaign.file.name, state.observations, campaign.folder)
+    except RepvitNasError as error:
+        say(str(error))
+        return None
+    trained.write(campaign.folder, fitted)
+    return fitted

@@ -1,0 +1,107 @@
+"""Tables of accuracy: what a campaign trained, and how far off its estimator is."""
+
+import statistics
+from typing import TYPE_CHECKING
+
+from repvit_nas.accuracy.held_out import SEEDS
+from repvit_nas.architecture import shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from repvit_nas.accuracy.held_out import Validation
+    from repvit_nas.accuracy.observations import Observation
+    from repvit_nas.campaign.finals import Finals
+
+VALIDATION_HEADER = ("ranked by", "tau (90 % interval)", "best 3 found", "behind the best")
+
+
+def validation_cells(validation: "Validation") -> list[list[str]]:
+    """Return a row for each score: its tau, how many of the best it names, and what it loses."""
+    return [
+        [
+            name,
+            f"{ranking.tau:.2f} ({ranking.low:.2f} to {ranking.high:.2f})",
+            f"{ranking.precision * validation.picked:.0f} of {validation.picked}",
+            "" if name == SEEDS else f"{ranking.regret:.2f} points",
+        ]
+        for name, ranking in validation.rankings.items()
+    ]
+
+
+def validation_table(validation: "Validation") -> "Table":
+    """Return how each score ranks the networks that no fit saw, for a terminal."""
+    from rich.table import Table
+
+    table = Table(
+        *VALIDATION_HEADER,
+        title=f"{validation.networks} networks that no fit saw, {validation.trainings} trainings",
+    )
+    for cells in validation_cells(validation):
+        table.add_row(*cells)
+    return table
+
+
+def coverage_text(validation: "Validation") -> str:
+    """Say how often the intervals hold."""
+    moved = (
+        "" if validation.level is None else f", moved by {validation.level:+.1f} points as a whole"
+    )
+    return (
+        f"Intervals of 90 % hold for {validation.coverage:.0%} of them{moved}; of the family alone, its "
+        f"level moved to theirs, for {validation.coverage_family:.0%}."
+    )
+
+
+def finals_rows(finals: "Finals") -> list[list[str]]:
+    """Return a row for each network of the finals."""
+    return [
+        [
+            ("reference " if row.reference else "") + row.name,
+            f"{row.latency_ms:.3f}",
+            f"{statistics.fmean(row.top1):.2f}",
+            " ".join(f"{each:.2f}" for each in row.top1),
+            ""
+            if row.lead is None
+            else f"{row.lead:+.2f}" + ("" if row.lead_half is None else f" ± {row.lead_half:.2f}"),
+            shape_text(row.architecture),
+        ]
+        for row in finals.networks
+    ]
+
+
+FINALS_HEADER = ("network", "ms", "top-1 %", "by seed", "the winner leads by", "shape")
+
+
+def finals_table(finals: "Finals") -> "Table":
+    """Return the finals of a search for a terminal."""
+    from rich.table import Table
+
+    table = Table(*FINALS_HEADER, title=f"Finals on {finals.data}")
+    for cells in finals_rows(finals):
+        table.add_row(*cells)
+    return table
+
+
+def trained_table(observations: "Sequence[Observation]", most: int = 12) -> "Table":
+    """Return the best of the networks that were trained, for a terminal."""
+    from rich.table import Table
+
+    table = Table(
+        "training", "top-1 %", "cross-entropy", "start", "shape", title="Trained, best first"
+    )
+    for each in sorted(observations, key=_order)[:most]:
+        table.add_row(
+            each.source,
+            f"{each.top1:.2f}" + ("" if each.top1_sd is None else f" ± {each.top1_sd:.2f}"),
+            "" if each.loss is None else f"{each.loss:.4f}",
+            each.start,
+            shape_text(each.architecture),
+        )
+    return table
+
+
+def _order(observation: "Observation") -> float:
+    return -observation.top1 if observation.loss is None else observation.loss

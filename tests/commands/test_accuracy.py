@@ -1,0 +1,142 @@
+"""measure-accuracy, import-accuracy, validate, search and show, as a user with images goes."""
+
+import csv
+import json
+
+import pytest
+
+from repvit_nas.commands import main
+
+CAMPAIGN = (
+    "measure-accuracy", "--name", "toys", "--data", "shapes", "--train-images", "48", "--val-images", "24",
+    "--device", "cpu-epyc", "--foreign", "--space", "cifar", "--budget-ms", "0.15", "--epochs", "1",
+    "--set", "batch=16", "--networks", "3", "--held-out", "5", "--threads", "1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def invoke(elsewhere, capfd):
+    """Run the command line in a folder without data; return exit code, stdout and stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return end.value.code, out, err
+
+    return run
+
+
+def test_from_images_to_a_front_to_finals(invoke, elsewhere):
+    code, out, err = invoke(*CAMPAIGN)
+    assert code == 1
+    assert "24 validation images" in err
+    assert "--anyway" in err
+
+    code, out, err = invoke(*CAMPAIGN, "--anyway")
+    assert code == 0, err
+    assert "5 networks that no fit saw, 5 trainings" in out
+    assert "Ended: 3 networks are trained, as many as asked for." in out
+    assert "repvit-nas search --budget-ms cpu-epyc=0.15 --accuracy toys" in out
+
+    code, out, _ = invoke("validate", "--accuracy", "toys", "--json")
+    assert code == 0
+    validation = json.loads(out)
+    assert list(validation["rankings"]) == [
+        "estimator", "family alone", "share-weighted log-MACs", "parameters", "latency",
+    ]  # fmt: skip
+
+    code, out, err = invoke(
+        "search", "--budget-ms", "cpu-epyc=0.15", "--foreign", "--space", "cifar", "--accuracy", "toys",
+        "--trials", "50", "--out", "front", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "accuracy: toys, from predictors/accuracy/toys" in err
+    front = json.loads(out)
+    assert (
+        "on shapes at 32 px after recipe proxy, estimated from 3 networks"
+        in front["accuracy_meaning"]
+    )
+    best = front["best"]
+    assert best["architecture"]["resolution"] == 32
+    assert best["architecture"]["num_classes"] == 24
+    assert best["accuracy_source"] == "estimated"
+    assert best["observed"] is None
+
+    trained = "results/accuracy-toys/" + next(
+        each.name for each in (elsewhere / "results" / "accuracy-toys").iterdir() if each.is_dir()
+    )
+    code, out, err = invoke(
+        "show",
+        trained,
+        "--space",
+        "cifar",
+        "--device",
+        "cpu-epyc",
+        "--foreign",
+        "--accuracy",
+        "toys",
+    )
+    assert code == 0, err
+    assert "; trained here: " in out
+    code, out, err = invoke(
+        "predict", trained, "--space", "cifar", "--device", "cpu-epyc", "--foreign", "--accuracy", "toys",
+        "--json",
+    )  # fmt: skip
+    assert json.loads(out)["accuracy_source"] == "trained here"
+
+    code, out, err = invoke(
+        "measure-accuracy", "--finals", "front", "--data", "shapes", "--train-images", "48", "--val-images",
+        "24", "--foreign", "--epochs", "1", "--set", "batch=16", "--seeds", "2", "--winners", "1",
+        "--reference", trained, "--threads", "1",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "2 seeds): " in out.replace("\n", " ")
+
+
+def test_accuracies_from_elsewhere_make_an_estimator(invoke, elsewhere):
+    rows = [
+        {"width": "48-96-192-384", "depth": f"2-2-{depth}-2", "top1": 60 + depth / 2, "seed": 0}
+        for depth in (8, 10, 12, 14)
+    ]
+    with (elsewhere / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+    code, out, err = invoke("import-accuracy", "rows.csv", "--name", "plants", "--recipe", "ours")
+    assert code == 0, err
+    assert "4 observations added to predictors/accuracy/plants" in out
+    code, out, _ = invoke("import-accuracy", "rows.csv", "--name", "plants")
+    assert "0 observations added" in out
+    assert "(4 were there already)" in out
+
+    code, _, err = invoke("import-accuracy", "rows.csv", "--name", "plants", "--recipe", "other")
+    assert code == 1
+    assert "recipe 'ours' -> 'other'" in err
+    code, out, _ = invoke("predict", "repvit_m0_9", "--accuracy", "plants")
+    assert "top-1 in % on plants at 224 px after recipe ours, estimated from 4 networks" in out
+
+    code, _, err = invoke("validate", "--accuracy", "plants")
+    assert code == 1
+    assert "too few held-out networks" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search", "--budget-ms", "1", "--accuracy", "birds"], "known: family"),
+        (["measure-accuracy", "--data", "shapes"], "needs --name and --budget-ms"),
+        (["validate"], "either --device or --accuracy"),
+        (["import-accuracy", "none.csv", "--name", "x"], "cannot be read"),
+        ([*CAMPAIGN, "--anyway", "--hours", "0"], "--hours must be above 0"),
+        ([*CAMPAIGN, "--anyway", "--budget-ms", "0.01"], "the nearest networks have"),
+        ([*CAMPAIGN, "--name", "family", "--anyway"], "--name must be"),
+    ],
+)
+def test_what_cannot_be_is_one_line(invoke, words, said):
+    code, out, err = invoke(*words)
+
+    assert code == 1
+    assert not out
+    assert said in err.splitlines()[-1]
