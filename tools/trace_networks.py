@@ -7,7 +7,8 @@ network: batch norms folded, parallel branches merged. Run it again after adding
     python tools/trace_networks.py
 
 Networks come from timm; RepNeXt, which timm does not have, is listed from its description
-(arXiv:2406.16004): chunked depthwise convolutions 3x3, 7x7, 1x11 + 11x1, and a copying downsample.
+(arXiv:2406.16004): chunked depthwise convolutions 3x3, 7x7, 1x11 + 11x1, and a copying downsample;
+the path that led to RepViT is listed in `path_networks.py`.
 """
 
 import warnings
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 import timm
 import torch
+from path_networks import path
 from timm.utils.model import reparameterize_model
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -195,6 +197,8 @@ def networks() -> Iterator[tuple[str, str, int, Handed, Callable[[], list[Operat
         "logits",
         lambda: from_timm("mobilenetv3_large_100", 224, act_layer=gelu),
     )
+    for name, operations in path():
+        yield name, "path", 224, "logits", lambda listed=operations: listed  # type: ignore[misc]
     yield "repvit_m2_3_sam", "repvit", 1024, "map", lambda: list(repvit_sam(1024))
     resnets: tuple[tuple[int, Handed], ...] = ((18, "features"), (50, "map"), (101, "map"))
     for depth_, output in resnets:

@@ -8,7 +8,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,8 @@ from repvit_nas.search_space.family import family
 from repvit_nas.units import Unit, count, rows
 
 PUBLISHED_FILE: Final = "published.csv"
+# Rows that a fit is compared with and never sees.
+PATH_FILE: Final = "path.csv"
 # A rounded figure is uniform over its rounding step.
 UNIFORM_SD: Final = 12**-0.5
 
@@ -149,6 +151,37 @@ def observation(row: PublishedLatency, path: Path | str = PUBLISHED_FILE) -> Obs
 def read_observations(path: Path) -> list[Observation]:
     """Read a `published.csv` as observations, excluded rows left out."""
     return [observation(row, path) for row in read_published(path) if not row.excluded]
+
+
+class PathLatency(PublishedLatency, frozen=True, forbid_unknown_fields=True):
+    """One row of `path.csv`: a network that differs from another one of it in one step.
+
+    Attributes:
+        after: The network that the step is from; empty where it is none.
+    """
+
+    after: str = ""
+
+
+class PathStep(NamedTuple):
+    """A network of a path, and the name of the one that it is a step from, if any."""
+
+    observation: Observation
+    after: str
+
+
+def read_path(path: Path) -> list[PathStep]:
+    """Read a `path.csv`.
+
+    Raises:
+        FileError: It is not valid, or a step is from a network that is not in it.
+    """
+    rows = files.read_csv(path, PathLatency)
+    names = {row.network for row in rows}
+    for row in rows:
+        if row.after and row.after not in names:
+            raise FileError(f"{path}: {row.network} is a step from {row.after}, which is not in it")
+    return [PathStep(observation(row, path), row.after) for row in rows]
 
 
 def published_latency(

@@ -1,4 +1,7 @@
+from collections import Counter
+
 import msgspec
+import path_networks
 import pytest
 from support import ROOT
 
@@ -7,6 +10,7 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import device_names, load_device
 from repvit_nas.latency_lut.published import (
+    PATH_FILE,
     PUBLISHED_FILE,
     Network,
     PublishedLatency,
@@ -14,6 +18,7 @@ from repvit_nas.latency_lut.published import (
     observation,
     published_architecture,
     read_observations,
+    read_path,
     read_published,
 )
 from repvit_nas.units import Features, Head
@@ -44,6 +49,45 @@ def row(**changes):
         "reference": "arXiv:2307.09283",
     }
     return PublishedLatency(**values | changes)
+
+
+# Computed by hand from the paper's words; the first is what torchvision and timm count for
+# mobilenetv3_large_100 (5.48 million parameters with batch norm, 217 million MACs).
+PATH_COUNTS = {
+    "path_0_mobilenetv3_l": (216_589_760, 5_470_832),
+    "path_3_width": (382_274_368, 5_121_880),
+    "path_6_classifier": (528_979_008, 3_734_936),
+    "path_8_kernel": (815_695_680, 5_145_992),
+    "repvit_m0_9": (815_617_344, 5_067_056),
+}
+
+
+def test_the_path_is_of_the_networks_that_the_paper_tells_of():
+    path = load_device("iphone12").path(PATH_FILE)
+    steps = {step.observation.name: step for step in read_path(path)}
+
+    for name, (macs, params) in PATH_COUNTS.items():
+        units = steps[name].observation.units
+        assert sum(unit.macs * count for unit, count in units) == macs
+        assert sum(unit.params * count for unit, count in units) == params
+    assert len(steps) == 11
+    assert sum(bool(step.after) for step in steps.values()) == 9
+
+
+def test_the_listed_path_is_what_the_tool_lists():
+    for name, operations in path_networks.path():
+        network = foreign_networks()[name, 224, "logits"]
+        listed = {item.unit.operation: item.count for item in network.units}
+        assert listed == Counter(operations)
+
+
+def test_a_step_from_nowhere_is_refused(tmp_path):
+    lines = load_device("iphone12").path(PATH_FILE).read_text().splitlines()
+    path = tmp_path / "path.csv"
+    path.write_text("\n".join([lines[0], lines[2]]))
+
+    with pytest.raises(FileError, match="a step from path_0_mobilenetv3_l, which is not in it"):
+        read_path(path)
 
 
 @pytest.mark.parametrize("device", ["iphone12", "iphone13"])
