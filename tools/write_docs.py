@@ -25,7 +25,12 @@ from repvit_nas.predictors.validation import (
 )
 from repvit_nas.report import text
 from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
-from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
+from repvit_nas.report.cross_validation import (
+    PROBE_HEADER,
+    SUMMARY_HEADER,
+    probe_cells,
+    summary_cells,
+)
 from repvit_nas.report.family_rows import family_rows
 from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
 from repvit_nas.report.run_report import (
@@ -42,6 +47,7 @@ RUN = ROOT / "results" / "iphone12-1.0ms"
 TRAINED = ROOT / "results" / "shapes-30ms"
 EXAMPLE = "cpu-epyc"
 GROUPS = ("repvit", "repvit at 224 px", "repvit at 512 px and more", "repnext", "all")
+FREE_GROUPS = ("repvit", "repnext", "all")
 
 
 def search_sections() -> tuple[str, str]:
@@ -59,15 +65,23 @@ def search_sections() -> tuple[str, str]:
 def validation_section() -> str:
     """Return the errors of the modelled devices on networks they did not see."""
     header = ("device", "networks", "latencies", *SUMMARY_HEADER)
-    rows = []
+    rows, probed = [], []
     for device in ("iphone12", "iphone13"):
         found = read_validation(ROOT / "predictors" / device / VALIDATION_FILE)
         if not isinstance(found, CrossValidation):
             raise TypeError(f"{device}: a cross-validation is needed; got {type(found).__name__}")
-        for group in GROUPS:
-            count, *shares = summary_cells(found, group)
+        freed = {f"{group}, rates free": found.rates_free[group] for group in FREE_GROUPS}
+        for group, summary_ in ({g: found.summaries[g] for g in GROUPS} | freed).items():
+            count, *shares = summary_cells(summary_)
             rows.append([device, group, count, *(f"{share} %" for share in shares)])
-    return text.markdown_table(header, rows)
+        for probe in found.probes:
+            title, count, error, coverage, steps = probe_cells(probe)
+            probed.append([device, title, count, f"{error} %", f"{coverage} %", steps])
+    return (
+        text.markdown_table(header, rows)
+        + "\n"
+        + text.markdown_table(("device", *PROBE_HEADER), probed)
+    )
 
 
 def measured_section() -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from repvit_nas.predictors.physical import FUSING_COLUMNS, Column, FormGrid
+from repvit_nas.predictors.engine import Engine, Prior, Term
+from repvit_nas.predictors.physical import FUSING_COLUMNS, Column, CostForm, FormGrid
 
 ASSUMPTIONS_FILE: Final = "assumptions.json"
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -45,13 +46,38 @@ class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     Attributes:
         note: Anything a reader should know.
-        forms: The forms of cost that the model weighs.
-        errors: How far the figures may be off.
         columns: What has a cost on this device.
+        forms: The forms of cost that the model weighs, where little is known of the device.
+        errors: How far the figures may be off.
+        engine: What is known of an accelerator; the forms follow from it.
     """
 
     schema: Literal[1] = 1
     note: str = ""
     columns: tuple[Column, ...] = FUSING_COLUMNS
-    forms: FormGrid
+    forms: FormGrid | msgspec.UnsetType = msgspec.UNSET
     errors: ErrorModel
+    engine: Engine | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        if isinstance(self.forms, FormGrid) == isinstance(self.engine, Engine):
+            raise ValueError("either forms or engine must be given, and not both")
+        if unused := set(self.priors) - {"overhead", *self.columns}:
+            raise ValueError(f"expected must be of columns or the overhead; got {min(unused)!r}")
+
+    @property
+    def priors(self) -> dict[Term, Prior]:
+        """What coefficients are expected to be; of others only a wide range is."""
+        return self.engine.expected if isinstance(self.engine, Engine) else {}
+
+    def listed(self) -> list[CostForm]:
+        """List the forms of cost that the model weighs."""
+        known = self.engine if isinstance(self.engine, Engine) else self.forms
+        return [] if isinstance(known, msgspec.UnsetType) else known.forms()
+
+    def freed(self) -> "Assumptions":
+        """Return the assumptions with next to nothing taken for granted of the engine."""
+        if not isinstance(self.engine, Engine):
+            return self
+        return msgspec.structs.replace(self, engine=self.engine.freed())

@@ -16,7 +16,7 @@ from repvit_nas.predictors.validation import TARGET_FAMILY, Check, CrossValidati
 from repvit_nas.shapes import Floats
 
 # Enough members for a mean and a deviation; the final fit has more.
-_MEMBERS: Final = 32
+_MEMBERS: Final = 64
 # Families whose networks have RepViT's shapes: what intervals are calibrated on, and what has to be
 # left out together before RepViT is truly unseen.
 LOOKALIKES: Final = ("repvit", "repnext")

@@ -8,27 +8,30 @@ grows away from them.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
-from repvit_nas.predictors.assumptions import ErrorModel
+from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.physical import (
     FUSING_COLUMNS,
+    MS_PER,
     Column,
     CostForm,
-    FormGrid,
     features,
     tabulate,
 )
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
+if TYPE_CHECKING:
+    from repvit_nas.predictors.engine import Term
+
 MEMBERS: Final = 64
-# A weak half-normal prior: no coefficient is expected far above this many times its nominal value.
+# Half-normal, where nothing is known: no coefficient is expected far above this many times its unit.
 PRIOR_SCALE: Final = 3.0
 # The overhead's feature, in milliseconds, so that its coefficient is near 1 too.
 OVERHEAD_MS: Final = 0.45
@@ -51,6 +54,13 @@ class Member(NamedTuple):
     coefficients: Floats
 
 
+class Expected(NamedTuple):
+    """Means and standard deviations of the coefficients, overhead first, `(1 + columns,)` each."""
+
+    mean: Floats
+    deviation: Floats
+
+
 class Design(NamedTuple):
     """Observations as arrays, for every form.
 
@@ -60,12 +70,14 @@ class Design(NamedTuple):
             `(forms, n, 1 + columns)`.
         latency_ms: `(n,)`.
         correlated: Relative covariance of the latencies, `(n, n)`.
+        expected: What the coefficients are expected to be.
     """
 
     forms: list[CostForm]
     matrices: Floats
     latency_ms: Floats
     correlated: Floats
+    expected: Expected
 
     def subset(self, keep: Floats) -> "Design":
         """Return the design of the observations that the boolean mask `keep` marks."""
@@ -75,6 +87,7 @@ class Design(NamedTuple):
             self.matrices[:, rows],
             self.latency_ms[rows],
             self.correlated[np.ix_(rows, rows)],
+            self.expected,
         )
 
 
@@ -117,24 +130,35 @@ def counted(observations: Sequence[Observation]) -> tuple[list[Unit], Floats]:
     return units, counts
 
 
-def design(
-    observations: Sequence[Observation],
-    grid: FormGrid,
-    errors: ErrorModel,
-    columns: Sequence[Column] = FUSING_COLUMNS,
-) -> Design:
-    """Tabulate `observations` under every form of `grid`."""
+def expected(assumptions: Assumptions) -> Expected:
+    """Return what the coefficients are expected to be, in units of their features."""
+    mean, deviation = [], []
+    terms: tuple[Term, ...] = ("overhead", *assumptions.columns)
+    units = (OVERHEAD_MS, *(MS_PER.get(column, 1.0) for column in assumptions.columns))
+    for term, unit in zip(terms, units, strict=True):
+        prior = assumptions.priors.get(term)
+        mean.append(0.0 if prior is None else prior.nominal / unit)
+        deviation.append(PRIOR_SCALE if prior is None else prior.deviation / unit)
+    return Expected(np.array(mean), np.array(deviation))
+
+
+def design(observations: Sequence[Observation], assumptions: Assumptions) -> Design:
+    """Tabulate `observations` under every form that the assumptions leave open."""
     units, counts = counted(observations)
-    forms = grid.forms()
+    forms = assumptions.listed()
     table = tabulate(units)
     overhead = OVERHEAD_MS * np.array([[item.calls] for item in observations])
     return Design(
         forms=forms,
         matrices=np.stack(
-            [np.hstack([overhead, counts @ features(form, table, columns)]) for form in forms]
+            [
+                np.hstack([overhead, counts @ features(form, table, assumptions.columns)])
+                for form in forms
+            ]
         ),
         latency_ms=np.array([item.latency_ms for item in observations]),
-        correlated=relative_covariance(observations, errors),
+        correlated=relative_covariance(observations, assumptions.errors),
+        expected=expected(assumptions),
     )
 
 
@@ -155,13 +179,18 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
     rng = np.random.default_rng(seed)
     factor = np.linalg.cholesky(problem.correlated)
     whitener = np.linalg.inv(factor)
-    best = [_solve(matrix, problem.latency_ms, whitener) for matrix in problem.matrices]
+    best = [
+        _solve(matrix, problem.latency_ms, whitener, problem.expected)
+        for matrix in problem.matrices
+    ]
     chosen = rng.choice(len(best), size=members, p=_weights(problem, whitener, best))
+    (own,) = rng.spawn(1)
     drawn = []
     for index in chosen:
         noise = factor @ rng.standard_normal(len(problem.latency_ms))
         latency = problem.latency_ms * np.exp(noise)
-        solution = _solve(problem.matrices[index], latency, whitener)
+        prior = _perturbed(problem.expected, own)
+        solution = _solve(problem.matrices[index], latency, whitener, prior)
         drawn.append(Member(problem.forms[index], OVERHEAD_MS * solution[0], solution[1:]))
     return drawn
 
@@ -205,7 +234,13 @@ def _check_near(problem: Design, misses: Floats) -> None:
     )
 
 
-def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats) -> Floats:
+def _perturbed(prior: Expected, rng: np.random.Generator) -> Expected:
+    """Return a prior with means drawn from it; those of 0 stay, as no coefficient is negative."""
+    shift = prior.deviation * rng.standard_normal(len(prior.mean))
+    return prior._replace(mean=np.where(prior.mean > 0, np.maximum(prior.mean + shift, 0), 0.0))
+
+
+def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected) -> Floats:
     """Solve non-negative least squares in relative errors.
 
     Errors are relative to the true latency, so they are scaled by the prediction, not by the
@@ -213,12 +248,13 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats) -> Floats:
     """
     from scipy.optimize import nnls
 
-    prior = np.eye(matrix.shape[1]) / PRIOR_SCALE
+    pull = np.diag(1 / prior.deviation)
+    aim = prior.mean / prior.deviation
     predicted = latency_ms
     solution = np.zeros(matrix.shape[1])
     for _ in range(_REWEIGHTINGS):
-        left = np.vstack([whitener @ (matrix / predicted[:, None]), prior])
-        right = np.concatenate([whitener @ (latency_ms / predicted), np.zeros(len(prior))])
+        left = np.vstack([whitener @ (matrix / predicted[:, None]), pull])
+        right = np.concatenate([whitener @ (latency_ms / predicted), aim])
         solution, _ = nnls(left, right)
         predicted = np.maximum(matrix @ solution, _LEAST_PREDICTED * latency_ms)
     return np.asarray(solution)

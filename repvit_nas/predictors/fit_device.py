@@ -10,9 +10,15 @@ from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import Device, device_names, load_device
 from repvit_nas.latency_lut.observations import Observation
-from repvit_nas.latency_lut.published import PUBLISHED_FILE, read_observations
+from repvit_nas.latency_lut.published import (
+    PATH_FILE,
+    PUBLISHED_FILE,
+    read_observations,
+    read_path,
+)
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table
 from repvit_nas.predictors.assumptions import ASSUMPTIONS_FILE, Assumptions
+from repvit_nas.predictors.engine import Engine
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.fit_published import learn_published
 from repvit_nas.predictors.held_out import evaluate, learning_curve
@@ -24,6 +30,7 @@ from repvit_nas.predictors.predictor import (
     PredictorFile,
     load_predictor,
 )
+from repvit_nas.predictors.probes import Origin
 from repvit_nas.predictors.timed_units import Learning
 from repvit_nas.predictors.validation import VALIDATION_FILE, Validation, validation_bytes
 from repvit_nas.version import __version__
@@ -156,7 +163,16 @@ def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
                 f"{device.path(PUBLISHED_FILE)}: {len(known.published)} rows are too few to fit a "
                 f"device; at least {FEWEST_OBSERVATIONS} are needed"
             )
-        return learn_published(device.name, known.published, table, known.assumptions, progress)
+        steps = device.path(PATH_FILE)
+        return learn_published(
+            device.name,
+            known.published,
+            table,
+            known.assumptions,
+            progress,
+            path=read_path(steps) if steps.is_file() else (),
+            origin=_origin(known.assumptions),
+        )
     learning = learn(table, known.assumptions, published=known.published)
     networks = table.networks("held_out")
     if len(networks) < 2:
@@ -174,6 +190,20 @@ def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
         left_out=learning.left_out,
     )
     return learning, comparison
+
+
+def _origin(assumptions: Assumptions) -> Origin | None:
+    """Return the fit of the device that another one's latencies are compared with, if it is there."""
+    if not isinstance(assumptions.engine, Engine):
+        return None
+    name = assumptions.engine.transferred_from
+    # Another device's broken files are no reason not to fit this one.
+    with contextlib.suppress(RepvitNasError):
+        predictor, folder = load_predictor(name)
+        engine = files.read_json(folder.path / ASSUMPTIONS_FILE, Assumptions).engine
+        if isinstance(engine, Engine):
+            return Origin(name, predictor.members, predictor.model.columns, engine)
+    return None
 
 
 def _bases(device: Device) -> dict[str, Predictor]:

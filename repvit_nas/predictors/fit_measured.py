@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from repvit_nas.errors import RepvitNasError
@@ -123,7 +124,7 @@ def learn(
         seen = unit_observations(table, timed) + network_observations(table, networks)
         seen += published
         errors = beside_measured(assumptions.errors, table, published=bool(published))
-        problem = design(seen, assumptions.forms, errors, assumptions.columns)
+        problem = design(seen, msgspec.structs.replace(assumptions, errors=errors))
         members = fit(problem, seed=seed)
         prior: Pricer = functools.partial(member_costs, members, columns=assumptions.columns)
     else:

@@ -7,9 +7,11 @@ timed take the place of their modelled figures.
 import itertools
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.published import PathStep
 from repvit_nas.latency_lut.table import Table
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.cross_validation import (
@@ -18,8 +20,10 @@ from repvit_nas.predictors.cross_validation import (
     misfit_of_target,
     validate,
 )
+from repvit_nas.predictors.engine import Engine
 from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
+from repvit_nas.predictors.probes import Origin, Subject, probes
 from repvit_nas.predictors.table_observations import (
     beside_measured,
     beside_published,
@@ -36,6 +40,9 @@ def learn_published(
     table: Table | None,
     assumptions: Assumptions,
     progress: Progress = lambda *_: None,
+    *,
+    path: Sequence[PathStep] = (),
+    origin: Origin | None = None,
 ) -> tuple[Learning, CrossValidation]:
     """Fit a predictor to published latencies, and say how far off it is.
 
@@ -45,16 +52,20 @@ def learn_published(
         table: What was timed beside them; see :func:`beside_measured`.
         assumptions: What the physical model takes for granted.
         progress: Told what is being done.
+        path: Networks that the fit is only compared with.
+        origin: Another device's fit that the latencies are compared with.
 
     Raises:
         RepvitNasError: No form of the model comes near the latencies.
     """
-    observations, units, errors = list(published), list[Observation](), assumptions.errors
+    observations, units = list(published), list[Observation]()
     if table is not None:
         units = unit_observations(table, table.units)
         observations += beside_published(table, published)
-        errors = beside_measured(errors, table)
-    problem = design([*observations, *units], assumptions.forms, errors, assumptions.columns)
+        errors = beside_measured(assumptions.errors, table)
+        assumptions = msgspec.structs.replace(assumptions, errors=errors)
+    errors = assumptions.errors
+    problem = design([*observations, *units], assumptions)
     members = fit(problem)
     predict: Predict = ensemble_predictions
     found = None
@@ -62,17 +73,38 @@ def learn_published(
         timed = PartlyMeasured(table, assumptions.columns, errors)
         found = timed.refined(members)
         predict = timed.predictions([*observations, *units], found.learned.part.kernel)
-    groups = len({item.network for item in observations} | {item.family for item in observations})
-    done = itertools.count()
+    groups = {item.network for item in observations} | {item.family for item in observations}
+    known = isinstance(assumptions.engine, Engine)
+    total, done = (1 + known) * (len(groups) + 1), itertools.count()
+
+    def told(name: str) -> None:
+        progress(f"validating without {name}", next(done), total)
+
     validation, quantile = validate(
-        device,
-        observations,
-        problem,
-        members,
-        errors,
-        progress=lambda name: progress(f"validating without {name}", next(done), groups),
-        predict=predict,
+        device, observations, problem, members, errors, progress=told, predict=predict
     )
+    subject = Subject(observations, problem, assumptions, quantile, predict)
+    found_probes = probes(subject, path, origin)
+    if known:
+        # The conservative variant beside it: how much of the reach comes from what is known.
+        freed = assumptions.freed()
+        open_problem = design([*observations, *units], freed)
+        free, open_quantile = validate(
+            device,
+            observations,
+            open_problem,
+            fit(open_problem),
+            errors,
+            progress=told,
+            predict=predict,
+        )
+        validation = msgspec.structs.replace(validation, rates_free=free.summaries)
+        subject = Subject(observations, open_problem, freed, open_quantile, predict)
+        found_probes += tuple(
+            msgspec.structs.replace(probe, title=f"{probe.title}, rates free")
+            for probe in probes(subject, path)
+        )
+    validation = msgspec.structs.replace(validation, probes=found_probes)
     model = Model(
         device=device,
         source="modelled",

@@ -5,8 +5,11 @@ and its activations moved through on-chip memory, or through main memory where a
 for the chip. How far the three overlap is not known, nor where the limits lie; a *form* is one
 assumption about that, and a model keeps many forms (see `docs/latency-model.md`).
 
-    cost(unit) = sum over operations of coefficient(kind) * time(operation under the form)
+    cost(unit) = sum over operations of coefficient * time(operation under the form)
                  + per-operation, per-pooling and per-returned-byte terms
+
+A device of which only its table is known has a coefficient for each kind of convolution; one whose
+rates are known (`engine.py`) has one for all.
 
 All coefficients are non-negative. The arrays here are `(operations,)` or `(units,)`.
 """
@@ -22,36 +25,55 @@ from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pointwise, Po
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
-Column = Literal["pointwise", "depthwise", "dense", "operation", "squeeze", "output", "elementwise"]
+Column = Literal[
+    "pointwise",
+    "depthwise",
+    "dense",
+    "operation",
+    "squeeze",
+    "output",
+    "elementwise",
+    "convolution",
+]
 # What a form's coefficients multiply, per unit. A device's assumptions say which of them it has:
-# an accelerator fuses elementwise operations into the convolution before them, a processor pays.
-COLUMNS: Final[tuple[Column, ...]] = get_args(Column)
+# an accelerator fuses elementwise operations into the convolution before them, a processor pays;
+# `convolution` is all three kinds of it together.
+COLUMNS: Final[tuple[Column, ...]] = get_args(Column)[:-1]
 FUSING_COLUMNS: Final = COLUMNS[:-1]
-# The last four count things; these bring their coefficients near 1.
-MS_PER_ELEMENTWISE_MB: Final = 0.3
-MS_PER_OPERATION: Final = 0.001
-MS_PER_SQUEEZE: Final = 0.004
-MS_PER_OUTPUT_MB: Final = 0.5
-# A depthwise convolution uses one of this many multiply-accumulate lanes.
-DEPTHWISE_LANES: Final = 16
+# Those that count things; these bring their coefficients near 1.
+MS_PER: Final[dict[Column, float]] = {
+    "operation": 0.001,
+    "squeeze": 0.004,
+    "output": 0.5,
+    "elementwise": 0.3,
+}
+# What a depthwise convolution uses of the multiply-accumulate lanes: one of 16.
+ONE_LANE: Final = 1 / 16
 
-Overlap = Literal["none", "all", "memory", "weights-apart", "activations-apart"]
+Overlap = Literal["none", "all", "memory", "weights-apart", "activations-apart", "spill-apart"]
+Spill = Literal["whole", "excess", "none"]
 
 
-class CostForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CostForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One assumption about how compute and memory traffic make up the time of an operation.
 
     Attributes:
         overlap: Which of compute, weight streaming and activation traffic hide one another.
             `all` takes the largest of the three, `none` their sum, `memory` the larger of compute
             and all traffic, `weights-apart` adds weights to the larger of the other two,
-            `activations-apart` adds on-chip traffic to the larger of compute and main memory.
+            `activations-apart` adds on-chip traffic to the larger of compute and main memory,
+            `spill-apart` adds what does not fit the chip to the largest of the three.
         tmacs: Multiply-accumulates a second, in millions of millions.
         memory_gbps: Main memory, gigabytes a second.
         chip_gbps: On-chip memory, gigabytes a second.
         chip_mb: A map larger than this goes through main memory.
-        spill: Whether then the whole map goes there or what exceeds the limit.
+        spill: Whether then the whole map goes there, what exceeds the limit, or nothing.
         row: Rows of a map are padded to a multiple of this many elements.
+        depthwise: What a depthwise convolution reaches of `tmacs`.
+        ports: Whether maps are read and written through one port of `chip_gbps`, one after the
+            other, or through one each at once.
+        limit: Whether `chip_mb` is for each map alone or for an operation's input plus output.
+        spill_gbps: What does not fit the chip, gigabytes a second; None for that of main memory.
     """
 
     overlap: Overlap
@@ -59,8 +81,12 @@ class CostForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_gbps: float
     chip_gbps: float
     chip_mb: float
-    spill: Literal["whole", "excess"]
+    spill: Spill
     row: int
+    depthwise: float = ONE_LANE
+    ports: Literal[1, 2] = 1
+    limit: Literal["map", "operation"] = "map"
+    spill_gbps: float | None = None
 
 
 class OperationTable(NamedTuple):
@@ -123,14 +149,16 @@ def features(
     """Return what the coefficients multiply, `(units, len(columns))`, in milliseconds."""
     time_ms = _operation_ms(form, table)
     out_mb = _map_mb(table.channels_out, table.size_out, 1)
+    convolution = (table.kind == _POINTWISE) | (table.kind == _DEPTHWISE) | (table.kind == _DENSE)
     per_operation: dict[Column, Floats] = {
         "pointwise": np.where(table.kind == _POINTWISE, time_ms, 0.0),
         "depthwise": np.where(table.kind == _DEPTHWISE, time_ms, 0.0),
         "dense": np.where(table.kind == _DENSE, time_ms, 0.0),
-        "operation": np.where(table.spatial, MS_PER_OPERATION, 0.0),
-        "squeeze": np.where(table.kind == _SQUEEZE, MS_PER_SQUEEZE, 0.0),
-        "output": np.where(table.kind == _OUTPUT, MS_PER_OUTPUT_MB * out_mb, 0.0),
-        "elementwise": np.where(table.kind == _ELEMENTWISE, MS_PER_ELEMENTWISE_MB * out_mb, 0.0),
+        "operation": np.where(table.spatial, MS_PER["operation"], 0.0),
+        "squeeze": np.where(table.kind == _SQUEEZE, MS_PER["squeeze"], 0.0),
+        "output": np.where(table.kind == _OUTPUT, MS_PER["output"] * out_mb, 0.0),
+        "elementwise": np.where(table.kind == _ELEMENTWISE, MS_PER["elementwise"] * out_mb, 0.0),
+        "convolution": np.where(convolution, time_ms, 0.0),
     }
     sums = [
         np.bincount(table.unit, weights=per_operation[column], minlength=table.units)
@@ -145,7 +173,7 @@ def _map_mb(channels: Floats, size: Floats, row: int) -> Floats:
 
 def _operation_ms(form: CostForm, table: OperationTable) -> Floats:
     """Return the time of each operation under `form`; 1 MB at 1 GB/s takes 1 ms."""
-    lanes = np.where(table.kind == _DEPTHWISE, DEPTHWISE_LANES, 1.0)
+    lanes = np.where(table.kind == _DEPTHWISE, 1 / form.depthwise, 1.0)
     compute = np.where(table.spatial, lanes * table.gmacs / form.tmacs, 0.0)
     weights = table.weight_mb / form.memory_gbps
     maps = [
@@ -155,9 +183,9 @@ def _operation_ms(form: CostForm, table: OperationTable) -> Floats:
             (table.channels_out, table.size_out),
         )
     ]
-    kept = 0.0 if form.spill == "whole" else form.chip_mb
-    spilled = sum(np.where(mb > form.chip_mb, mb - kept, 0.0) for mb in maps) / form.memory_gbps
-    chip = sum(maps) / form.chip_gbps
+    moved = sum(maps) if form.ports == 1 else np.maximum(*maps)
+    chip = moved / form.chip_gbps
+    spilled = _spilled_mb(form, maps) / (form.spill_gbps or form.memory_gbps)
     match form.overlap:
         case "all":
             return np.maximum(np.maximum(compute, weights), chip + spilled)
@@ -169,6 +197,17 @@ def _operation_ms(form: CostForm, table: OperationTable) -> Floats:
             return np.maximum(compute, chip + spilled) + weights
         case "activations-apart":
             return np.maximum(compute, weights + spilled) + chip
+        case "spill-apart":
+            return np.maximum(np.maximum(compute, weights), chip) + spilled
+
+
+def _spilled_mb(form: CostForm, maps: Sequence[Floats]) -> Floats:
+    """Return what of each operation's input and output does not fit the chip."""
+    if form.spill == "none":
+        return np.zeros_like(maps[0])
+    kept = 0.0 if form.spill == "whole" else form.chip_mb
+    held = maps if form.limit == "map" else [np.asarray(sum(maps))]
+    return np.asarray(sum(np.where(mb > form.chip_mb, mb - kept, 0.0) for mb in held))
 
 
 class FormGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,7 +218,7 @@ class FormGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_gbps: tuple[float, ...]
     chip_gbps: tuple[float, ...]
     chip_mb: tuple[float, ...]
-    spill: tuple[Literal["whole", "excess"], ...]
+    spill: tuple[Spill, ...]
     row: tuple[int, ...]
 
     def forms(self) -> list[CostForm]:

@@ -61,6 +61,48 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coverage_percent: float
 
 
+class Probed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A network that a fit never saw: published and predicted milliseconds, a 90 % interval.
+
+    `after` names the network that it is a step from, if it is one.
+    """
+
+    name: str
+    published_ms: float
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    after: str = ""
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Networks of one kind that a fit never saw.
+
+    Attributes:
+        title: What they are.
+        error_percent: Mean absolute error.
+        coverage_percent: How often the 90 % interval held.
+        checks: The networks.
+    """
+
+    title: str
+    error_percent: float
+    coverage_percent: float
+    checks: tuple[Probed, ...]
+
+    def steps(self) -> list[tuple[float, float]]:
+        """List the published and the predicted differences, in milliseconds, of all steps."""
+        named = {check.name: check for check in self.checks}
+        return [
+            (
+                check.published_ms - named[check.after].published_ms,
+                check.predicted_ms - named[check.after].predicted_ms,
+            )
+            for check in self.checks
+            if check.after
+        ]
+
+
 class CrossValidation(
     msgspec.Struct,
     frozen=True,
@@ -74,13 +116,18 @@ class CrossValidation(
     Attributes:
         device: The device.
         summaries: By group of rows; `all` is one of them.
+        rates_free: The same for a model that takes next to nothing for granted of the engine's rates
+            and of the coefficients; empty where nothing was.
         checks: Every row.
+        probes: What was never fitted.
     """
 
     schema: Literal[1] = 1
     device: str
     summaries: dict[str, Summary]
+    rates_free: dict[str, Summary] = {}
     checks: tuple[Check, ...]
+    probes: tuple[Probe, ...] = ()
 
     @property
     def unseen_percent(self) -> float | None:
@@ -197,5 +244,5 @@ def read_validation(path: Path) -> Validation:
 
 def validation_bytes(validation: Validation) -> bytes:
     """Return the content of a `validation.json`, a line for each check."""
-    units = () if isinstance(validation, CrossValidation) else ("unit_checks",)
-    return files.encode_lines(validation, "checks", *units)
+    beside = "probes" if isinstance(validation, CrossValidation) else "unit_checks"
+    return files.encode_lines(validation, "checks", beside)

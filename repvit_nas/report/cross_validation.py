@@ -3,7 +3,12 @@
 import io
 from typing import TYPE_CHECKING, Final
 
-from repvit_nas.predictors.validation import TARGET_FAMILY, CrossValidation
+from repvit_nas.predictors.validation import (
+    TARGET_FAMILY,
+    CrossValidation,
+    Probe,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,9 +23,11 @@ SUMMARY_HEADER: Final = (
 _BANDS: Final = ((0.10, 0.10), (0.05, 0.18))
 
 
-def summary_cells(validation: CrossValidation, group: str) -> list[str]:
+PROBE_HEADER: Final = ("never seen by the fit", "latencies", "error", "in 90 % interval", "steps")
+
+
+def summary_cells(summary: Summary) -> list[str]:
     """Return the cells of a group of latencies: how many, and percentages under `SUMMARY_HEADER`."""
-    summary = validation.summaries[group]
     return [
         str(summary.networks),
         f"{summary.in_sample_percent:.1f}",
@@ -31,15 +38,40 @@ def summary_cells(validation: CrossValidation, group: str) -> list[str]:
     ]
 
 
-def summary_table(validation: CrossValidation) -> "Table":
-    """Return the table of all groups, for the terminal."""
+def probe_cells(probe: Probe) -> list[str]:
+    """Return the cells of a probe under `PROBE_HEADER`, percentages without their sign."""
+    steps = probe.steps()
+    right = sum(published * predicted > 0 for published, predicted in steps)
+    return [
+        probe.title,
+        str(len(probe.checks)),
+        f"{probe.error_percent:.1f}",
+        f"{probe.coverage_percent:.0f}",
+        f"{right} of {len(steps)} in the right direction" if steps else "",
+    ]
+
+
+def cross_validation_tables(validation: CrossValidation) -> "list[Table]":
+    """Return the tables of all groups, for the terminal."""
     from rich.table import Table
 
     title = f"{validation.device}: mean error in %"
-    table = Table("group", "latencies", *SUMMARY_HEADER, title=title)
-    for group in validation.summaries:
-        table.add_row(group, *summary_cells(validation, group))
-    return table
+    found = []
+    for summaries, of in (
+        (validation.summaries, title),
+        (validation.rates_free, f"{title}, with nothing taken for granted of the engine's rates"),
+    ):
+        if summaries:
+            table = Table("group", "latencies", *SUMMARY_HEADER, title=of)
+            for group, summary in summaries.items():
+                table.add_row(group, *summary_cells(summary))
+            found.append(table)
+    if validation.probes:
+        table = Table(*PROBE_HEADER, title=title)
+        for probe in validation.probes:
+            table.add_row(*probe_cells(probe))
+        found.append(table)
+    return found
 
 
 def cross_validation_picture(validation: CrossValidation) -> bytes:

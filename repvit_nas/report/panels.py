@@ -255,7 +255,7 @@ def _cross_validation_panel(name: str, found: CrossValidation) -> ValidationPane
         ),
         table=TableRows(
             ("group", "latencies", *SUMMARY_HEADER),
-            tuple((group, *summary_cells(found, group)) for group in found.summaries),
+            tuple((group, *summary_cells(row)) for group, row in found.summaries.items()),
         ),
     )
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.predictors.validation import CrossValidation, Validation
-from repvit_nas.report.cross_validation import cross_validation_picture, summary_table
+from repvit_nas.report.cross_validation import cross_validation_picture, cross_validation_tables
 from repvit_nas.report.held_out import held_out_picture, score_tables, summary
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def validation_parts(validation: Validation) -> "list[Table | str]":
     """Return what is printed of a validation, from top to bottom."""
     if isinstance(validation, CrossValidation):
-        return [summary_table(validation)]
+        return [*cross_validation_tables(validation)]
     return [*score_tables(validation), summary(validation)]
 
 

@@ -79,7 +79,7 @@ def errors(table, published):
     """Error on held-out networks, and half width of their intervals, by number of timed units."""
     held_out = [row.architecture for row in table.networks("held_out")]
     assumptions = assumptions_for(table)
-    members = fit(design(published, assumptions.forms, assumptions.errors, assumptions.columns))
+    members = fit(design(published, assumptions))
     modelled = []
     for network in held_out:
         counted = count(rows(network))
@@ -123,7 +123,7 @@ def test_networks_alone_improve_the_modelled_fit(table, published):
     timed = beside_published(table, published)[: len(table.networks("calibration"))]
 
     def missed(seen, errors):
-        members = fit(design(seen, assumptions.forms, errors, assumptions.columns))
+        members = fit(design(seen, msgspec.structs.replace(assumptions, errors=errors)))
         totals = []
         for network in held_out:
             counted = count(rows(network))
@@ -306,7 +306,7 @@ def test_intervals_of_a_modelled_phone_shrink_with_units_and_networks(table, pub
         model = beside_measured(errors, part) if kept else errors
         seen = [*published, *beside_published(part, published)]
         added = unit_observations(part, part.units)
-        problem = design([*seen, *added], assumptions.forms, model, assumptions.columns)
+        problem = design([*seen, *added], msgspec.structs.replace(assumptions, errors=model))
         members = fit(problem)
         timed = PartlyMeasured(part, assumptions.columns, model) if units else None
         learned = timed.refined(members).learned if timed else None

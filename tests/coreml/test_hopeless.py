@@ -30,7 +30,7 @@ def scaled(items, factor):
 @pytest.mark.parametrize("wrong", [3, 39, 79])
 def test_published_rows_in_another_unit(published, wrong):
     mixed = scaled(published[:wrong], 1000.0) + published[wrong:]
-    problem = design(mixed, ASSUMPTIONS.forms, ASSUMPTIONS.errors, ASSUMPTIONS.columns)
+    problem = design(mixed, ASSUMPTIONS)
 
     with pytest.raises(RepvitNasError, match=r"\d+ of 79 are more than \d+ times off.*such as"):
         fit(problem)
@@ -40,9 +40,8 @@ def test_units_in_another_unit(published):
     table = read_table(ROOT / "latency_lut/cpu-epyc/table.json")
     units = unit_observations(table, table.units[:8])
     errors = beside_measured(ASSUMPTIONS.errors, table)
-    problem = design(
-        published + scaled(units, 1000.0), ASSUMPTIONS.forms, errors, ASSUMPTIONS.columns
-    )
+    assumptions = msgspec.structs.replace(ASSUMPTIONS, errors=errors)
+    problem = design(published + scaled(units, 1000.0), assumptions)
 
     with pytest.raises(RepvitNasError, match="no model of a device fits"):
         fit(problem)
@@ -50,7 +49,7 @@ def test_units_in_another_unit(published):
 
 def test_forms_that_say_nothing_of_a_latency(published, monkeypatch):
     """As the best coefficients of all forms may be: the logarithm of 0 is no number."""
-    problem = design(published, ASSUMPTIONS.forms, ASSUMPTIONS.errors, ASSUMPTIONS.columns)
+    problem = design(published, ASSUMPTIONS)
     monkeypatch.setattr(
         "repvit_nas.predictors.ensemble._solve", lambda matrix, *_: np.zeros(matrix.shape[1])
     )

@@ -20,7 +20,7 @@ from repvit_nas.predictors.cross_validation import (
     summarise,
     without_offsets,
 )
-from repvit_nas.predictors.ensemble import Design, design
+from repvit_nas.predictors.ensemble import Design, Expected, design
 from repvit_nas.predictors.fit_device import find_assumptions, fit_device
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.predictors.validation import read_validation
@@ -59,15 +59,56 @@ def test_each_reference_is_within_5_percent_of_its_published_latency(name, publi
     assert predicted == pytest.approx(published, rel=0.05)
 
 
-def test_without_the_family_its_mean_error_is_at_most_6_percent(fitted):
-    assert fitted.validation.summaries["repvit"].without_family_percent <= 6.0
+def test_its_reach_without_own_family_and_without_lookalikes(fitted):
+    """RepNeXt has RepViT's widths and depths; only without both is RepViT truly unseen."""
+    summaries = fitted.validation.summaries
+
+    assert summaries["repvit"].without_family_percent <= 4.0
+    assert summaries["all"].without_family_percent <= 7.5
+    assert summaries["repvit"].without_lookalikes_percent <= 5.5
+    assert summaries["repnext"].without_lookalikes_percent <= 4.0
 
 
-def test_without_its_lookalikes_either_the_family_is_known_to_a_tenth(fitted):
-    """RepNeXt has RepViT's widths and depths; the figure without both is reported beside."""
-    summary = fitted.validation.summaries["repvit"]
+def test_what_is_known_of_the_engine_helps_where_nothing_else_does(fitted):
+    pinned, free = fitted.validation.summaries, fitted.validation.rates_free
 
-    assert summary.without_family_percent < summary.without_lookalikes_percent < 12
+    for name in ("repvit", "repnext"):
+        assert pinned[name].without_lookalikes_percent < free[name].without_lookalikes_percent
+    assert pinned.keys() == free.keys()
+
+
+def probe(fitted, title):
+    (found,) = [probe for probe in fitted.validation.probes if probe.title == title]
+    return found
+
+
+def test_larger_inputs_are_told_from_small_ones(fitted):
+    found = probe(fitted, "rows above 320 px left out")
+
+    assert len(found.checks) == 11
+    assert found.error_percent <= 6.5
+
+
+def test_what_se_costs_is_told_without_the_ablation(fitted):
+    """Published: 0.83, 0.87 and 0.92 ms."""
+    (none, first), (alternate, second) = probe(fitted, "variants of repvit_m0_9 left out").steps()
+
+    assert (none, alternate) == (pytest.approx(0.04), pytest.approx(0.05))
+    assert first == pytest.approx(0.04, rel=0.3)
+    assert second == pytest.approx(0.05, rel=0.3)
+
+
+def test_the_path_from_mobilenetv3_is_told_by_a_fit_that_saw_none_of_it(fitted):
+    """arXiv:2307.09283 Fig. 2: eleven networks, nine steps."""
+    found = probe(fitted, "path of networks, never fitted")
+
+    assert len(found.checks) == 11
+    assert found.error_percent <= 6.0
+    assert found.coverage_percent >= 85
+    assert [round(published, 2) for published, _ in found.steps()] == [
+        -0.20, -0.16, 0.24, -0.03, 0.10, -0.19, 0.14, -0.02, -0.02
+    ]  # fmt: skip
+    assert all(published * predicted > 0 for published, predicted in found.steps())
 
 
 def test_backbones_at_512_px_are_within_12_percent(fitted):
@@ -75,7 +116,14 @@ def test_backbones_at_512_px_are_within_12_percent(fitted):
 
     assert {check.family for check in large} >= {"repvit", "repnext", "resnet"}
     for check in large:
-        assert check.in_sample_ms == pytest.approx(check.published_ms, rel=0.12)
+        wide = 0.17 if check.family == "resnet" else 0.12  # dense networks: 10 % is assumed of them
+        assert check.in_sample_ms == pytest.approx(check.published_ms, rel=wide)
+
+
+def test_the_interval_at_1_ms_is_at_most_7_percent():
+    found = load_predictor("iphone12")[0].estimate(family()["repvit_m1_0"].architecture)
+
+    assert (found.high_ms - found.low_ms) / 2 / found.latency_ms < 0.07
 
 
 def test_se_costs_in_the_published_order_and_spacing(fitted):
@@ -107,7 +155,7 @@ def test_the_interval_a_user_sees_is_the_one_that_was_checked(fitted):
     device = load_device("iphone12")
     observations = read_observations(device.path("published.csv"))
     assumptions = files.read_json(find_assumptions(device), Assumptions)
-    problem = design(observations, assumptions.forms, assumptions.errors, assumptions.columns)
+    problem = design(observations, assumptions)
     held = held_out(problem, [item.network for item in observations])
     predictor = fitted.predictor
 
@@ -120,6 +168,17 @@ def test_the_interval_a_user_sees_is_the_one_that_was_checked(fitted):
 
     assert len(inside) == 24
     assert 0.83 <= np.mean(inside) <= 1.0
+
+
+def test_another_phone_is_told_from_this_one_with_its_clock_alone():
+    """Nothing is refitted. At 512 px it depends on what stays on the chip."""
+    other = fit_device(load_device("iphone13"))
+    transferred = probe(other, "transferred from iphone12").checks
+    small = [check for check in transferred if "@" not in check.name]
+
+    assert len(small) == 5
+    assert 100 * np.mean([abs(c.predicted_ms / c.published_ms - 1) for c in small]) <= 6
+    assert probe(other, "transferred from iphone12, nothing off the chip").error_percent <= 6
 
 
 def observation(name, latency_ms, family_name="repvit"):
@@ -179,7 +238,9 @@ def test_what_has_no_group_is_in_every_fit(monkeypatch):
         return []
 
     monkeypatch.setattr("repvit_nas.predictors.cross_validation.fit", fitted)
-    problem = Design([], np.zeros((0, 4, 1)), np.ones(4), np.eye(4))
+    problem = Design(
+        [], np.zeros((0, 4, 1)), np.ones(4), np.eye(4), Expected(np.zeros(1), np.ones(1))
+    )
 
     found = held_out(problem, ["a", "b", "a", ""], predict=lambda *_: np.ones((4, 2)))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from repvit_nas.latency_lut.observations import Observation
-from repvit_nas.predictors.assumptions import ErrorModel
+from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.ensemble import (
     OVERHEAD_MS,
     design,
@@ -31,6 +31,10 @@ def errors(**changes):
         "variants": 0.9,
     }
     return ErrorModel(**values | changes)
+
+
+def assumed(errors, **changes):
+    return Assumptions(forms=GRID, errors=errors, **changes)
 
 
 def observations(number, *, noise=0.0, seed=0, scale=1.0):
@@ -63,7 +67,7 @@ def observations(number, *, noise=0.0, seed=0, scale=1.0):
 
 def test_a_known_cost_is_recovered():
     """Latencies made from one form without noise: the ensemble predicts new networks exactly."""
-    members = fit(design(observations(60), GRID, errors()), members=16)
+    members = fit(design(observations(60), assumed(errors())), members=16)
     new = observations(40, seed=1)
 
     for item in new:
@@ -76,7 +80,7 @@ def test_a_known_cost_is_recovered():
 
 
 def test_coefficients_are_never_negative():
-    members = fit(design(observations(20, noise=0.3), GRID, errors(repeat=0.3)), members=32)
+    members = fit(design(observations(20, noise=0.3), assumed(errors(repeat=0.3))), members=32)
 
     for member in members:
         assert member.overhead_ms >= 0
@@ -87,7 +91,7 @@ def test_the_spread_covers_the_truth_and_shrinks_with_data():
     widths = []
     for number in (15, 60, 240):
         made = observations(number, noise=0.03)
-        members = fit(design(made, GRID, errors(repeat=0.03)), members=48)
+        members = fit(design(made, assumed(errors(repeat=0.03))), members=48)
         covered, width = [], []
         for item in observations(60, seed=7):
             units, counts = zip(*item.units, strict=True)
@@ -106,7 +110,7 @@ def test_a_common_error_does_not_pull_predictions_down():
     Correlated relative errors scaled by the figures would bias every prediction low.
     """
     made = observations(40)
-    members = fit(design(made, GRID, errors(offset={"other": 0.3}, repeat=0.02)), members=16)
+    members = fit(design(made, assumed(errors(offset={"other": 0.3}, repeat=0.02))), members=16)
     ratios = []
     for item in made:
         units, counts = zip(*item.units, strict=True)
@@ -151,7 +155,7 @@ def test_errors_are_shared_by_what_two_rows_share():
 
 
 def test_one_seed_gives_one_ensemble():
-    problem = design(observations(20, noise=0.1), GRID, errors(repeat=0.1))
+    problem = design(observations(20, noise=0.1), assumed(errors(repeat=0.1)))
 
     first, second, other = (fit(problem, seed=seed, members=8) for seed in (3, 3, 4))
 
@@ -161,7 +165,7 @@ def test_one_seed_gives_one_ensemble():
 
 
 def test_the_overhead_is_a_feature_like_the_others():
-    problem = design(observations(5), GRID, errors())
+    problem = design(observations(5), assumed(errors()))
 
     assert (problem.matrices[:, :, 0] == OVERHEAD_MS).all()
     assert problem.matrices.shape == (len(GRID.forms()), 5, 7)

@@ -103,7 +103,7 @@ def test_loading_needs_no_library_of_the_fit(predictor):
     ("change", "words"),
     [
         (lambda d: d | {"schema": 9}, ["`schema` must be 1", "got 9"]),
-        (lambda d: d | {"columns": ["pointwise"]}, ["coefficients must be 1", "got 6"]),
+        (lambda d: d | {"columns": ["pointwise"]}, ["coefficients must be 1", "got 3"]),
         (lambda d: d | {"columns": ["magic"]}, ["columns", "magic"]),
         (lambda d: d | {"members": []}, ["members"]),
         (lambda d: d | {"source": "guessed"}, ["source", "guessed"]),
