@@ -7,7 +7,7 @@ import click
 from repvit_nas.commands.options import (
     console,
     debug_option,
-    device_option,
+    devices_option,
     echo_json,
     foreign_option,
     json_option,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("family")
-@device_option
+@devices_option
 @click.option(
     "--resolution", type=int, default=224, show_default=True, metavar="PX", help="Input side."
 )
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 def command(
-    device: str, resolution: int, *, foreign: bool, outside: "Outside", as_json: bool
+    devices: tuple[str, ...], resolution: int, *, foreign: bool, outside: "Outside", as_json: bool
 ) -> None:
     r"""Compare every reference network: published and predicted latency and accuracy.
 
@@ -43,15 +43,18 @@ def command(
     from repvit_nas.searching.inputs import load_device_inputs
 
     load_space("repvit")[0].check_resolution(resolution)
-    loaded = load_device_inputs(device, foreign=foreign, outside=outside)
-    say_predictor(loaded.predictor, loaded.found)
-    rows = family_rows(
-        loaded.published, loaded.predictor, load_family_estimator(), resolution=resolution
-    )
+    estimator = load_family_estimator()
+    found = []
+    for device in dict.fromkeys(devices):
+        loaded = load_device_inputs(device, foreign=foreign, outside=outside)
+        say_predictor(loaded.predictor, loaded.found)
+        rows = family_rows(loaded.published, loaded.predictor, estimator, resolution=resolution)
+        found.append((device, str(loaded.found), rows))
     if as_json:
-        echo_json([_document(row) | {"predictor": str(loaded.found)} for row in rows])
+        echo_json([_document(row) | {"predictor": copy} for _, copy, rows in found for row in rows])
         return
-    _show(device, rows)
+    for device, _, rows in found:
+        _show(device, rows)
 
 
 def _show(device: str, rows: "list[FamilyRow]") -> None:

@@ -12,10 +12,13 @@ import click
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from repvit_nas.architecture import Architecture
     from repvit_nas.data import Found
+    from repvit_nas.predictors.lookup import Outside
     from repvit_nas.predictors.predictor import Predictor
 
 DEFAULT_DEVICE: Final = "iphone12"
@@ -30,6 +33,17 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 device_option: Decorator = click.option(
     "--device", default=DEFAULT_DEVICE, show_default=True, help="The device to predict for."
+)
+devices_option: Decorator = click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    default=[DEFAULT_DEVICE],
+    show_default=True,
+    help="The device to predict for; may be given several times.",
+)
+resolution_option: Decorator = click.option(
+    "--resolution", type=int, metavar="PX", help="Input side. [default: each network's own]"
 )
 foreign_option: Decorator = click.option(
     "--foreign",
@@ -59,6 +73,9 @@ accuracy_option: Decorator = click.option(
     help="Who says how accurate a network would be; measure-accuracy makes more.",
 )
 architecture_argument: Decorator = click.argument("arch", metavar="ARCH")
+architectures_argument: Decorator = click.argument(
+    "archs", metavar="ARCH...", nargs=-1, required=True
+)
 debug_option: Decorator = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
@@ -91,16 +108,51 @@ def say_predictor(predictor: "Predictor", found: "Found") -> None:
     note(f"predictor: {predictor.device}, {predictor.model.source}, from {found}")
 
 
-def checked_architecture(text: str, space_name: str | None) -> "Architecture":
+def echo_documents(documents: list[dict[str, Any]]) -> None:
+    """Print one document as JSON as it is, and several as a list."""
+    echo_json(documents[0] if len(documents) == 1 else documents)
+
+
+def load_predictors(
+    devices: "Sequence[str]", *, foreign: bool, outside: "Outside"
+) -> "list[tuple[Predictor, Found]]":
+    """Load the predictors of devices, each once, and tell the user which copies they are.
+
+    Raises:
+        RepvitNasError: A device is not known or has no predictor that fits its figures.
+    """
+    from repvit_nas.predictors.predictor import load_predictor
+
+    loaded = [
+        load_predictor(device, foreign=foreign, outside=outside)
+        for device in dict.fromkeys(devices)
+    ]
+    for predictor, found in loaded:
+        say_predictor(predictor, found)
+    return loaded
+
+
+def checked_architecture(
+    text: str, space_name: str | None, resolution: int | None = None
+) -> "Architecture":
     """Load ARCH and make sure that it lies in the space; without one, in that of its run.
+
+    Args:
+        text: ARCH.
+        space_name: The space.
+        resolution: Side of its input in pixels; None for its own.
 
     Raises:
         RepvitNasError: There is no such network, or it is outside the space.
     """
+    import msgspec
+
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.search_space.space import load_space
 
     architecture = load_architecture(text)
+    if resolution is not None:
+        architecture = msgspec.structs.replace(architecture, resolution=resolution)
     space = space_of(text) if space_name is None else None
     if space is None:
         space, _ = load_space("repvit" if space_name is None else space_name)

@@ -1,30 +1,34 @@
-"""`repvit-nas predict`: what a network costs on a device."""
+"""`repvit-nas predict`: what networks cost on devices."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from repvit_nas.commands.options import (
-    architecture_argument,
+    architectures_argument,
     checked_architecture,
+    console,
     debug_option,
-    device_option,
-    echo_json,
+    devices_option,
+    echo_documents,
     foreign_option,
     json_option,
+    load_predictors,
     outside_option,
-    say_predictor,
+    resolution_option,
     space_option,
 )
 
 if TYPE_CHECKING:
     from repvit_nas.architecture import Architecture
     from repvit_nas.predictors.lookup import Outside
+    from repvit_nas.predictors.predictor import LatencyEstimate
 
 
 @click.command("predict")
-@architecture_argument
-@device_option
+@architectures_argument
+@devices_option
+@resolution_option
 @click.option(
     "--interval", type=float, default=0.9, show_default=True, help="Confidence of the interval."
 )
@@ -35,44 +39,89 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 def command(
-    arch: str,
-    device: str,
+    archs: tuple[str, ...],
+    devices: tuple[str, ...],
+    resolution: int | None,
     interval: float,
-    space: str | None,
     *,
+    space: str | None,
     accuracy: str | None,
     foreign: bool,
     outside: "Outside",
     as_json: bool,
 ) -> None:
-    r"""Predict the latency of ARCH on a device, and with --accuracy how accurate it would be.
+    r"""Predict the latency of each ARCH on each device, and with --accuracy how accurate it would be.
 
     \b
-    Example: repvit-nas predict repvit_m1_0 --device iphone12
+    Example: repvit-nas predict repvit_m1_0 repvit_m1_1 --device iphone12 --device iphone13
     """
-    from repvit_nas.predictors.predictor import load_predictor
-
-    architecture = checked_architecture(arch, space)
-    predictor, found = load_predictor(device, foreign=foreign, outside=outside)
-    say_predictor(predictor, found)
-    estimate = predictor.estimate(architecture, interval)
-    accurate = _accuracy(architecture, accuracy) if accuracy else {}
+    networks = {arch: checked_architecture(arch, space, resolution) for arch in archs}
+    loaded = load_predictors(devices, foreign=foreign, outside=outside)
+    accurate = {
+        arch: _accuracy(network, accuracy) if accuracy else {} for arch, network in networks.items()
+    }
+    found = [
+        (arch, predictor.estimate(network, interval), copy)
+        for arch, network in networks.items()
+        for predictor, copy in loaded
+    ]
     if as_json:
-        document: dict[str, Any] = {"architecture": architecture.name or arch}
-        echo_json(document | estimate._asdict() | {"predictor": str(found)} | accurate)
-        return
-    click.echo(
-        f"{architecture.name or arch} on {device}: {estimate.latency_ms:.3f} ms "
-        f"({estimate.interval:.0%} interval {estimate.low_ms:.3f} to {estimate.high_ms:.3f}), "
-        f"{estimate.source}"
-    )
-    if accurate:
-        seen = accurate["observed"]
-        click.echo(
-            f"{accurate['accuracy_meaning']}: {accurate['accuracy']:.1f} ± "
-            f"{accurate['accuracy_std']:.1f}"
-            + ("" if seen is None else f"; {accurate['accuracy_source']}: {seen:.2f}")
+        echo_documents(
+            [
+                {
+                    "architecture": networks[arch].name or arch,
+                    "resolution": networks[arch].resolution,
+                }
+                | estimate._asdict()
+                | {"predictor": str(copy)}
+                | accurate[arch]
+                for arch, estimate, copy in found
+            ]
         )
+        return
+    _show([(_named(arch, networks[arch]), estimate) for arch, estimate, _ in found])
+    for arch, said in accurate.items():
+        if said:
+            named = f"{_named(arch, networks[arch])}: " if len(accurate) > 1 else ""
+            click.echo(named + _accuracy_line(said))
+
+
+def _named(arch: str, network: "Architecture") -> str:
+    at = "" if network.resolution == 224 else f" at {network.resolution} px"
+    return f"{network.name or arch}{at}"
+
+
+def _show(found: "list[tuple[str, LatencyEstimate]]") -> None:
+    """Print one estimate as a line, several as a table."""
+    if len(found) == 1:
+        ((name, estimate),) = found
+        click.echo(
+            f"{name} on {estimate.device}: {estimate.latency_ms:.3f} ms "
+            f"({estimate.interval:.0%} interval {estimate.low_ms:.3f} to {estimate.high_ms:.3f}), "
+            f"{estimate.source}"
+        )
+        return
+    from rich.table import Table
+
+    table = Table("network", "device", "ms", f"{found[0][1].interval:.0%} interval", "source")
+    for name, estimate in found:
+        table.add_row(
+            name,
+            estimate.device,
+            f"{estimate.latency_ms:.3f}",
+            f"{estimate.low_ms:.3f} to {estimate.high_ms:.3f}",
+            estimate.source,
+        )
+    console().print(table)
+
+
+def _accuracy_line(accurate: dict[str, Any]) -> str:
+    seen = accurate["observed"]
+    return (
+        f"{accurate['accuracy_meaning']}: {accurate['accuracy']:.1f} ± "
+        f"{accurate['accuracy_std']:.1f}"
+        + ("" if seen is None else f"; {accurate['accuracy_source']}: {seen:.2f}")
+    )
 
 
 def _accuracy(architecture: "Architecture", name: str) -> dict[str, Any]:

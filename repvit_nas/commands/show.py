@@ -1,31 +1,34 @@
-"""`repvit-nas show`: a network row by row."""
+"""`repvit-nas show`: networks row by row."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from repvit_nas.commands.options import (
     accuracy_option,
-    architecture_argument,
+    architectures_argument,
     checked_architecture,
     console,
     debug_option,
-    device_option,
-    echo_json,
+    devices_option,
+    echo_documents,
     foreign_option,
     json_option,
+    load_predictors,
     outside_option,
-    say_predictor,
+    resolution_option,
     space_option,
 )
 
 if TYPE_CHECKING:
     from repvit_nas.predictors.lookup import Outside
+    from repvit_nas.report.network import Description
 
 
 @click.command("show")
-@architecture_argument
-@device_option
+@architectures_argument
+@devices_option
+@resolution_option
 @space_option
 @accuracy_option
 @foreign_option
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
 @json_option
 @debug_option
 def command(
-    arch: str,
-    device: str,
+    archs: tuple[str, ...],
+    devices: tuple[str, ...],
+    resolution: int | None,
     space: str | None,
     *,
     accuracy: str,
@@ -42,29 +46,40 @@ def command(
     outside: "Outside",
     as_json: bool,
 ) -> None:
-    r"""Show the rows of ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
+    r"""Show the rows of each ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
 
     \b
     Example: repvit-nas show results/iphone12-1.0ms:best
     """
     from repvit_nas.accuracy.trained import load_estimator
-    from repvit_nas.predictors.predictor import load_predictor
-    from repvit_nas.report.network import describe, network_table
+    from repvit_nas.report.network import describe
 
-    architecture = checked_architecture(arch, space)
-    predictor, found = load_predictor(device, foreign=foreign, outside=outside)
-    say_predictor(predictor, found)
-    description = describe(architecture, predictor, load_estimator(accuracy))
+    networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
+    loaded = load_predictors(devices, foreign=foreign, outside=outside)
+    estimator = load_estimator(accuracy)
+    found = [
+        (describe(network, predictor, estimator), copy)
+        for network in networks
+        for predictor, copy in loaded
+    ]
     if as_json:
         import msgspec
 
-        document: dict[str, Any] = msgspec.to_builtins(description)
-        echo_json(document | {"predictor": str(found)})
+        echo_documents(
+            [msgspec.to_builtins(described) | {"predictor": str(copy)} for described, copy in found]
+        )
         return
+    for described, _ in found:
+        _show(described)
+
+
+def _show(description: "Description") -> None:
+    from repvit_nas.report.network import network_table
+
     screen = console()
     screen.print(network_table(description))
     screen.print(
-        f"{description.latency_ms:.3f} ms on {device} ({description.interval:.0%} interval "
+        f"{description.latency_ms:.3f} ms on {description.device} ({description.interval:.0%} interval "
         f"{description.low_ms:.3f} to {description.high_ms:.3f}), {description.source}; "
         f"{description.overhead_ms:.3f} ms of it before any row"
     )

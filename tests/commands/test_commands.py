@@ -69,6 +69,53 @@ def test_predict_as_json(invoke):
     assert document["low_ms"] < document["latency_ms"] < document["high_ms"]
 
 
+def test_predict_of_several_networks_on_several_devices(invoke):
+    names, devices = ["repvit_m0_9", "repvit_m1_0"], ["iphone12", "iphone13"]
+    words = ["predict", *names, *(word for name in devices for word in ("--device", name))]
+    _, alone, _ = invoke("predict", "repvit_m1_0", "--device", "iphone13", "--json")
+
+    code, out, err = invoke(*words, "--json")
+    documents = json.loads(out)
+
+    assert code == 0
+    assert [(d["architecture"], d["device"]) for d in documents] == [
+        (name, device) for name in names for device in devices
+    ]
+    assert documents[-1] == json.loads(alone)
+    assert err.count("predictor: ") == 2  # each copy is named once
+    _, table, _ = invoke(*words)
+    assert all(f"{d['latency_ms']:.3f}" in table for d in documents)
+
+
+def test_predict_at_another_resolution(invoke):
+    _, small, _ = invoke("predict", "repvit_m1_1", "--json")
+    code, out, _ = invoke("predict", "repvit_m1_1", "--resolution", "512")
+    _, large, _ = invoke("predict", "repvit_m1_1", "--resolution", "512", "--json")
+
+    assert code == 0
+    assert out.startswith("repvit_m1_1 at 512 px on iphone12: ")
+    assert json.loads(large)["resolution"] == 512
+    assert 2 < json.loads(large)["latency_ms"] / json.loads(small)["latency_ms"] < 512**2 / 224**2
+
+
+def test_show_of_several_networks_at_another_resolution(invoke):
+    code, out, _ = invoke("show", "repvit_m0_9", "repvit_m1_0", "--resolution", "256", "--json")
+    first, second = json.loads(out)
+
+    assert code == 0
+    assert first["architecture"]["resolution"] == second["architecture"]["resolution"] == 256
+    assert first["macs"] > 815_617_344
+    assert first["params"] == 5067056
+
+
+def test_family_on_several_devices(invoke):
+    code, out, _ = invoke("family", "--device", "iphone12", "--device", "iphone13", "--json")
+    rows = [(row["device"], row["network"]) for row in json.loads(out)]
+
+    assert code == 0
+    assert rows == [(device, name) for device in ("iphone12", "iphone13") for name in family()]
+
+
 def test_show_as_json_adds_up(invoke):
     code, out, _ = invoke("show", "repvit_m0_9", "--json")
     document = json.loads(out)
@@ -291,6 +338,8 @@ def outside(elsewhere):
         (["predict", "old.json"], ["old.json", "`schema` must be 1", "got 0"]),
         (["predict", "outside.json"], ["stages[0].width", "got 8", "32 to 80", "--space"]),
         (["predict", "repvit_m0_9", "--device", "nokia"], ["nokia", "iphone12"]),
+        (["predict", "repvit_m0_9", "--resolution", "8"], ["resolution", "got 8"]),
+        (["predict", "repvit_m0_9", "nothing"], ["'nothing' is no network"]),
         (["predict", "repvit_m0_9", "--interval", "1.5"], ["above 0 and at most 0.9999", "1.5"]),
         (["show", "results/none:best"], ["none"]),
         (["fit", "--device", "nokia"], ["nokia"]),
