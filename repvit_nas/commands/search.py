@@ -224,13 +224,13 @@ def _missed(outcome: "Outcome", settings: "Settings") -> str:
 
 
 def _show(outcome: "Outcome") -> None:
-    from repvit_nas.report.run_report import run_tables, unbound_budgets
+    from repvit_nas.report.run_report import disputes, run_tables, unbound_budgets
 
     result = outcome.result
     screen = console()
     for table in run_tables(outcome.finding):
         screen.print(table)
-    for line in unbound_budgets(outcome.finding.run):
+    for line in (*unbound_budgets(outcome.finding.run), *disputes(result)):
         screen.print(line)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
     screen.print(

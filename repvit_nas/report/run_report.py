@@ -6,6 +6,7 @@ from repvit_nas.accuracy.family import RESTS_ON, FamilyEstimator
 from repvit_nas.architecture import shape_text
 from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
+from repvit_nas.searching.agreement import GAIN
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,6 +81,15 @@ def unbound_budgets(run: "RunFile") -> list[str]:
     ]
 
 
+def disputes(result: "Result") -> list[str]:
+    """Say of each winner that others would have won instead that its rank is a matter of the model."""
+    return [
+        f"The rank of {name} depends on how the device is modelled: for {share:.0%} of the ensemble's "
+        f"models a network of the front that is at least {GAIN:g} % more accurate is no slower."
+        for name, share in result.disputed.items()
+    ]
+
+
 def run_tables(finding: "Finding") -> list["Table"]:
     """Return the tables of a run for a terminal: its winners, and the family on each device."""
     from rich.table import Table
@@ -120,7 +130,7 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
         f"    {run.command}\n",
         f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
         "`winners/`, the best at each level of the budget first.\n",
-        *(f"{line}\n" for line in unbound_budgets(run)),
+        *(f"{line}\n" for line in (*unbound_budgets(run), *disputes(result))),
         f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.",
         f"{RESTS_ON}.\n" if isinstance(finding.inputs.estimator, FamilyEstimator) else "",
         text.markdown_table(winner_header(result), [winner_cells(e) for e in result.winning]),

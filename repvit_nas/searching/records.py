@@ -81,6 +81,8 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         optuna_share: Share of the final front's hypervolume that Optuna's trials alone reach.
         exact_share: Share of the exact hypervolume, where the space can be enumerated.
         exact_optuna_share: The same of Optuna's trials alone.
+        disputed: Winners that a share of the ensemble's members, given here, would have lose to a
+            clearly more accurate network that by their account is no slower.
     """
 
     schema: Literal[1] = 1
@@ -93,6 +95,7 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     optuna_share: float | None = None
     exact_share: float | None = None
     exact_optuna_share: float | None = None
+    disputed: dict[str, float] = {}
 
     @property
     def winning(self) -> list[FrontEntry]:

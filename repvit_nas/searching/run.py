@@ -13,6 +13,7 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
+from repvit_nas.searching.agreement import disputed
 from repvit_nas.searching.exact import exact_front, shares
 from repvit_nas.searching.folder import RunFolder
 from repvit_nas.searching.front import Front, front_of, hypervolume, reference_point
@@ -206,6 +207,10 @@ def _result(
         optuna_share=optuna_share,
         exact_share=exact_share,
         exact_optuna_share=exact_optuna_share,
+        disputed={
+            names[row]: round(share, 3)
+            for row, share in disputed(problem, improved, chosen).items()
+        },
     )
 
 

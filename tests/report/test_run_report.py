@@ -7,7 +7,7 @@ from support import ROOT, write_narrow
 
 from repvit_nas.files import read_json, write_json
 from repvit_nas.predictors.predictor import PredictorFile, load_predictor
-from repvit_nas.report.run_report import render, run_tables
+from repvit_nas.report.run_report import disputes, render, run_tables
 from repvit_nas.report.text import milliseconds
 from repvit_nas.search_space import family
 from repvit_nas.searching.inputs import load_inputs
@@ -108,6 +108,17 @@ def test_a_budget_that_does_not_bind_is_said_and_the_winners_are_spread(find, el
     assert len(latencies) >= 8
     assert latencies[0] == slowest
     assert latencies[-1] < 1.2 * outcome.result.front[0].latency_ms
+
+
+def test_a_winner_whose_rank_depends_on_the_model_is_named(find):
+    result = find().result
+    name = result.winners[-1]
+
+    (said,) = disputes(msgspec.structs.replace(result, disputed={name: 0.25}))
+
+    assert name in said
+    assert "for 25% of the ensemble's models" in said
+    assert disputes(msgspec.structs.replace(result, disputed={})) == []
 
 
 def test_of_a_budget_that_binds_nothing_is_said(find, elsewhere):

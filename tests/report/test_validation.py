@@ -24,13 +24,28 @@ def printed(device):
     return screen.file.getvalue()
 
 
-def test_a_modelled_device_shows_every_group_of_networks():
-    rows = [line.split("│") for line in printed("iphone12").splitlines() if "│" in line]
-    cells = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows}
+def test_a_modelled_device_shows_every_group_and_every_probe():
+    """With what is known of its engine, with its rates left free, and where no fit looks."""
+    tables, found, listed = [], json.loads(shipped("iphone12").read_text()), []
+    for part in validation_parts(read_validation(shipped("iphone12"))):
+        screen = Console(file=io.StringIO(), width=140)
+        screen.print(part)
+        tables.append(screen.file.getvalue())
+    for table in tables:
+        rows = [line.split("│") for line in table.splitlines() if "│" in line]
+        listed.append({row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows})
+    pinned, free, probes = listed
 
-    for group, summary in json.loads(shipped("iphone12").read_text())["summaries"].items():
-        count, *errors, coverage = summary.values()
-        assert cells[group] == [str(count), *(f"{e:.1f}" for e in errors), f"{coverage:.0f}"]
+    for cells, summaries in ((pinned, found["summaries"]), (free, found["rates_free"])):
+        for group, summary in summaries.items():
+            count, *errors, coverage = summary.values()
+            assert cells[group] == [str(count), *(f"{e:.1f}" for e in errors), f"{coverage:.0f}"]
+    for probe in found["probes"]:
+        assert probes[probe["title"]][:2] == [
+            str(len(probe["checks"])),
+            f"{probe['error_percent']:.1f}",
+        ]
+    assert probes["path of networks, never fitted"][3] == "9 of 9 in the right direction"
 
 
 def test_a_measured_device_shows_scores_curve_and_noise_floor():
