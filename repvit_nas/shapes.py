@@ -9,6 +9,8 @@ import numpy.typing as npt
 from repvit_nas.architecture import Architecture, Stage
 
 Floats = npt.NDArray[np.float64]
+# What networks take and give, and what pictures are drawn in.
+Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 # Told what is being done, how much of it is done, and of how much.
 Progress = Callable[[str, int, int], None]
+# Told what the user should know.
+Say = Callable[[str], None]
 
 
 def number_of(number: int, what: str, *, grouped: bool = False) -> str:

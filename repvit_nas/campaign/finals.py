@@ -1,7 +1,7 @@
 """Finals: the best networks of a search and the nearest references, by the whole recipe, with seeds."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -21,11 +21,9 @@ from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, Precision, is_training_run
 from repvit_nas.training.records import Asked as TrainAsked
 from repvit_nas.training.run import Place, train
+from repvit_nas.words import Progress, Say
 
 FINALS_FILE: Final = "finals.json"
-
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
 
 
 class Entrant(NamedTuple):

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -68,15 +68,13 @@ from repvit_nas.training.records import (
 )
 from repvit_nas.training.records import Asked as TrainAsked
 from repvit_nas.training.run import Place, train
+from repvit_nas.words import Progress, Say
 
 LOSSES_FOLDER: Final = "losses"
 _STATE_LOCK: Final = ".tasks.lock"
 # So many trainings that fail one after the other are no accident of their networks.
 _FAILURES: Final = 3
 _POLL_S: Final = 2.0
-
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
 
 
 class Limits(NamedTuple):

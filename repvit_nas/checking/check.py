@@ -1,6 +1,6 @@
 """`check`: what was promised of a trained network against what is found, and the family beside it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
-from repvit_nas.checking.records import CHECK_FILE, CheckRecord, NetworkRow, Promise, relation
+from repvit_nas.checking.records import CHECK_FILE, CheckRecord, ComparedNetwork, Promise, relation
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.export.forms import COREML_FILE, ONNX_FILE, export_run
-from repvit_nas.export.images import Chosen, run_images
+from repvit_nas.export.images import ComparedOn, run_images
 from repvit_nas.export.records import ExportRecord, form_digest, read_export
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, read_published
@@ -39,6 +39,7 @@ from repvit_nas.training.records import (
 from repvit_nas.training.run import Place, train
 from repvit_nas.training.trained import load_trained
 from repvit_nas.units import rows
+from repvit_nas.words import Progress, Say
 
 FAMILY_FOLDER: Final = "family"
 BESIDE: Final = ("repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3")
@@ -47,9 +48,6 @@ TURNED_OVER: Final = 0.001
 # Of bf16 beside fp32, 1 to 2 % of the predictions changed in trials, in both directions.
 TURNED_OVER_HALF: Final = 0.01
 _IMAGENET: Final = (1000, 224)
-
-Progress = Callable[[str, int, int], None]
-Say = Callable[[str], None]
 
 
 class Where(NamedTuple):
@@ -192,7 +190,7 @@ def _as_trained(architecture: Architecture, like: Architecture) -> Architecture:
     )
 
 
-def _exported(folder: Path, images: Chosen) -> ExportRecord:
+def _exported(folder: Path, images: ComparedOn) -> ExportRecord:
     """Return what was exported of the run; the fused form is made where nothing was."""
     return read_export(folder) or export_run(folder, (), images=images, verify=False)
 
@@ -293,7 +291,9 @@ def _forms(folder: Path, exported: ExportRecord) -> list[Promise]:
     return found
 
 
-def _accuracy(model: nn.Module, record: TrainFile, chosen: Chosen, progress: Progress) -> Promise:
+def _accuracy(
+    model: nn.Module, record: TrainFile, chosen: ComparedOn, progress: Progress
+) -> Promise:
     """Validate the network again, from its file, where the images are here."""
     outcome = record.outcome
     if outcome is None:
@@ -333,10 +333,10 @@ def _accuracy(model: nn.Module, record: TrainFile, chosen: Chosen, progress: Pro
     )
 
 
-def _row(name: str, architecture: Architecture, predictor: Predictor) -> NetworkRow:
+def _row(name: str, architecture: Architecture, predictor: Predictor) -> ComparedNetwork:
     units = rows(architecture)
     latency = predictor.estimate(architecture)
-    return NetworkRow(
+    return ComparedNetwork(
         name=name,
         params=sum(unit.params for unit in units),
         macs=sum(unit.macs for unit in units),
@@ -354,8 +354,8 @@ def _beside(
     *,
     device: str,
     predictor: Predictor,
-    variant: NetworkRow,
-) -> NetworkRow:
+    variant: ComparedNetwork,
+) -> ComparedNetwork:
     """Return the row of a reference network, with its accuracy where it was trained on the same."""
     reference = family()[name]
     architecture = _as_trained(reference.architecture, record.asked.architecture)

@@ -29,7 +29,7 @@ class Promise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     found: str
 
 
-class NetworkRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ComparedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A network beside others.
 
     Attributes:
@@ -80,8 +80,8 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     device: str
     val_images: int
     promises: tuple[Promise, ...]
-    variant: NetworkRow
-    family: tuple[NetworkRow, ...]
+    variant: ComparedNetwork
+    family: tuple[ComparedNetwork, ...]
     measured_ms: float | None = None
     not_measured: str = ""
     off_engine: bool = False
@@ -99,7 +99,7 @@ def standard_error(found: CheckRecord) -> float:
     return 100 * math.sqrt(right * (1 - right) / max(found.val_images, 1))
 
 
-def relation(row: NetworkRow, top1: float | None, variant: NetworkRow) -> Relation:
+def relation(row: ComparedNetwork, top1: float | None, variant: ComparedNetwork) -> Relation:
     """Say whether one of two networks is at least as fast and as accurate as the other."""
     if top1 is None or variant.top1 is None:
         return ""

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from repvit_nas.checking.records import CheckRecord, NetworkRow, Relation, relation
+from repvit_nas.checking.records import CheckRecord, ComparedNetwork, Relation, relation
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.records import differences, read_training
 
@@ -30,7 +30,7 @@ class SeededRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         lead_half: Half the width of its 90 % interval (Student's t); None of one seed.
     """
 
-    network: NetworkRow
+    network: ComparedNetwork
     top1: tuple[float, ...]
     sd: float | None = None
     lead: float | None = None
@@ -109,7 +109,9 @@ def over_seeds(folders: Sequence[Path], checked: Sequence[CheckRecord]) -> Seeds
 
 
 def _seeded(
-    rows: Sequence[NetworkRow], variants: Sequence[NetworkRow], variant: NetworkRow | None = None
+    rows: Sequence[ComparedNetwork],
+    variants: Sequence[ComparedNetwork],
+    variant: ComparedNetwork | None = None,
 ) -> SeededRow:
     """Put together one network's rows, beside those of the variant with the same seeds."""
     top1 = tuple(row.top1 for row in rows if row.top1 is not None)

@@ -22,7 +22,7 @@ from repvit_nas.commands.runtime import check_options, stoppable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from repvit_nas.checking.records import CheckRecord, NetworkRow
+    from repvit_nas.checking.records import CheckRecord, ComparedNetwork
     from repvit_nas.checking.seeds import SeedsRecord
 
 BROKEN: Final = 1
@@ -160,7 +160,7 @@ def _print_seeds(together: "SeedsRecord") -> None:
     _print_table(SEEDS_HEADER, seeds_rows(together), title)
 
 
-def _draw(path: Path, rows: "Sequence[NetworkRow]", found: "CheckRecord") -> None:
+def _draw(path: Path, rows: "Sequence[ComparedNetwork]", found: "CheckRecord") -> None:
     """Draw the networks that were trained, if there are several."""
     from repvit_nas import files
     from repvit_nas.report.checking import drawn_family

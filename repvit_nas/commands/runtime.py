@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from repvit_nas.latency_lut.device import RuntimeSpec
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _OPTIONS: Final = (
     click.option("--runtime", metavar="onnxruntime|torch", help="What runs the programs."),

@@ -25,7 +25,7 @@ _PAD_TYPES: Final = ("custom", "valid")
 _GELU: Final = {"EXACT": "none", "TANH_APPROXIMATION": "tanh"}
 
 
-class Operation(NamedTuple):
+class MilOperation(NamedTuple):
     """One operation of a program.
 
     Attributes:
@@ -56,7 +56,7 @@ class MilProgram(NamedTuple):
 
     inputs: dict[str, tuple[int, ...]]
     outputs: tuple[str, ...]
-    operations: tuple[Operation, ...]
+    operations: tuple[MilOperation, ...]
     constants: dict[str, Any]
     weights: dict[str, npt.NDArray[np.float16]]
 
@@ -155,11 +155,11 @@ def _immediate(value: Any) -> Any:
     return values if shape else values[0]
 
 
-def _operation(operation: Any) -> Operation:
+def _operation(operation: Any) -> MilOperation:
     from repvit_nas.conversion.converter import coremltools
 
     declared = operation.outputs[0]
-    return Operation(
+    return MilOperation(
         type=operation.type,
         arguments={name: bound.arguments[0].name for name, bound in operation.inputs.items()},
         output=declared.name,
@@ -264,7 +264,7 @@ def _start(
     return values
 
 
-def _advance(operations: Sequence[Operation], values: dict[str, Any]) -> None:
+def _advance(operations: Sequence[MilOperation], values: dict[str, Any]) -> None:
     with torch.inference_mode():
         for operation in operations:
             if operation.type not in _RUN:

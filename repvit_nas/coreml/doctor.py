@@ -7,7 +7,7 @@ from typing import Final
 from repvit_nas.conversion.converter import REQUIRED, installed_version, too_old
 from repvit_nas.coreml.app import SERVICE, sources, with_loop, xcode_version
 from repvit_nas.coreml.discovery import check_ready, choose, connected, open_tunnel, why_closed
-from repvit_nas.coreml.findings import Finding
+from repvit_nas.coreml.findings import Condition
 from repvit_nas.coreml.mac import examine_mac, find_mac
 from repvit_nas.coreml.opening import two_other_ways
 from repvit_nas.coreml.products import Product
@@ -24,7 +24,7 @@ def examine(
     udid: str = "",
     apple: Apple | None = None,
     source: Path | None = None,
-) -> list[Finding]:
+) -> list[Condition]:
     """Look at everything that measuring a device needs, and stop where nothing more can be seen.
 
     Args:
@@ -37,23 +37,23 @@ def examine(
     if product.is_mac:
         mac = find_mac()
         if mac is None:
-            return [Finding("Mac", fine=False, said=two_other_ways(product))]
+            return [Condition("Mac", fine=False, said=two_other_ways(product))]
         return examine_mac(product, mac)
     tools = apple or find_xcrun()
     if tools is None:
-        return [Finding("Apple's tools", fine=False, said=two_other_ways(product))]
+        return [Condition("Apple's tools", fine=False, said=two_other_ways(product))]
     try:
         tools.run(["--version"], QUICK)  # whatever it says: it can be run
     except XcrunError as error:
-        return [Finding("Apple's tools", fine=False, said=str(error))]
-    findings = [Finding("Apple's tools", fine=True, said="xcrun is on the path")]
+        return [Condition("Apple's tools", fine=False, said=str(error))]
+    findings = [Condition("Apple's tools", fine=True, said="xcrun is on the path")]
     findings += [_xcode(tools), _tool(tools, "devicectl"), _tool(tools, "coremlcompiler")]
     findings.append(_coremltools())
     findings += _app(source)
     findings.append(
-        Finding("team", fine=True, said=team)
+        Condition("team", fine=True, said=team)
         if team
-        else Finding(
+        else Condition(
             "team",
             fine=False,
             said="give the identifier of a development team with --team or REPVIT_NAS_TEAM: Xcode, "
@@ -63,51 +63,51 @@ def examine(
     return [*findings, *_device(tools, product, udid)]
 
 
-def _xcode(tools: Apple) -> Finding:
+def _xcode(tools: Apple) -> Condition:
     try:
         version = xcode_version(tools)
     except XcrunError as error:
-        return Finding(
+        return Condition(
             "Xcode", fine=False, said=f"install it from the App Store, then open it: {error}"
         )
     number = re.match(r"\d+", version)
     if number is None or int(number[0]) < OLDEST_XCODE:
-        return Finding(
+        return Condition(
             "Xcode",
             fine=False,
             said=f"{version}: {OLDEST_XCODE} or newer builds the app; update it",
         )
-    return Finding("Xcode", fine=True, said=version)
+    return Condition("Xcode", fine=True, said=version)
 
 
-def _tool(tools: Apple, name: str) -> Finding:
+def _tool(tools: Apple, name: str) -> Condition:
     try:
         where = tool(tools, ["--find", name]).strip()
     except XcrunError:
-        return Finding(
+        return Condition(
             name, fine=False, said="is not in the Xcode that is selected: xcode-select --switch it"
         )
-    return Finding(name, fine=True, said=where)
+    return Condition(name, fine=True, said=where)
 
 
-def _coremltools() -> Finding:
+def _coremltools() -> Condition:
     version = installed_version()
     if not version:
-        return Finding("coremltools", fine=False, said=f"pip install '{REQUIRED}'")
+        return Condition("coremltools", fine=False, said=f"pip install '{REQUIRED}'")
     lacking = too_old(version)
-    return Finding("coremltools", fine=not lacking, said=lacking or version)
+    return Condition("coremltools", fine=not lacking, said=lacking or version)
 
 
-def _app(source: Path | None) -> list[Finding]:
+def _app(source: Path | None) -> list[Condition]:
     try:
         folder = source or sources()
         text = (folder / SERVICE).read_text()
     except (RepvitNasError, OSError) as error:
-        return [Finding("runner app", fine=False, said=str(error))]
+        return [Condition("runner app", fine=False, said=str(error))]
     loop = with_loop(text) is not None
     return [
-        Finding("runner app", fine=True, said=str(folder)),
-        Finding(
+        Condition("runner app", fine=True, said=str(folder)),
+        Condition(
             "warm loop",
             fine=True if loop else None,
             said="fits this coremltools"
@@ -118,31 +118,33 @@ def _app(source: Path | None) -> list[Finding]:
     ]
 
 
-def _device(tools: Apple, product: Product, udid: str) -> list[Finding]:
+def _device(tools: Apple, product: Product, udid: str) -> list[Condition]:
     try:
         found = choose(connected(tools), product, udid)
     except RepvitNasError as error:
-        return [Finding("device", fine=False, said=str(error))]
+        return [Condition("device", fine=False, said=str(error))]
     if not found.tunnel:
         open_tunnel(tools, found)
         found = choose(connected(tools), product, udid or found.udid)
     if not (found.tunnel or found.system):
-        return [Finding("device", fine=False, said=why_closed(found))]
-    findings = [Finding("device", fine=True, said=f"{found.title}, {found.system} ({found.build})")]
+        return [Condition("device", fine=False, said=why_closed(found))]
+    findings = [
+        Condition("device", fine=True, said=f"{found.title}, {found.system} ({found.build})")
+    ]
     try:
         check_ready(found)
     except RepvitNasError as error:
-        return [*findings, Finding("settings", fine=False, said=str(error))]
+        return [*findings, Condition("settings", fine=False, said=str(error))]
     findings.append(
-        Finding("settings", fine=True, said="Developer Mode is on, the system new enough")
+        Condition("settings", fine=True, said="Developer Mode is on, the system new enough")
     )
     findings.append(
-        Finding("connection", fine=True, said="open")
+        Condition("connection", fine=True, said="open")
         if found.tunnel
-        else Finding("connection", fine=False, said=why_closed(found))
+        else Condition("connection", fine=False, said=why_closed(found))
     )
     findings.append(
-        Finding(
+        Condition(
             "to check by hand",
             fine=None,
             said="Low Power Mode off, screen unlocked, no case, cool, on the cable for 15 minutes",

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Finding(NamedTuple):
+class Condition(NamedTuple):
     """One thing that is needed.
 
     Attributes:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from repvit_nas.conversion.converter import REQUIRED, coremltools, installed_version, too_old
 from repvit_nas.conversion.package import INPUT
-from repvit_nas.coreml.findings import Finding
+from repvit_nas.coreml.findings import Condition
 from repvit_nas.coreml.place import LoadedProgram, RefusedError
 from repvit_nas.coreml.products import ANY_MAC, Product, products
 from repvit_nas.errors import RepvitNasError
@@ -111,7 +111,7 @@ def loads_models() -> bool:
     return any(True for folder in folders for _ in Path(folder).glob("libcoremlpython*"))
 
 
-def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> list[Finding]:
+def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> list[Condition]:
     """Look at everything that measuring a Mac needs.
 
     Args:
@@ -121,7 +121,7 @@ def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> lis
     """
     fits = product.product_type in (ANY_MAC, mac.model)
     known = next((row.device for row in products().values() if row.product_type == mac.model), "")
-    model = Finding(
+    model = Condition(
         "Mac",
         fine=fits,
         said=f"{mac.model}, {mac.chip}"
@@ -130,7 +130,7 @@ def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> lis
         f"--device mac{f' or --device {known}' if known else ''}",
     )
     engine = mac.chip.startswith("Apple")
-    chip = Finding(
+    chip = Condition(
         "Neural Engine",
         fine=engine,
         said=f"part of {mac.chip}"
@@ -140,7 +140,7 @@ def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> lis
     numbers = tuple(int(part) for part in re.findall(r"\d+", mac.version)[:2])
     oldest = ".".join(map(str, OLDEST_MACOS))
     fresh = numbers >= OLDEST_MACOS
-    system = Finding(
+    system = Condition(
         "macOS",
         fine=fresh,
         said=f"{mac.version} ({mac.build})"
@@ -156,8 +156,8 @@ def examine_mac(product: Product, mac: Mac, *, loads: bool | None = None) -> lis
         f"{platform.machine() or 'arm64'} of python.org or Homebrew, with pip install "
         f"--force-reinstall '{REQUIRED}'"
     )
-    tools = Finding("coremltools", fine=not lacking, said=lacking or "loads models here")
-    hand = Finding(
+    tools = Condition("coremltools", fine=not lacking, said=lacking or "loads models here")
+    hand = Condition(
         "to check by hand",
         fine=None,
         said="on mains power, Low Power Mode off, cool, no other program busy",

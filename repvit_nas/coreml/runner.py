@@ -41,7 +41,7 @@ Writer = Callable[[Path, Sequence[Program], Progress], object]
 Shape = Callable[[Unit], tuple[int, int, int]]
 
 
-class Probe(NamedTuple):
+class ProbeRun(NamedTuple):
     """What a first prediction says of a device and its app.
 
     Attributes:
@@ -172,7 +172,7 @@ class CoreMlRunner:
                 "repeat the command"
             )
 
-    def _probed(self) -> Probe:
+    def _probed(self) -> ProbeRun:
         """Run one small program, to see whether the app runs loops and what a visit takes."""
         compiled = self._compiled(chain(_PROBE, 1))
         start = perf_counter()
@@ -184,7 +184,7 @@ class CoreMlRunner:
         seconds = perf_counter() - start
         if not warm:
             seconds += (_COLD_MESSAGES - 1) * (answered - asked)
-        return Probe(warm, seconds)
+        return ProbeRun(warm, seconds)
 
     def _package(self, program: Program) -> Path:
         return self._packages / f"{program_name(program)}{SUFFIX}"

@@ -13,9 +13,10 @@ from torch import nn
 
 from repvit_nas.conversion.converter import converted, coremltools, save
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.comparing import Floats, Scoring
+from repvit_nas.export.comparing import Scoring
 from repvit_nas.export.records import Form, form_digest
 from repvit_nas.export.subject import Subject
+from repvit_nas.shapes import Singles
 
 # Half precision, as a relative root mean square of the probabilities.
 COREML_TOLERANCE: Final = 1e-2
@@ -195,7 +196,7 @@ def _half_bytes(values: npt.NDArray[Any]) -> tuple[tuple[int, ...], bytes]:
     return values.shape, values.astype(np.float16).tobytes()
 
 
-def interpreted(program: Any, pixels: torch.Tensor) -> Floats:
+def interpreted(program: Any, pixels: torch.Tensor) -> Singles:
     """Return the probabilities that a classifier program gives, run in half precision by torch.
 
     Args:
@@ -246,7 +247,7 @@ def _prepared(program: Any, operation: Any, value: torch.Tensor) -> torch.Tensor
     raise RepvitNasError(f"the Core ML program holds {operation.type!r} before the network")
 
 
-def _by_core_ml(package: Path, pixels: torch.Tensor, classes: tuple[str, ...]) -> Floats:
+def _by_core_ml(package: Path, pixels: torch.Tensor, classes: tuple[str, ...]) -> Singles:
     """Return the probabilities that Core ML itself gives, on a Mac."""
     from PIL import Image
 

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.records import Form, Rounding, form_digest
 from repvit_nas.network import reparameterize
+from repvit_nas.shapes import Singles
 
-Floats = npt.NDArray[np.float32]
 # Scores of prepared images.
-Scoring = Callable[[torch.Tensor], Floats]
+Scoring = Callable[[torch.Tensor], Singles]
 
 # Fusing in double precision: 1e-15 to 2e-12 over random networks of any depth.
 FUSING_ALLOWED: Final = 1e-10

@@ -18,10 +18,11 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
-from repvit_nas.export.comparing import Answering, Floats, Fused, compare, fuse, scoring
-from repvit_nas.export.images import Chosen, batches, drawn, run_images
+from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring
+from repvit_nas.export.images import ComparedOn, batches, drawn, run_images
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
+from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, finished, is_training_run
 
@@ -41,7 +42,7 @@ def export_run(
     *,
     limit: int | None = None,
     data: str = "",
-    images: Chosen | None = None,
+    images: ComparedOn | None = None,
     opset: int | None = None,
     verify: bool = True,
 ) -> ExportRecord:
@@ -122,7 +123,7 @@ def _export(
     folder: Path,
     subject: Subject,
     wanted: Collection[str],
-    chosen: Chosen,
+    chosen: ComparedOn,
     *,
     limit: int | None,
     opset: int | None,
@@ -226,8 +227,8 @@ def onnx_form(path: Path, runtime: Any) -> Answering:
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def scores(images: torch.Tensor) -> Floats:
-        found: Floats = session.run(None, {name: images.numpy()})[0]
+    def scores(images: torch.Tensor) -> Singles:
+        found: Singles = session.run(None, {name: images.numpy()})[0]
         return found
 
     return Answering("onnx", path, f"onnxruntime {runtime.__version__}", scores)

@@ -19,7 +19,7 @@ DRAWN: Final = 32
 BATCH: Final = 64
 
 
-class Chosen(NamedTuple):
+class ComparedOn(NamedTuple):
     """Images to compare on.
 
     Attributes:
@@ -63,17 +63,17 @@ class DrawnImages:
         return (image if self.transform is None else self.transform(image)), 0
 
 
-def drawn(resolution: int, missing: str) -> Chosen:
+def drawn(resolution: int, missing: str) -> ComparedOn:
     """Return images that need no data.
 
     Args:
         resolution: Their side in pixels.
         missing: Why there are no others.
     """
-    return Chosen(DrawnImages(DRAWN, resolution), f"{DRAWN} random and drawn images", missing)
+    return ComparedOn(DrawnImages(DRAWN, resolution), f"{DRAWN} random and drawn images", missing)
 
 
-def run_images(record: TrainFile, data: str = "") -> Chosen:
+def run_images(record: TrainFile, data: str = "") -> ComparedOn:
     """Return a run's images to validate on; drawn ones where these are not here.
 
     What the run remembers is a hint: it may have been trained on another machine.
@@ -95,7 +95,7 @@ def run_images(record: TrainFile, data: str = "") -> Chosen:
             raise
         return drawn(side, str(error).partition(";")[0])
     where = f" in {spec.name}" if is_folder(spec.name) else f" of {spec.name}"
-    return Chosen(images, f"validation images{where}")
+    return ComparedOn(images, f"validation images{where}")
 
 
 def batches(

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from repvit_nas.network.model import fuse_branches
 
-Network = TypeVar("Network", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 @runtime_checkable
@@ -38,7 +38,7 @@ class _InDouble(TorchFunctionMode):
 
 
 @torch.no_grad()
-def reparameterize(model: Network) -> Network:
+def reparameterize(model: ModuleT) -> ModuleT:
     """Return a copy of `model` in evaluation mode with all branches and batch norms fused.
 
     The copy computes the same function as `model.eval()` up to rounding; the parameters of its

@@ -9,6 +9,8 @@ import torch
 from repvit_nas.architecture import Architecture
 
 State = dict[str, torch.Tensor]
+# The same, to be read only.
+Weights = Mapping[str, torch.Tensor]
 
 # Parts of a block in the official code, and what they are called here (and in timm).
 _BLOCK: Final = (

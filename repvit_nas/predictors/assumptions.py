@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from repvit_nas.predictors.engine import Engine, Prior, Term
+from repvit_nas.predictors.engine import Engine, RatePrior, Term
 from repvit_nas.predictors.physical import FUSING_COLUMNS, Column, CostForm, FormGrid
 
 ASSUMPTIONS_FILE: Final = "assumptions.json"
@@ -67,7 +67,7 @@ class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError(f"expected must be of columns or the overhead; got {min(unused)!r}")
 
     @property
-    def priors(self) -> dict[Term, Prior]:
+    def priors(self) -> dict[Term, RatePrior]:
         """What coefficients are expected to be; of others only a wide range is."""
         return self.engine.expected if isinstance(self.engine, Engine) else {}
 

@@ -39,7 +39,7 @@ class Reached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
-class Prior(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RatePrior(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a coefficient is expected to be.
 
     Attributes:
@@ -89,7 +89,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     overlap: Annotated[tuple[Overlap, ...], msgspec.Meta(min_length=1)]
     spill: Annotated[tuple[Spill, ...], msgspec.Meta(min_length=1)]
     source: str
-    expected: dict[Term, Prior] = {}
+    expected: dict[Term, RatePrior] = {}
     transferred_from: str = ""
 
     @property

@@ -30,7 +30,7 @@ from repvit_nas.predictors.predictor import (
     PredictorFile,
     load_predictor,
 )
-from repvit_nas.predictors.probes import Origin
+from repvit_nas.predictors.probes import RowOrigin
 from repvit_nas.predictors.timed_units import Learning
 from repvit_nas.predictors.validation import VALIDATION_FILE, Validation, validation_bytes
 from repvit_nas.version import __version__
@@ -192,7 +192,7 @@ def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
     return learning, comparison
 
 
-def _origin(assumptions: Assumptions) -> Origin | None:
+def _origin(assumptions: Assumptions) -> RowOrigin | None:
     """Return the fit of the device that another one's latencies are compared with, if it is there."""
     if not isinstance(assumptions.engine, Engine):
         return None
@@ -202,7 +202,7 @@ def _origin(assumptions: Assumptions) -> Origin | None:
         predictor, folder = load_predictor(name)
         engine = files.read_json(folder.path / ASSUMPTIONS_FILE, Assumptions).engine
         if isinstance(engine, Engine):
-            return Origin(name, predictor.members, predictor.model.columns, engine)
+            return RowOrigin(name, predictor.members, predictor.model.columns, engine)
     return None
 
 

@@ -23,7 +23,7 @@ from repvit_nas.predictors.cross_validation import (
 from repvit_nas.predictors.engine import Engine
 from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
-from repvit_nas.predictors.probes import Origin, Subject, probes
+from repvit_nas.predictors.probes import ProbedModel, RowOrigin, probes
 from repvit_nas.predictors.table_observations import (
     beside_measured,
     beside_published,
@@ -42,7 +42,7 @@ def learn_published(
     progress: Progress = lambda *_: None,
     *,
     path: Sequence[PathStep] = (),
-    origin: Origin | None = None,
+    origin: RowOrigin | None = None,
 ) -> tuple[Learning, CrossValidation]:
     """Fit a predictor to published latencies, and say how far off it is.
 
@@ -83,7 +83,7 @@ def learn_published(
     validation, quantile = validate(
         device, observations, problem, members, errors, progress=told, predict=predict
     )
-    subject = Subject(observations, problem, assumptions, quantile, predict)
+    subject = ProbedModel(observations, problem, assumptions, quantile, predict)
     found_probes = probes(subject, path, origin)
     if known:
         # The conservative variant beside it: how much of the reach comes from what is known.
@@ -99,7 +99,7 @@ def learn_published(
             predict=predict,
         )
         validation = msgspec.structs.replace(validation, rates_free=free.summaries)
-        subject = Subject(observations, open_problem, freed, open_quantile, predict)
+        subject = ProbedModel(observations, open_problem, freed, open_quantile, predict)
         found_probes += tuple(
             msgspec.structs.replace(probe, title=f"{probe.title}, rates free")
             for probe in probes(subject, path)

@@ -64,7 +64,7 @@ class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: tuple[TimedUnit, ...]
 
 
-class Learned(NamedTuple):
+class TimedCosts(NamedTuple):
     """A measured part with its arrays.
 
     Attributes:
@@ -77,7 +77,7 @@ class Learned(NamedTuple):
     residual: Residual
     looked_up: Floats
 
-    def scaled(self, scale: float) -> "Learned":
+    def scaled(self, scale: float) -> "TimedCosts":
         """Return the same for networks that take so much more or less than their units."""
         return self._replace(part=msgspec.structs.replace(self.part, scale=scale))
 
@@ -186,7 +186,7 @@ def _check_size(content: bytes) -> None:
         raise ValueError(f"they unpack to {size:,} bytes; at most {_MOST_BYTES:,} are read")
 
 
-def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: int) -> Learned:
+def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: int) -> TimedCosts:
     """Read the arrays that belong to a measured part from the content of their file.
 
     Raises:
@@ -213,4 +213,4 @@ def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: i
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise FileError(f"{path}: {name} must be finite and {shape}; got {arrays[name].shape}")
     looked_up = arrays.pop("looked_up")
-    return Learned(part, Residual(kernel=part.kernel, **arrays), looked_up)
+    return TimedCosts(part, Residual(kernel=part.kernel, **arrays), looked_up)

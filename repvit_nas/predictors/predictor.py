@@ -18,10 +18,10 @@ from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, Member, member_cost
 from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
     SOURCES,
-    Learned,
     MeasuredPart,
     Outside,
     Source,
+    TimedCosts,
     read_arrays,
 )
 from repvit_nas.predictors.physical import Column, CostForm
@@ -141,7 +141,7 @@ class Costs:
         self,
         members: Sequence[Member],
         columns: Sequence[Column],
-        learned: Learned | None = None,
+        learned: TimedCosts | None = None,
         outside: Outside = "flag",
         physical: Pricer | None = None,
     ) -> None:
@@ -185,7 +185,7 @@ class Predictor:
     def __init__(
         self,
         model: Model,
-        learned: Learned | None = None,
+        learned: TimedCosts | None = None,
         outside: Outside = "flag",
         physical: Pricer | None = None,
     ) -> None:

@@ -33,7 +33,7 @@ from repvit_nas.predictors.physical import Column
 from repvit_nas.predictors.validation import Probe, Probed
 
 
-class Origin(NamedTuple):
+class RowOrigin(NamedTuple):
     """Another device's fit, and what is known of its engine.
 
     Attributes:
@@ -49,7 +49,7 @@ class Origin(NamedTuple):
     engine: Engine
 
 
-class Subject(NamedTuple):
+class ProbedModel(NamedTuple):
     """A fit that is probed.
 
     Attributes:
@@ -73,7 +73,7 @@ class Subject(NamedTuple):
 
 
 def probes(
-    subject: Subject, path: Sequence[PathStep] = (), origin: Origin | None = None
+    subject: ProbedModel, path: Sequence[PathStep] = (), origin: RowOrigin | None = None
 ) -> tuple[Probe, ...]:
     """Compare a fit with what it, or a fit like it, never saw.
 
@@ -101,7 +101,7 @@ def predicted(
     return HeldOut(totals.mean(axis=1), totals.var(axis=1))
 
 
-def _above(subject: Subject) -> Probe | None:
+def _above(subject: ProbedModel) -> Probe | None:
     """Compare large inputs with a fit to none of them."""
     large = [item.resolution > LARGE_RESOLUTION for item in subject.observations]
     if not any(large) or all(large):
@@ -111,7 +111,7 @@ def _above(subject: Subject) -> Probe | None:
     return _probe(f"rows above {LARGE_RESOLUTION} px left out", subject, rows, found)
 
 
-def _variants(subject: Subject) -> list[Probe]:
+def _variants(subject: ProbedModel) -> list[Probe]:
     """Compare variants of one network, of one source, with a fit to none of them."""
     groups: dict[tuple[str, str], dict[str, Observation]] = {}
     for item in subject.observations:
@@ -131,7 +131,7 @@ def _variants(subject: Subject) -> list[Probe]:
     return found
 
 
-def _path(subject: Subject, path: Sequence[PathStep]) -> Probe:
+def _path(subject: ProbedModel, path: Sequence[PathStep]) -> Probe:
     """Compare a path of networks with a fit to none of them."""
     rows = [step.observation for step in path]
     seen = {item.network for item in rows}
@@ -143,7 +143,7 @@ def _path(subject: Subject, path: Sequence[PathStep]) -> Probe:
     return _probe("path of networks, never fitted", subject, rows, held, after)
 
 
-def _transferred(subject: Subject, origin: Origin) -> list[Probe]:
+def _transferred(subject: ProbedModel, origin: RowOrigin) -> list[Probe]:
     """Compare another device's fit, with this one's engine, with the latencies of this one."""
     engine = subject.assumptions.engine
     if not isinstance(engine, Engine):
@@ -162,7 +162,7 @@ def _transferred(subject: Subject, origin: Origin) -> list[Probe]:
     return found
 
 
-def _without(subject: Subject, inside: Sequence[bool]) -> HeldOut:
+def _without(subject: ProbedModel, inside: Sequence[bool]) -> HeldOut:
     """Predict the observations marked `inside` by a fit to all the others."""
     size = len(subject.observations)
     groups = ["left out" if mark else "" for mark in inside]
@@ -174,7 +174,7 @@ def _without(subject: Subject, inside: Sequence[bool]) -> HeldOut:
 
 def _probe(
     title: str,
-    subject: Subject,
+    subject: ProbedModel,
     rows: Sequence[Observation],
     held: HeldOut,
     after: Sequence[str] = (),

@@ -16,8 +16,8 @@ from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.cross_validation import Predict
 from repvit_nas.predictors.ensemble import Design, Member, counted, member_costs
 from repvit_nas.predictors.lookup import (
-    Learned,
     MeasuredPart,
+    TimedCosts,
     TimedUnit,
     arrays_bytes,
     floored,
@@ -71,7 +71,7 @@ class Refined(NamedTuple):
             where a call's overhead leaves too little of its figure to be told from nothing.
     """
 
-    learned: Learned
+    learned: TimedCosts
     arrays: bytes
     left_out: Floats
 
@@ -131,7 +131,7 @@ def refined(
     )
     left_out = np.full(len(timed), np.nan)
     left_out[told] = leave_one_out(kernel, named, mean, noise)
-    return Refined(Learned(part, residual, looked_up), arrays, left_out)
+    return Refined(TimedCosts(part, residual, looked_up), arrays, left_out)
 
 
 class PartlyMeasured:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from repvit_nas.checking.records import CheckRecord, NetworkRow, standard_error
+from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
 from repvit_nas.checking.seeds import SeededRow, SeedsRecord, settled
 from repvit_nas.report import text
 
@@ -41,7 +41,7 @@ def chance_line(found: CheckRecord) -> str:
     )
 
 
-def drawn_family(rows: Sequence[NetworkRow], found: CheckRecord) -> bytes | None:
+def drawn_family(rows: Sequence[ComparedNetwork], found: CheckRecord) -> bytes | None:
     """Draw the networks that were trained; None if there are not several."""
     from repvit_nas.report.training import family_picture
 
@@ -56,7 +56,7 @@ def drawn_family(rows: Sequence[NetworkRow], found: CheckRecord) -> bytes | None
     )
 
 
-def first_cells(row: NetworkRow) -> Sequence[str]:
+def first_cells(row: ComparedNetwork) -> Sequence[str]:
     """Return what every table says of a network: name, size, latency and accuracy here."""
     return (
         row.name,
@@ -70,7 +70,7 @@ def first_cells(row: NetworkRow) -> Sequence[str]:
 def table_rows(found: CheckRecord) -> list[Sequence[str]]:
     """Return the cells of the networks beside each other."""
 
-    def cells(row: NetworkRow) -> Sequence[str]:
+    def cells(row: ComparedNetwork) -> Sequence[str]:
         return (
             *first_cells(row),
             "" if row.published_ms is None else f"{row.published_ms:g}",

@@ -20,9 +20,9 @@ from repvit_nas.errors import UnknownNameError
 Count = Annotated[int, msgspec.Meta(ge=1, le=max(MAX_DEPTH, MAX_WIDTH))]
 Four = tuple[Count, Count, Count, Count]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
-Recipe = Literal["distilled-300", "distilled-450", "plain-300"]
+TrainedBy = Literal["distilled-300", "distilled-450", "plain-300"]
 # The recipe whose accuracy the estimator speaks of.
-TARGET_RECIPE: Recipe = "distilled-300"
+TARGET_RECIPE: TrainedBy = "distilled-300"
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ class PublishedAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     width: str
     depth: str
     se: Literal["none", "alternate", "all"]
-    recipe: Recipe
+    recipe: TrainedBy
     top1: Annotated[float, msgspec.Meta(gt=0, lt=100)]
     source: str
 
@@ -153,7 +153,7 @@ def published_accuracies() -> tuple[PublishedAccuracy, ...]:
     return tuple(files.read_csv(accuracy_table().path, PublishedAccuracy))
 
 
-def published_top1(name: str, recipe: Recipe = TARGET_RECIPE) -> PublishedAccuracy | None:
+def published_top1(name: str, recipe: TrainedBy = TARGET_RECIPE) -> PublishedAccuracy | None:
     """Return the published accuracy of the reference network `name`, or None."""
     for row in published_accuracies():
         if row.network == name and row.recipe == recipe:

@@ -26,8 +26,8 @@ from repvit_nas.searching.study import Studied, run_study
 from repvit_nas.searching.winners import broken_limits, nearest, unbound, winners
 from repvit_nas.units import rows as unit_rows
 from repvit_nas.version import __version__
+from repvit_nas.words import Progress
 
-Progress = Callable[[str, int, int], None]
 NO_PROGRESS: Final[Progress] = lambda *_: None  # noqa: E731
 
 

@@ -26,6 +26,7 @@ from safetensors.torch import save as tensor_bytes
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network.weights import State
 
 CHECKPOINTS: Final = "checkpoints"
 POINTER: Final = "last.json"
@@ -34,8 +35,6 @@ _EMA: Final = "ema.safetensors"
 _STATE: Final = "trainer.pt"
 
 _NAME: Final = re.compile(r"update-\d{8,18}")
-
-State = dict[str, torch.Tensor]
 
 
 class Pointer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,7 +12,7 @@ from PIL import Image
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training import shapes
 from repvit_nas.training.folder import FolderImages, Split, check_splits, is_hidden, scan
-from repvit_nas.training.found import Found
+from repvit_nas.training.found import FoundImages
 from repvit_nas.training.images import read_image
 from repvit_nas.words import number_of
 
@@ -98,10 +98,10 @@ class Opened(NamedTuple):
     classes: tuple[str, ...]
     resolution: int | None = None
     flip: bool = True
-    found: tuple[Found, ...] = ()
+    found: tuple[FoundImages, ...] = ()
 
 
-class Shapes:
+class DrawnShapes:
     """Images of `shapes`, drawn when they are asked for.
 
     Args:
@@ -202,7 +202,7 @@ def _open(spec: DataSpec, resolution: int | None, *, to_train: bool) -> Opened:
         train, val = Digits(train=True), Digits(train=False)
         names = tuple("0123456789")
         found = tuple(
-            Found(
+            FoundImages(
                 use=use,
                 source=DIGITS,
                 images=len(digits),
@@ -291,10 +291,12 @@ def _open_shapes(spec: DataSpec, size: int) -> Opened:
                 f"{SHAPES} has {len(shapes.CLASSES)} classes and needs at least as many images; "
                 f"got {count}"
             )
-    train = Shapes(counts[0], size, spec.seed)
-    val = Shapes(counts[1], size, spec.seed, first=_VAL_STREAM - _VAL_STREAM % len(shapes.CLASSES))
+    train = DrawnShapes(counts[0], size, spec.seed)
+    val = DrawnShapes(
+        counts[1], size, spec.seed, first=_VAL_STREAM - _VAL_STREAM % len(shapes.CLASSES)
+    )
     found = tuple(
-        Found(use=use, source=SHAPES, images=len(images))
+        FoundImages(use=use, source=SHAPES, images=len(images))
         for use, images in (("train", train), ("val", val))
     )
     return Opened(train, val, shapes.CLASSES, size, found=found)
@@ -412,7 +414,7 @@ def _open_named(spec: DataSpec) -> Opened:
             "on: they must be the same"
         )
     found = tuple(
-        Found(use=use, source=f"{spec.name}, split {split!r}", images=len(images))
+        FoundImages(use=use, source=f"{spec.name}, split {split!r}", images=len(images))
         for use, split, images in (
             ("train", spec.train_split, train),
             ("val", spec.val_split, val),

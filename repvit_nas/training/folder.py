@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.training.found import Found, LeftOut, left_out
-from repvit_nas.training.images import Verdict, judge, read_image
+from repvit_nas.training.found import FoundImages, PassedOver, left_out
+from repvit_nas.training.images import ImageVerdict, judge, read_image
 from repvit_nas.words import number_of, printable
 
 # What systems and programs leave beside images: archives made on a Mac, network storage, Windows,
@@ -44,12 +44,12 @@ class Split(NamedTuple):
     classes: tuple[str, ...]
     samples: tuple[tuple[Path, int], ...]
     broken: tuple[Path, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[PassedOver, ...]
 
-    def found(self, use: str) -> Found:
+    def found(self, use: str) -> FoundImages:
         """Return what is said and kept of it."""
         counts = Counter(target for _, target in self.samples)
-        return Found(
+        return FoundImages(
             use=use,
             source=printable(str(self.folder)),
             images=len(self.samples),
@@ -106,7 +106,9 @@ def scan(folder: Path, *, whole: bool) -> Split:
         raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
     inside = [(path, name) for path, name in listed if name not in (HIDDEN, BESIDE)]
     with ThreadPoolExecutor() as pool:
-        verdicts: list[Verdict] = list(pool.map(lambda each: judge(each[0], whole=whole), inside))
+        verdicts: list[ImageVerdict] = list(
+            pool.map(lambda each: judge(each[0], whole=whole), inside)
+        )
     classes = sorted(
         {name for (_, name), verdict in zip(inside, verdicts, strict=True) if verdict != "other"},
         key=order,

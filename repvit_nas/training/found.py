@@ -13,7 +13,7 @@ _NAMED: Final = 3
 _CLASSES_SHOWN: Final = 20
 
 
-class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PassedOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Files that were left out for one reason.
 
     Attributes:
@@ -27,7 +27,7 @@ class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     named: tuple[str, ...]
 
 
-class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FoundImages(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What was found to train or to validate on.
 
     Attributes:
@@ -42,21 +42,21 @@ class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     source: str
     images: int
     classes: dict[str, int] = {}
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[PassedOver, ...] = ()
 
 
-def left_out(files: Iterable[tuple[Path, str]], folder: Path) -> tuple[LeftOut, ...]:
+def left_out(files: Iterable[tuple[Path, str]], folder: Path) -> tuple[PassedOver, ...]:
     """Count files by the reason for which they are left out."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for path, reason in files:
         reasons[reason].append(printable(str(path.relative_to(folder))))
     return tuple(
-        LeftOut(reason=reason, count=len(named), named=tuple(sorted(named)[:_NAMED]))
+        PassedOver(reason=reason, count=len(named), named=tuple(sorted(named)[:_NAMED]))
         for reason, named in sorted(reasons.items())
     )
 
 
-def found_text(found: Found) -> list[str]:
+def found_text(found: FoundImages) -> list[str]:
     """Return lines that say what was found: classes, images of each, what was left out and why."""
     count = number_of(found.images, "image", grouped=True)
     lines = [f"{found.use}: {count} in {found.source}"]

@@ -21,7 +21,7 @@ _NO_PIXELS: Final = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 _WHITE_INTEGER: Final = (255, 65_535, 2**31 - 1)
 _WHITE_FLOAT: Final = (1.0, 255.0, 65_535.0)
 
-Verdict = Literal["image", "broken", "other"]
+ImageVerdict = Literal["image", "broken", "other"]
 
 
 class UndecodableError(OSError):
@@ -102,7 +102,7 @@ def read_image(path: Path) -> Image.Image:
         raise UndecodableError(str(error) or type(error).__name__) from error
 
 
-def judge(path: Path, *, whole: bool) -> Verdict:
+def judge(path: Path, *, whole: bool) -> ImageVerdict:
     """Tell by its content whether a file is an image, a broken one, or something else.
 
     Args:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 from torch import nn
 
+from repvit_nas.network.weights import Weights
 from repvit_nas.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from repvit_nas.training.data import Images
 
 Channels = torch.Tensor
-State = Mapping[str, torch.Tensor]
 # Batches for the new statistics of batch norms.
 CALIBRATION_IMAGES: Final = 1024
 # Channels of the image are never chosen.
@@ -77,7 +77,7 @@ def inherit(old: nn.Module, new: nn.Module) -> Inherited:
     return Inherited(taken, total)
 
 
-def _pieces(old: Any, new: Any, source: State, target: State) -> list[Piece]:
+def _pieces(old: Any, new: Any, source: Weights, target: Weights) -> list[Piece]:
     """Return which part becomes which, and which channels of the streams each sees."""
     kept = [
         _chosen(_stream_importance(source, stage), new.embed_dim[stage])
@@ -113,7 +113,7 @@ def _pieces(old: Any, new: Any, source: State, target: State) -> list[Piece]:
     return found
 
 
-def _head_fits(source: State, target: State) -> bool:
+def _head_fits(source: Weights, target: Weights) -> bool:
     key = "head.head.l.bias"
     return key in source and key in target and source[key].shape == target[key].shape
 
@@ -141,14 +141,14 @@ def _has_se(block: Any) -> bool:
     return not isinstance(block.se, nn.Identity)
 
 
-def _importance(source: State, name: str) -> torch.Tensor:
+def _importance(source: Weights, name: str) -> torch.Tensor:
     """Return how much each output channel of a convolution with its batch norm can matter."""
     weight: torch.Tensor = source[f"{name}c.weight"].flatten(1).norm(dim=1)
     scale = source[f"{name}bn.weight"].abs() / (source[f"{name}bn.running_var"] + 1e-5).sqrt()
     return weight * scale
 
 
-def _stream_importance(source: State, stage: int) -> torch.Tensor:
+def _stream_importance(source: Weights, stage: int) -> torch.Tensor:
     """Return how much each channel of a stage's residual stream matters: what is written to it."""
     writers = [
         key.removesuffix("c.weight")
@@ -171,7 +171,7 @@ def _chosen(importance: torch.Tensor, count: int) -> Channels:
     return torch.cat([kept, missing])
 
 
-def _copy_piece(source: State, target: State, piece: Piece) -> int:
+def _copy_piece(source: Weights, target: Weights, piece: Piece) -> int:
     """Copy all tensors of a piece; returns how many parameters have an old value now."""
     hidden = {
         inner: _chosen(importance, target[f"{piece.new}{inner}.weight"].shape[0])
@@ -188,7 +188,7 @@ def _copy_piece(source: State, target: State, piece: Piece) -> int:
     return taken
 
 
-def _inner_importances(source: State, name: str) -> list[tuple[str, torch.Tensor]]:
+def _inner_importances(source: Weights, name: str) -> list[tuple[str, torch.Tensor]]:
     """Return the layers of a piece whose outputs are its own: FFN's first and SE's first."""
     found = []
     for key in source:

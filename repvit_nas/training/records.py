@@ -9,7 +9,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.data import DataSpec
-from repvit_nas.training.found import Found
+from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
 
 TRAINING_FILE: Final = "training.json"
@@ -115,7 +115,7 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     command: str
     asked: Asked
     classes: tuple[str, ...]
-    images: tuple[Found, ...] = ()
+    images: tuple[FoundImages, ...] = ()
     versions: dict[str, str]
     machine: dict[str, str]
     outcome: TrainOutcome | None = None

@@ -44,11 +44,11 @@ from repvit_nas.training.records import (
 )
 from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
-from repvit_nas.training.trainer import How, Progress, Trainer, evaluate, load_strictly
+from repvit_nas.training.trainer import How, Trainer, evaluate, load_strictly
 from repvit_nas.version import __version__
+from repvit_nas.words import Progress, Say
 
 BEST_FILES: Final = "best-*.safetensors"
-Say = Callable[[str], None]
 Resume = bool | Literal["auto"]
 Picture = Callable[[Sequence[EpochRow]], bytes]
 

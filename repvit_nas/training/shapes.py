@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from repvit_nas.shapes import Singles
+
 Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Radii = npt.NDArray[np.float64]
 
 # Angles in a full turn of an outline's table; at 512 px a step is less than two pixels of the rim.
@@ -96,7 +97,7 @@ CLASSES: Final = tuple(_outlines())
 
 
 @functools.cache
-def _table() -> Floats:
+def _table() -> Singles:
     """Return the radius of every class at every angle, `(classes, angles)`, at most 1."""
     radii = np.stack(list(_outlines().values()))
     return np.ascontiguousarray(radii / radii.max(axis=1, keepdims=True), dtype=np.float32)
@@ -148,7 +149,7 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
     return np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
 
 
-def _colours(random: np.random.Generator) -> Floats:
+def _colours(random: np.random.Generator) -> Singles:
     """Return colours: two of the background, two of the outline, then those of other things."""
     colours = random.random((8, 3), dtype=np.float32)
     for _ in range(16):  # an outline in the colour of what is behind it cannot be seen by anybody
@@ -162,12 +163,12 @@ def _colours(random: np.random.Generator) -> Floats:
 
 
 @functools.lru_cache(maxsize=8)
-def _axis(size: int) -> Floats:
+def _axis(size: int) -> Singles:
     """Return the centres of the pixels of one side, from 0 to 1."""
     return ((np.arange(size) + 0.5) / size).astype(np.float32)
 
 
-def _wave(random: np.random.Generator, across: Floats, down: Floats) -> Floats:
+def _wave(random: np.random.Generator, across: Singles, down: Singles) -> Singles:
     """Return stripes, checks or ripples over a window given by its axes, from 0 to 1."""
     frequency, angle, phase = random.uniform((4, 0, 0), (40, math.pi, _TURN))
     x = across * np.float32(frequency * math.cos(angle)) + np.float32(phase)
@@ -179,21 +180,21 @@ def _wave(random: np.random.Generator, across: Floats, down: Floats) -> Floats:
         wave = np.sin(x) * np.sin(y + np.float32(phase))
     else:
         wave = np.sin(x + np.sin(y))
-    scaled: Floats = np.float32(0.5) + np.float32(0.5) * wave
+    scaled: Singles = np.float32(0.5) + np.float32(0.5) * wave
     return scaled
 
 
-def _mixed(wave: Floats, first: Floats, second: Floats) -> Floats:
+def _mixed(wave: Singles, first: Singles, second: Singles) -> Singles:
     """Return a texture between two colours, `(3, height, width)`."""
     return first[:, None, None] + wave * (second - first)[:, None, None]
 
 
 def _paint(
-    canvas: Floats,
+    canvas: Singles,
     random: np.random.Generator,
     shape: int,
-    first: Floats,
-    second: Floats,
+    first: Singles,
+    second: Singles,
     *,
     radii: tuple[float, float],
     off_centre: float,
@@ -227,7 +228,7 @@ def _window(low: float, high: float, size: int) -> tuple[int, int]:
     return max(0, int(low * size)), min(size, math.ceil(high * size))
 
 
-def _bar(canvas: Floats, random: np.random.Generator, colour: Floats) -> None:
+def _bar(canvas: Singles, random: np.random.Generator, colour: Singles) -> None:
     """Hide what is under a straight bar across the image."""
     size = canvas.shape[-1]
     angle, offset, width = random.uniform((0, -0.35, 0.02), (math.pi, 0.35, 0.07))

@@ -1,6 +1,6 @@
 """What the weights of a training start from: nothing, a network, a run, or a file of weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,15 +9,15 @@ from torch import nn
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network.weights import Weights
 from repvit_nas.training.inherit import inherit, recalibrate
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, is_training_run
+from repvit_nas.words import Say
 
 if TYPE_CHECKING:
     from repvit_nas.training.data import Images
 
-Say = Callable[[str], None]
-State = Mapping[str, torch.Tensor]
 # How names of files of weights end.
 _ENDS: Final = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 _HEAD: Final = "head."
@@ -64,7 +64,7 @@ def start_from(
     say(f"{init}: {share:.0%} of the parameters start from it, batch norms set anew")
 
 
-def read_weights(path: Path) -> State:
+def read_weights(path: Path) -> Weights:
     """Read a file of weights as timm does: safetensors, or torch's, read with `weights_only`.
 
     Of a training checkpoint the average of the weights is taken where there is one, and `model` or
@@ -89,18 +89,18 @@ def read_weights(path: Path) -> State:
     for name, value in state.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise FileError(f"{path}: {name} is no finite number throughout")
-    weights: State = state
+    weights: Weights = state
     return weights
 
 
-def _named(state: State, architecture: Architecture) -> dict[str, torch.Tensor]:
+def _named(state: Weights, architecture: Architecture) -> dict[str, torch.Tensor]:
     """Return weights under our names, which are timm's, if they have the official ones."""
     from repvit_nas.network.weights import from_official, is_official
 
     return from_official(state, architecture) if is_official(state) else dict(state)
 
 
-def _load(source: State, model: Any, init: str) -> str:
+def _load(source: Weights, model: Any, init: str) -> str:
     """Load weights of a network's own architecture; returns what was taken over.
 
     A head of other classes is not, and a second head is new where the weights have none.
@@ -123,7 +123,7 @@ def _load(source: State, model: Any, init: str) -> str:
     return f"all weights taken over but for {'the head' if not taken else 'a second head'}, which is new"
 
 
-def _source(init: str) -> nn.Module | State:
+def _source(init: str) -> nn.Module | Weights:
     """Return the network to inherit from, or weights of this very architecture."""
     from repvit_nas.network import create
     from repvit_nas.search_space.family import family

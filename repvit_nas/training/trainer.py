@@ -18,13 +18,14 @@ from timm.utils.distributed import distribute_bn
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.checkpoint import Checkpoints, Loaded, State
+from repvit_nas.network.weights import State
+from repvit_nas.training.checkpoint import Checkpoints, Loaded
 from repvit_nas.training.loading import STEP, Batches, World, seed_everything
 from repvit_nas.training.recipe import NONE, Recipe
 from repvit_nas.training.records import EpochRow, Precision
 from repvit_nas.training.tasks import new_task
+from repvit_nas.words import Progress
 
-Progress = Callable[[str, int, int], None]
 _TYPES: Final[dict[str, torch.dtype]] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # On an accelerator, asking for the loss waits for it: not at every step.
 _CHECK_EVERY: Final = 50

@@ -8,7 +8,7 @@ from training_support import small
 
 from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, check_run
-from repvit_nas.checking.records import CheckRecord, NetworkRow, relation, standard_error
+from repvit_nas.checking.records import CheckRecord, ComparedNetwork, relation, standard_error
 from repvit_nas.commands import _run
 from repvit_nas.data import shipped_root
 from repvit_nas.errors import RepvitNasError
@@ -118,7 +118,7 @@ def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, m
 
 
 def row(latency, top1=None):
-    return NetworkRow(
+    return ComparedNetwork(
         name="x",
         params=1,
         macs=1,

@@ -10,7 +10,7 @@ from repvit_nas.coreml.products import product
 from repvit_nas.coreml.publishing import claim_folder
 from repvit_nas.errors import RepvitNasError, UnknownUnitError
 from repvit_nas.predictors.features import NAMES
-from repvit_nas.predictors.lookup import Learned, MeasuredPart, TimedUnit
+from repvit_nas.predictors.lookup import MeasuredPart, TimedCosts, TimedUnit
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.predictors.residual import PRIOR_KERNEL, Residual
 from repvit_nas.units import Block, Stem
@@ -42,7 +42,7 @@ def few_units():
 
     def predictor(source, outside):
         model = msgspec.structs.replace(shipped.model, source=source)
-        return Predictor(model, Learned(part, residual, np.ones((1, members))), outside)
+        return Predictor(model, TimedCosts(part, residual, np.ones((1, members))), outside)
 
     return shipped, predictor
 

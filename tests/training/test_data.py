@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, Shapes, open_data
+from repvit_nas.training.data import DataSpec, DrawnShapes, open_data
 from repvit_nas.training.found import found_text
 from repvit_nas.training.run import Place, train
 
@@ -156,7 +156,7 @@ def shards(root, images=24):
             with tarfile.open(root / name, "w") as archive:
                 for number in range(part, images, 2):
                     file = io.BytesIO()
-                    Shapes(24, 32)[number][0].save(file, "png")
+                    DrawnShapes(24, 32)[number][0].save(file, "png")
                     for end, data in (("png", file.getvalue()), ("cls", b"%d" % (number % 3))):
                         entry = tarfile.TarInfo(f"{number:04d}.{end}")
                         entry.size = len(data)
@@ -233,4 +233,4 @@ def test_what_cannot_be_opened_is_said(spec, message):
 
 
 def test_shapes_are_drawn_at_any_size():
-    assert Shapes(24, 50)[3][0].size == (50, 50)
+    assert DrawnShapes(24, 50)[3][0].size == (50, 50)
