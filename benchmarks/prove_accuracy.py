@@ -42,9 +42,10 @@ from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.campaign.band import Band
 from repvit_nas.campaign.finals import FINALS_FILE, Finals, Wishes, hold_finals, sentence
 from repvit_nas.campaign.images import data_digest
+from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import HELD_OUT_STREAM
 from repvit_nas.campaign.records import Asked
-from repvit_nas.campaign.run import Limits, open_campaign, run_campaign
+from repvit_nas.campaign.run import Limits, run_campaign
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report import text

@@ -24,6 +24,8 @@ VALIDATION_FILE: Final = "validation.json"
 ESTIMATOR, FAMILY_ALONE = "estimator", "family alone"
 WEIGHTED_MACS, PARAMS, LATENCY = "share-weighted log-MACs", "parameters", "latency"
 SEEDS: Final = "one seed by another"
+# Fewer networks rank nothing.
+FEWEST_NETWORKS: Final = 5
 
 
 class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,7 +63,7 @@ class Truth(msgspec.Struct, frozen=True):
         networks: The networks.
         points: Their accuracies in points, means of their trainings, `(n,)`.
         trainings: Of how many trainings, `(n,)`.
-        by_seed: Their accuracies by seed, `(seeds, n)`, over seeds that all of them were trained with.
+        by_seed: Accuracies with the first seed and with the second, `(2, m)`, of those that have both.
     """
 
     networks: tuple[Architecture, ...]
@@ -81,17 +83,12 @@ def truth_of(observations: Sequence[Observation], folder: Path | None) -> Truth:
     keys = [nameless(observation.architecture) for observation in observations]
     networks = tuple(dict.fromkeys(keys))
     of_network = {key: [row for row, other in enumerate(keys) if other == key] for key in networks}
-    seeds = [
-        {observations[row].seed: float(found[row]) for row in of_network[key]} for key in networks
-    ]
-    shared = sorted(
-        seed for seed in set.intersection(*(set(each) for each in seeds)) if isinstance(seed, int)
-    )
+    pairs = [[float(row) for row in found[of_network[key][:2]]] for key in networks]
     return Truth(
         networks=networks,
         points=np.array([found[of_network[key]].mean() for key in networks]),
         trainings=np.array([len(of_network[key]) for key in networks], dtype=np.float64),
-        by_seed=np.array([[each[seed] for each in seeds] for seed in shared]),
+        by_seed=np.array([pair for pair in pairs if len(pair) == 2]).reshape(-1, 2).T,
     )
 
 
@@ -106,7 +103,7 @@ def validate(
 
     Args:
         estimator: The estimator.
-        truth: The networks, at least five of them.
+        truth: The networks, at least `FEWEST_NETWORKS` of them.
         other_scores: More scores to rank by, more is better, such as latencies.
         other_recipe: Whether the accuracies are of another recipe, whose level the estimator cannot
             know: it is moved as a whole.
@@ -115,10 +112,10 @@ def validate(
         RepvitNasError: There are too few networks to tell anything.
     """
     count = len(truth.networks)
-    if count < 5:
+    if count < FEWEST_NETWORKS:
         raise RepvitNasError(
-            f"{estimator.name}: {count} held-out networks tell nothing of an estimator; at least 5 "
-            "are needed"
+            f"{estimator.name}: {count} held-out networks tell nothing of an estimator; at least "
+            f"{FEWEST_NETWORKS} are needed"
         )
     shapes = shapes_of(truth.networks)
     learned = estimator.learned
@@ -135,7 +132,7 @@ def validate(
         **(other_scores or {}),
     }
     rankings = {name: rank(score, truth.points) for name, score in scores.items()}
-    if len(truth.by_seed) > 1:
+    if truth.by_seed.shape[1] >= FEWEST_NETWORKS:
         rankings[SEEDS] = rank(truth.by_seed[0], truth.by_seed[1])
     moved = family.mean + (truth.points - family.mean).mean()
     return Validation(

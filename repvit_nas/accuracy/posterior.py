@@ -4,12 +4,12 @@
                + what a short training credits too much + donor + misfit + noise
 
 What the family knows of shapes (`features.py`, `priors.py`) is the prior, multiplied by a scale: a
-data set may spread networks more or less than ImageNet does. Level, slope on compute and the worth
-of the stages are known less well elsewhere (`priors.elsewhere`). The scale, and how far networks are
-off any such description (the misfit), are averaged over what the observations make likely. What two
-trainings of one network differ by is the noise. Compute counts in octaves from the data set's own usual
-network: an octave is worth there what it is worth to the family at a thousand million MACs, times the
-scale.
+data set may spread networks more or less than ImageNet does. Level, slope on compute and the worth of
+the stages are known less well elsewhere (`priors.elsewhere`). The scale, how freely shapes may be worth
+something else, and how far networks are off any such description (the misfit) are averaged over what the
+observations make likely. What two trainings of one network differ by is the noise. Compute counts in
+octaves from the data set's own usual network: an octave is worth there what it is worth to the family
+at a thousand million MACs, times the scale.
 """
 
 import itertools
@@ -20,13 +20,15 @@ import numpy as np
 
 from repvit_nas.accuracy.features import columns, describe, stage_weights
 from repvit_nas.accuracy.observations import RANDOM, Observation, nameless
-from repvit_nas.accuracy.priors import SHAPE_FEATURES, elsewhere
+from repvit_nas.accuracy.priors import CURVED, SHAPE_FEATURES, elsewhere
 from repvit_nas.accuracy.regression import Normal, condition
 from repvit_nas.accuracy.responses import Responses
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 
 # How much more or less another data set may spread networks; each as likely before.
 SCALES: Final = (0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0)
+# How much freer than on ImageNet shapes may be worth something else; each as likely before.
+FREEDOMS: Final = (1.0, 2.0, 4.0)
 # How far networks are off what the features can say, as a share of the responses' deviation.
 MISFITS: Final = (0.1, 0.2, 0.35, 0.6, 1.0)
 # Two trainings of one network, before any pair was seen: deviation in points, worth so many pairs.
@@ -128,8 +130,8 @@ def learn(
     level = float(found.points.mean())
     spread = max(float(found.points.std()), noise)
     parts = []
-    for scale, share in itertools.product(scales, MISFITS):
-        prior = _prior(family.effects, scale, added, level)
+    for scale, freedom, share in itertools.product(scales, FREEDOMS, MISFITS):
+        prior = _prior(_freed(family.effects, freedom), scale, added, level)
         misfit = share * spread
         doubt = found.covariance + misfit**2 * same + noise**2 * np.eye(len(same))
         given, evidence = condition(prior, matrix, found.points, doubt)
@@ -207,6 +209,16 @@ def _same_network(observations: Sequence[Observation]) -> Floats:
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     network = np.array([numbers[key] for key in keys])
     return np.asarray(network[:, None] == network, dtype=np.float64)
+
+
+def _freed(family: Normal, freedom: float) -> Normal:
+    """Return the family's effects with those of shapes so many times less certain."""
+    wider = np.array([freedom if _is_shape(name) else 1.0 for name in SHAPE_FEATURES])
+    return Normal(family.mean, family.covariance * np.outer(wider, wider))
+
+
+def _is_shape(feature: str) -> bool:
+    return feature.removesuffix("_squared") in CURVED
 
 
 def _prior(family: Normal, scale: float, added: Sequence[str], level: float) -> Normal:

@@ -6,10 +6,9 @@ the system gives up when that process dies.
 """
 
 import contextlib
-import functools
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,57 +20,39 @@ from repvit_nas import files
 from repvit_nas.accuracy import trained
 from repvit_nas.accuracy.observations import (
     RANDOM,
-    Circumstances,
     Observation,
-    ObservationLog,
     binomial_sd,
 )
 from repvit_nas.accuracy.responses import read_losses
 from repvit_nas.architecture import Architecture
-from repvit_nas.campaign.band import Band
-from repvit_nas.campaign.images import check_images, data_digest
+from repvit_nas.campaign.opening import Campaign
 from repvit_nas.campaign.planning import (
     State,
     candidates_of,
     first_tasks,
-    held_out_of,
     learned_from,
     next_batch,
-    pool_of,
-    references_of,
-    state_of,
     verdict,
 )
 from repvit_nas.campaign.records import (
-    CAMPAIGN_FILE,
     DONOR,
-    Asked,
     CampaignFile,
     Failure,
     Finished,
     Task,
-    read_campaign,
-    task_log,
 )
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search_space.family import family
-from repvit_nas.search_space.space import Choices, Space, load_space
-from repvit_nas.training.data import Opened, open_data
-from repvit_nas.training.kept import kept
 from repvit_nas.training.records import (
     LOSSES_FILE,
     TrainFile,
-    differences,
     is_training_run,
     read_training,
 )
-from repvit_nas.training.records import Asked as TrainAsked
 from repvit_nas.training.run import Place, train
 from repvit_nas.words import Progress, Say
 
 LOSSES_FOLDER: Final = "losses"
-_STATE_LOCK: Final = ".tasks.lock"
 # So many trainings that fail one after the other are no accident of their networks.
 _FAILURES: Final = 3
 _POLL_S: Final = 2.0
@@ -107,205 +88,6 @@ class Outcome(NamedTuple):
     fitted: trained.PosteriorFile | None
     trained_s: float
     seconds: float
-
-
-class Campaign:
-    """A campaign that is open: its files, its images, its band.
-
-    Args:
-        folder: Of the estimator.
-        file: What it was asked.
-        opened: Its images.
-        predictors: Of its devices.
-        space: Of its networks.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        file: CampaignFile,
-        opened: Opened,
-        predictors: Sequence[Predictor],
-        space: Space,
-    ) -> None:
-        self.folder = folder
-        self.file = file
-        self.opened = opened
-        self.predictors = predictors
-        self.band = _band(space, predictors, file.asked, file.resolution, len(file.classes))
-        self.trainings = Path(file.trainings)
-        self.observations = ObservationLog(folder)
-        self.tasks = task_log(folder)
-
-    @property
-    def circumstances(self) -> Circumstances:
-        """What all its trainings share."""
-        file = self.file
-        return Circumstances(
-            data=file.asked.data.name,
-            data_digest=file.data_digest,
-            recipe=file.asked.recipe_name,
-            recipe_digest=file.recipe_digest,
-        )
-
-    @functools.cached_property
-    def pool(self) -> Choices:
-        """The random networks of the band that it looks at, `(n, parameters)`."""
-        return pool_of(self.band, self.file.asked.seed)
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep the other processes of the campaign from writing meanwhile."""
-        with filelock.FileLock(self.folder / _STATE_LOCK):
-            yield
-
-    def state(self) -> State:
-        """Read how far the campaign is."""
-        return state_of(self.tasks.read(), self.observations.read())
-
-    def training_of(self, task: Task) -> TrainAsked:
-        """Return what the training of a task is asked."""
-        asked = self.file.asked
-        init = asked.init if task.inherits else RANDOM
-        if init == DONOR:
-            init = str(self.trainings / first_tasks(self.file)[0].name)
-        return TrainAsked(
-            architecture=task.architecture,
-            recipe=asked.recipe,
-            data=asked.data,
-            seed=task.seed,
-            init=init,
-            precision=asked.precision,
-        )
-
-
-def open_campaign(
-    name: str,
-    asked: Asked,
-    *,
-    command: str = "",
-    trainings: Path | None = None,
-    foreign: bool = False,
-    anyway: bool = False,
-    say: Say = lambda _: None,
-) -> Campaign:
-    """Begin a campaign, or go on with the one of this name.
-
-    Args:
-        name: Of the estimator.
-        asked: What to find out.
-        command: The command line that goes on with it.
-        trainings: Where the training runs go; `results/accuracy-<name>` by default.
-        foreign: Accept a processor's table that was measured on another machine.
-        anyway: Go on with too few validation images to tell much.
-        say: Told what the user should know.
-
-    Raises:
-        RepvitNasError: The images, the recipe or the band are not as the campaign of this name had
-            them, tell nothing, or are known by another name.
-    """
-    folder = trained.folder_of(name)
-    space, _ = load_space(asked.space)
-    resolution = asked.resolution or space.file.resolution.default
-    space.check_resolution(resolution)
-    predictors = [load_predictor(device, foreign=foreign)[0] for device in asked.budgets_ms]
-    opened = open_data(asked.data, resolution)
-    say(check_images(opened, anyway=anyway))
-    digests = data_digest(asked.data, opened), files.digest(msgspec.json.encode(asked.recipe))
-    circumstances = Circumstances(
-        data=asked.data.name,
-        data_digest=digests[0],
-        recipe=asked.recipe_name,
-        recipe_digest=digests[1],
-    )
-    trained.refuse_second_name(name, circumstances)
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / _STATE_LOCK):
-        if (folder / CAMPAIGN_FILE).is_file():
-            file = read_campaign(folder)
-            _refuse_others(folder, file, asked, digests)
-        else:
-            _refuse_imported(folder, circumstances)
-            band = _band(space, predictors, asked, resolution, len(opened.classes))
-            file = _planned(name, asked, band, opened, digests, command=command)
-            file = msgspec.structs.replace(
-                file, trainings=str(trainings or Path("results") / f"accuracy-{name}")
-            )
-            files.write_json(folder / CAMPAIGN_FILE, file)
-    return Campaign(folder, file, kept(opened), predictors, space)
-
-
-def _band(
-    space: Space, predictors: Sequence[Predictor], asked: Asked, resolution: int, classes: int
-) -> Band:
-    return Band(
-        space,
-        predictors,
-        asked.budgets_ms,
-        asked.band,
-        resolution=resolution,
-        num_classes=classes,
-    )
-
-
-def _refuse_others(
-    folder: Path, file: CampaignFile, asked: Asked, digests: tuple[str, str]
-) -> None:
-    apart = differences(file.asked, asked)
-    if apart:
-        raise RepvitNasError(
-            f"{folder}: was begun with other arguments: {'; '.join(apart[:3])}; give the same ones, "
-            "or another --name"
-        )
-    if file.data_digest != digests[0]:
-        raise RepvitNasError(
-            f"{folder}: the images of {asked.data.name} are not those it was begun with "
-            f"({file.data_digest} -> {digests[0]}); bring them back, or give another --name"
-        )
-
-
-def _refuse_imported(folder: Path, circumstances: Circumstances) -> None:
-    """Refuse to begin a campaign beside observations of something else."""
-    for observation in ObservationLog(folder).read()[:1]:
-        apart = observation.circumstances.differences(circumstances)
-        if apart:
-            raise RepvitNasError(
-                f"{folder}: holds observations of other circumstances: {'; '.join(apart)}; they "
-                "cannot be compared: give another --name"
-            )
-
-
-def _planned(
-    name: str,
-    asked: Asked,
-    band: Band,
-    opened: Opened,
-    digests: tuple[str, str],
-    *,
-    command: str,
-) -> CampaignFile:
-    """Fix everything that is fixed before the first training."""
-    references = references_of(band, asked.references)
-    held_out = held_out_of(band, asked.held_out, asked.seed, references)
-    if references:
-        donor = references[0]
-    else:  # the band's own, where no reference lies in the space
-        drawn = band.draw(1, np.random.default_rng(asked.seed))
-        donor = band.shapes(drawn.choices).architecture(0, "donor")
-    return CampaignFile(
-        name=name,
-        command=command,
-        asked=asked,
-        data_digest=digests[0],
-        recipe_digest=digests[1],
-        classes=opened.classes,
-        resolution=band.resolution,
-        val_images=len(opened.val),
-        donor=donor,
-        references=tuple(references),
-        held_out=held_out,
-        trainings="",
-    )
 
 
 def epoch_seconds(campaign: Campaign, place: Place) -> float:

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from repvit_nas import files
-from repvit_nas.accuracy.held_out import LATENCY, VALIDATION_FILE, Validation, truth_of, validate
+from repvit_nas.accuracy.held_out import (
+    FEWEST_NETWORKS,
+    LATENCY,
+    VALIDATION_FILE,
+    Validation,
+    truth_of,
+    validate,
+)
 from repvit_nas.accuracy.observations import ObservationLog
 from repvit_nas.accuracy.trained import read
 from repvit_nas.architecture import Architecture
@@ -15,8 +21,6 @@ from repvit_nas.campaign.records import CAMPAIGN_FILE, read_campaign
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.shapes import Floats
-
-_FEWEST: Final = 5
 
 
 def validation_of(folder: Path) -> Validation | None:
@@ -29,7 +33,7 @@ def validation_of(folder: Path) -> Validation | None:
         FileError: Something cannot be read or written.
     """
     held_out = [each for each in ObservationLog(folder).read() if each.held_out]
-    if len({each.architecture for each in held_out}) < _FEWEST:
+    if len({each.architecture for each in held_out}) < FEWEST_NETWORKS:
         return None
     try:
         estimator = read(folder)

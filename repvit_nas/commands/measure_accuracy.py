@@ -24,8 +24,9 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
+    from repvit_nas.campaign.opening import Campaign
     from repvit_nas.campaign.records import Asked
-    from repvit_nas.campaign.run import Campaign, Outcome
+    from repvit_nas.campaign.run import Outcome
     from repvit_nas.training.data import DataSpec
     from repvit_nas.training.recipe import Recipe
 
@@ -135,7 +136,8 @@ def command(
     """
     import torch
 
-    from repvit_nas.campaign.run import Limits, open_campaign, run_campaign
+    from repvit_nas.campaign.opening import open_campaign
+    from repvit_nas.campaign.run import Limits, run_campaign
     from repvit_nas.training.run import Place
 
     if hours is not None and not 0 < hours < 1e5:

@@ -11,9 +11,10 @@ import torch
 
 from repvit_nas.accuracy.observations import ObservationLog, nameless
 from repvit_nas.accuracy.trained import load_estimator
+from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import state_of
 from repvit_nas.campaign.records import Asked, Task, task_log
-from repvit_nas.campaign.run import Limits, open_campaign, run_campaign
+from repvit_nas.campaign.run import Limits, run_campaign
 from repvit_nas.campaign.validation import validation_of
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.data import DataSpec
