@@ -1,3 +1,4 @@
+import json
 import os
 
 # One thread each: the tests run side by side. Set before numpy and torch are imported.
@@ -21,3 +22,17 @@ def elsewhere(tmp_path, monkeypatch):
     """A working directory without data folders: the shipped copies are used."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def measured_phone(elsewhere):
+    """A phone that counts as measured."""
+    from repvit_nas import data
+    from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
+
+    home = elsewhere / "latency_lut" / "iphone12"
+    home.mkdir(parents=True)
+    shipped = data.shipped_root() / "latency_lut/iphone12/device.json"
+    runtime = {"name": "coreml", "target": "iphone12"}
+    changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
+    (home / "device.json").write_text(json.dumps(json.loads(shipped.read_text()) | changed))

@@ -308,6 +308,7 @@ class Phone:
         built: The app.
         waits: How long things may take.
         sleep: Waits.
+        fresh_after: After how many programs the app is started afresh.
     """
 
     def __init__(
@@ -318,12 +319,14 @@ class Phone:
         *,
         waits: Waits | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        fresh_after: int = FRESH_AFTER,
     ) -> None:
         self.apple = apple
         self.device = device
         self.built = built
         self._waits = waits or Waits()
         self._sleep = sleep
+        self._fresh_after = fresh_after
         self._process: Process | None = None
         self._installed = False
         self._loads = 0
@@ -428,7 +431,7 @@ class Phone:
     def load(self, compiled: Path) -> LoadedProgram:
         """Load a program, after a fresh start of the app if enough was left on the device."""
         self._loads += 1
-        if self._loads > FRESH_AFTER:
+        if self._loads > self._fresh_after:
             self.start()
             self._loads = 1
         client = self.client()

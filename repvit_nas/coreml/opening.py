@@ -90,19 +90,23 @@ def check_here(product: Product, *, team: str, udid: str = "") -> None:
     sources()
 
 
-def ready_mac(product: Product) -> Mac:
+def ready_mac(product: Product, mac: Mac | None = None) -> Mac:
     """Return the Mac that this runs on.
+
+    Args:
+        product: The model.
+        mac: The Mac; by default the one that this runs on.
 
     Raises:
         RepvitNasError: This is no Mac, another one than is wanted, or something is missing.
     """
-    mac = find_mac()
-    if mac is None:
+    here = mac or find_mac()
+    if here is None:
         raise RepvitNasError(two_other_ways(product))
-    for finding in examine_mac(product, mac):
+    for finding in examine_mac(product, here):
         if finding.fine is False:
             raise RepvitNasError(f"{finding.name}: {finding.said}")
-    return mac
+    return here
 
 
 def open_place(

@@ -1,9 +1,9 @@
 """Core ML: programs run on an iPhone or iPad, driven from a Mac, or on the Mac itself."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas.conversion.package import SUFFIX
@@ -62,6 +62,7 @@ class CoreMlRunner:
         placements: Where to write where programs ran; None keeps that nowhere.
         writer: Writes packages.
         shape: Of a unit's input.
+        clock: Seconds, by which a first visit is timed.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class CoreMlRunner:
         placements: Path | None = None,
         writer: Writer | None = None,
         shape: Shape | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._place = place
         self._packages = packages
@@ -82,7 +84,7 @@ class CoreMlRunner:
             self.keep_placements(placements)
         self._write = writer or write_packages
         self._shape = shape or _input_shape
-        self.probe = self._probed()
+        self.probe = self._probed(clock)
 
     def circumstances(self) -> dict[str, str]:
         """Return device, system, runtime and what latencies depend on; no serial number, no name."""
@@ -172,16 +174,16 @@ class CoreMlRunner:
                 "repeat the command"
             )
 
-    def _probed(self) -> ProbeRun:
+    def _probed(self, clock: Callable[[], float]) -> ProbeRun:
         """Run one small program, to see whether the app runs loops and what a visit takes."""
         compiled = self._compiled(chain(_PROBE, 1))
-        start = perf_counter()
+        start = clock()
         loaded = self._place.load(compiled)
-        asked = perf_counter()
+        asked = clock()
         _, warm = loaded.predict((1, *self._shape(_PROBE)), warm_up=1, calls=2)
-        answered = perf_counter()
+        answered = clock()
         loaded.unload()
-        seconds = perf_counter() - start
+        seconds = clock() - start
         if not warm:
             seconds += (_COLD_MESSAGES - 1) * (answered - asked)
         return ProbeRun(warm, seconds)

@@ -1,13 +1,16 @@
 """The warm loop in Apple's app, and what only a Mac with a phone can show."""
 
+import json
 import os
 import shutil
 import sys
+import time
 
 import pytest
-from fake_apple import SWIFT
+from cable import SHORT, UNIT, opened, runner, running
+from fake_apple import PHONE, SWIFT, FakeApple, app_source
 
-from repvit_nas.coreml.app import _LOOP, SERVICE, build, sources, with_loop
+from repvit_nas.coreml.app import _LOOP, SERVICE, Phone, build, sources, with_loop
 from repvit_nas.coreml.discovery import find_device
 from repvit_nas.coreml.doctor import examine
 from repvit_nas.coreml.opening import open_phone
@@ -92,3 +95,79 @@ def test_a_chain_is_timed_on_the_phone(tmp_path):
         phone.stop()
 
     assert all(0 < value < 1000 for value in series)
+
+
+def test_the_app_is_built_once_for_one_source_team_and_xcode(tmp_path):
+    apple = FakeApple(tmp_path / "apple")
+    for _ in range(2):
+        opened(apple, tmp_path).stop()
+    assert len(apple.calls("xcodebuild", "-workspace")) == 1
+
+    apple.set(xcode="27.0")
+    opened(apple, tmp_path).stop()
+
+    assert len(apple.calls("xcodebuild", "-workspace")) == 2
+
+
+def test_a_loop_that_does_not_build_falls_back_to_the_stock_app(tmp_path):
+    said = []
+    apple = FakeApple(tmp_path / "apple", loop_does_not_build=True)
+
+    phone = opened(apple, tmp_path, say=said.append)
+
+    assert not phone.built.loop
+    assert any("warm loop does not build" in line for line in said)
+    made = runner(phone, tmp_path)
+    assert made.circumstances()["loop"] == "cold"
+    assert made.series().endswith("_cold")
+    with made.load(chain(UNIT, 2)) as calls:
+        assert len(calls(60)) == 4  # one message a call: no visit gets more
+
+
+def test_a_source_that_is_not_known_falls_back_too(tmp_path):
+    said = []
+    source = app_source(tmp_path / "other", "import CoreML\n")
+    apple = FakeApple(tmp_path / "apple")
+
+    built = build(apple, PHONE, tmp_path / "builds", team="T", source=source, say=said.append)
+
+    assert not built.loop
+    assert "not the one the warm loop was written for" in said[0]
+
+
+def test_models_are_unloaded_and_the_phone_is_cleaned_now_and_then(tmp_path):
+    apple = FakeApple(tmp_path / "apple")
+    built = build(apple, PHONE, tmp_path / "b", team="T", source=app_source(tmp_path / "source"))
+    phone = Phone(apple, PHONE, built, waits=SHORT, sleep=lambda _: None, fresh_after=3)
+    phone.start()
+    made = runner(phone, tmp_path)
+
+    for _ in range(5):
+        with made.load(chain(UNIT, 2)) as calls:
+            calls(3)
+
+    assert fake_models(apple) == {}
+    assert len(apple.started) == 2
+    assert len(apple.calls("devicectl", "device", "install", "app")) == 2
+    phone.stop()
+
+
+def fake_models(apple):
+    return json.loads((apple.home / "models.json").read_text())
+
+
+def test_the_app_s_process_ends_with_the_session(xcrun, tmp_path):
+    phone = opened(xcrun, tmp_path)
+    phone.start()
+    with runner(phone, tmp_path).load(chain(UNIT, 2)) as calls:
+        assert len(calls(20)) == 20
+    pid_file = tmp_path / "apple" / "app.pid"
+    deadline = time.monotonic() + 20
+    while not pid_file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid = int(pid_file.read_text())
+    assert running(pid)
+
+    phone.stop()
+
+    assert not running(pid)

@@ -17,7 +17,7 @@ from repvit_nas.commands import _run
 from repvit_nas.coreml.exporting import device_plan
 from repvit_nas.coreml.mac import OnMac, examine_mac, find_mac, loads_models, this_mac
 from repvit_nas.coreml.naming import program_name
-from repvit_nas.coreml.opening import open_place
+from repvit_nas.coreml.opening import open_place, ready_mac
 from repvit_nas.coreml.place import RefusedError
 from repvit_nas.coreml.products import product
 from repvit_nas.coreml.runner import LOOP, WARM_UP, CoreMlRunner
@@ -260,11 +260,9 @@ def test_what_is_missing_is_named(wanted, mac, loads, name, said):
     assert not name or said in findings[name].said
 
 
-def test_a_missing_thing_stops_the_command(monkeypatch, tmp_path):
-    monkeypatch.setattr("repvit_nas.coreml.opening.find_mac", lambda: MAC._replace(version="12.1"))
-
+def test_a_missing_thing_stops_the_command():
     with pytest.raises(RepvitNasError, match="macOS: 12.1: 14.4 or newer"):
-        open_place(ANY, tmp_path, team="")
+        ready_mac(ANY, MAC._replace(version="12.1"))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec, load_device
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.table import build_table, read_table, slower_now
 from repvit_nas.measuring.campaign import (
@@ -22,7 +23,6 @@ from repvit_nas.measuring.campaign import (
     measure,
     network_plan,
     sentinel,
-    time_networks,
 )
 from repvit_nas.measuring.session import Limits, Session, device_folder
 from repvit_nas.programs import network
@@ -83,18 +83,6 @@ def test_networks_and_lone_units_are_what_they_took(finished):
     assert len(table.isolated) > 50
     for unit, alone in table.isolated.items():
         assert alone > true_cost_ms(unit)
-
-
-def test_the_sentinel_itself_can_be_measured(tmp_path):
-    """Its visits are many a round; as a network it has one row like any other."""
-    session = session_in(tmp_path)
-    same = msgspec.structs.replace(sentinel(224), name="repvit_m0_9")
-    plan = session.plan(network_plan([same], seed=0))
-
-    table = time_networks(session, plan, Limits(0.2, 0.001), quiet)
-
-    (row,) = table.networks("held_out")
-    assert row.latency_ms == pytest.approx(true_latency_ms(network(same).units), rel=0.02)
 
 
 def test_visits_without_a_device_are_nobodys(finished, tmp_path):
@@ -327,3 +315,11 @@ def test_a_visit_is_kept_where_only_unloading_fails(tmp_path):
 
     assert [(item.round, item.position) for item in session.visits] == [(0, 0)]
     assert session.log.read() == session.visits
+
+
+def test_another_phone_of_the_model_is_told_to_begin_a_series(tmp_path, measured_phone):
+    device = load_device("iphone12")
+    runner = SimpleNamespace(circumstances=lambda: {"phone": "1234"})
+
+    with pytest.raises(RepvitNasError, match="'1234' here.*measure-lut --device iphone12, which"):
+        Session(tmp_path / "s", runner).same_machine(device)

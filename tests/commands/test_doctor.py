@@ -1,4 +1,4 @@
-"""The commands for phones, with and without a Mac."""
+"""`doctor` and the other commands for phones, with and without a Mac."""
 
 import json
 import os
@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 from fake_apple import BIN, FakeApple
-from fake_core_ml import MAC
 
 from repvit_nas.commands import _run
-from repvit_nas.coreml.doctor import examine
-from repvit_nas.coreml.mac import examine_mac
-from repvit_nas.coreml.products import product
 
 SYSTEM_PATH = "/usr/bin:/bin"
 
@@ -74,48 +70,6 @@ def test_doctor_says_what_is_there_and_what_is_missing(tmp_path):
     # The app's source is in coremltools for macOS only.
     if sys.platform != "darwin":
         assert "coremltools for macOS only" in found["runner app"]["said"]
-
-
-@pytest.mark.parametrize(
-    ("faults", "name", "said"),
-    [
-        ({"xcode": "15.4"}, "Xcode", "16 or newer"),
-        ({"phones": []}, "device", "no iPhone 12 is connected"),
-        ({"tunnel": "disconnected", "tunnel_wakes": False}, "connection", "does not open"),
-        ({"tunnel": "disconnected"}, "connection", "open"),
-        (
-            {"system_after_tunnel": True, "tunnel": "disconnected", "tunnel_wakes": False},
-            "device",
-            "it is not on the cable: plug it in",
-        ),
-    ],
-)
-def test_doctor_names_each_fault(tmp_path, faults, name, said):
-    done = call(tmp_path, "doctor", "--team", "TEAM1", "--json", mac=True, **faults)
-
-    assert said in findings(done)[name]["said"]
-    assert findings(done)["team"]["fine"]
-
-
-@pytest.mark.parametrize(
-    ("version", "fine"), [("8.3.0", False), ("9.0b1", True), ("9.0", True), ("10", True)]
-)
-def test_doctor_wants_a_coremltools_that_is_new_enough(tmp_path, monkeypatch, version, fine):
-    """As pip notes what is installed, in a folder that comes first."""
-    noted = tmp_path / "site" / f"coremltools-{version}.dist-info"
-    noted.mkdir(parents=True)
-    (noted / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: coremltools\nVersion: {version}\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path / "site")
-
-    phone = examine(product("iphone12"), team="T", apple=FakeApple(tmp_path / "apple"))
-    mac = examine_mac(product("mac"), MAC, loads=True)
-
-    old = f"{version} is too old: pip install --upgrade 'coremltools>=9.0'"
-    for listed, said in ((phone, version), (mac, "loads models here")):
-        (found,) = (item for item in listed if item.name == "coremltools")
-        assert found == ("coremltools", fine, said if fine else old)
 
 
 def test_an_xcrun_that_cannot_be_run_is_a_finding(tmp_path):

@@ -1,4 +1,4 @@
-"""Apple's own client in coremltools, driven against the same stand-in, agrees with ours."""
+"""The app's file protocol: Apple's own client agrees with ours, and no answer is waited for in vain."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cable import said_in_time
 from fake_apple import BIN, PHONE, FakeApple, app_source, simulated_package
 
 from repvit_nas.conversion.converter import coremltools
@@ -95,3 +96,21 @@ async def _apples(remote, listed, compiled, folder, process):
     }
     await model.unload()
     return found
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"copy_to_fail_on": [-1]}, "copying to the device failed 3 times.*is the cable in"),
+        ({"answer_never": True}, "no answer to Load within 0.3 s"),
+        ({"truncated_answers": 10**6}, "only a torn answer to Load within 0.3 s"),
+        ({"dies_after_messages": 5}, "runner app on the device ended.*starts it again and goes on"),
+        (
+            {"load_error": "Failed to build the model execution plan"},
+            "refused Load: Failed to build",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_answer_that_does_not_come_is_said_in_time(tmp_path, faults, said):
+    said_in_time(FakeApple(tmp_path / "apple", **faults), tmp_path, said)

@@ -1,0 +1,15 @@
+"""Which device names are Core ML devices."""
+
+from repvit_nas.coreml.products import product, product_of_type, products
+
+
+def test_products_resolve_by_name_and_type():
+    assert product("iphone12").product_type == "iPhone13,2"
+    assert product_of_type("iPhone14,5").device == "iphone13"
+    assert product("ipad10").family == "iPad"
+    assert product("cpu") is None
+    assert {row.family for row in products().values() if not row.is_mac} == {"iPhone", "iPad"}
+    assert product("mac").is_called("MacBook Pro (14-inch, 2021)")
+    assert not product("mac").is_called("iPhone 12")
+    assert not product("macbook-air-m2").is_called("Mac mini (2023)")
+    assert len(products()) > 25
