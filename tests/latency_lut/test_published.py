@@ -8,7 +8,7 @@ from support import ROOT
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
-from repvit_nas.latency_lut.device import device_names, load_device
+from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import (
     PATH_FILE,
     PUBLISHED_FILE,
@@ -183,17 +183,3 @@ def test_networks_are_one_a_line_and_unknown_operations_are_refused():
 
     with pytest.raises(FileError, match="fold"):
         files.convert("networks.jsonl", raw, Network, schema=None)
-
-
-def test_devices_are_found_and_unknown_ones_answered():
-    from repvit_nas.errors import UnknownNameError
-
-    assert {"iphone12", "iphone13"} <= set(device_names())
-    with pytest.raises(
-        UnknownNameError, match="device 'nokia3310' is not known; known: .*iphone12"
-    ):
-        load_device("nokia3310")
-    for name in ("iphone12", "iphone13"):
-        device = load_device(name)
-        assert device.file.kind == "modelled"
-        assert device.name == name
