@@ -87,39 +87,12 @@ def test_circumstances_name_runtime_version_and_what_latencies_depend_on(runner)
     assert all(isinstance(value, str) and value for value in found.values())
 
 
-def test_a_batch_counts_per_image():
-    unit = Block(32, 64, 0, 3, 56)
-    best = {}
-    for batch in (1, 4):
-        with open_runner(RuntimeSpec("onnxruntime", batch=batch)).load(chain(unit, 4)) as calls:
-            calls(3)
-            best[batch] = min(calls(20))
-
-    assert best[4] < 2.5 * best[1]
-
-
-def test_torch_compiles_if_asked():
-    """The compiler needs a C++ compiler; where there is none, torch says so."""
-    runner = open_runner(RuntimeSpec("torch", target="cpu", compiled=True))
-
-    try:
-        with runner.load(isolated(BLOCK)) as calls:
-            series = calls(2)
-    except RuntimeError as error:
-        pytest.skip(f"torch cannot compile here: {error}")
-
-    assert min(series) > 0
-
-
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
         (RuntimeSpec("tvm"), "runtime 'tvm' is not known; known: onnxruntime, torch"),
-        (RuntimeSpec("onnxruntime", target="NoProvider"), "'NoProvider' is not offered.*CPUExec"),
-        (RuntimeSpec("torch", target="abacus"), "'abacus' is not here; this torch offers: cpu"),
         (RuntimeSpec("onnxruntime", threads=-1), "--threads must be 0 or more.*got -1"),
         (RuntimeSpec("onnxruntime", batch=0), "--batch 1 or more; got 1 and 0"),
-        (RuntimeSpec("onnxruntime", compiled=True), "--compile is for --runtime torch"),
     ],
 )
 def test_what_cannot_be_run_is_said(spec, words):

@@ -1,0 +1,86 @@
+"""What is measured of a device, and what is chosen after the first round."""
+
+import msgspec
+import pytest
+from simulated import SimulatedRunner, true_latency_ms
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.device import RuntimeSpec
+from repvit_nas.measuring.campaign import (
+    Wishes,
+    first_plan,
+    network_plan,
+    sentinel,
+    time_networks,
+)
+from repvit_nas.measuring.session import Limits, Session
+from repvit_nas.programs import network
+from repvit_nas.search_space import load_space
+
+SPEC = RuntimeSpec("onnxruntime")
+
+
+def quiet(*_):
+    pass
+
+
+def session_in(folder, **truth):
+    folder.mkdir(parents=True, exist_ok=True)
+    runner = SimulatedRunner(folder / "visits.jsonl", **truth)
+    session = Session(folder, runner, clock=runner.clock)
+    session.claim("simulated", "", SPEC, 224)
+    return session
+
+
+def test_the_sentinel_itself_can_be_measured(tmp_path):
+    """Its visits are many a round; as a network it has one row like any other."""
+    session = session_in(tmp_path)
+    same = msgspec.structs.replace(sentinel(224), name="repvit_m0_9")
+    plan = session.plan(network_plan([same], seed=0))
+
+    table = time_networks(session, plan, Limits(0.2, 0.001), quiet)
+
+    (row,) = table.networks("held_out")
+    assert row.latency_ms == pytest.approx(true_latency_ms(network(same).units), rel=0.02)
+
+
+WISHES = Wishes(units=24, calibration=6, held_out=6, isolated=True, seed=0)
+
+
+@pytest.mark.parametrize("few", [{"units": 7}, {"calibration": 2}, {"held_out": 1}])
+def test_a_plan_that_is_too_small_to_fit_or_to_check_is_refused(few):
+    space, _ = load_space("repvit")
+
+    with pytest.raises(
+        RepvitNasError, match="at least --units 8, --calibration 3 and --networks 2"
+    ):
+        first_plan(space, WISHES._replace(**few))
+
+
+def test_a_first_plan_holds_what_is_wished_for_and_half_of_the_units():
+    space, _ = load_space("repvit")
+
+    plan = first_plan(space, WISHES)
+
+    assert (len(plan.calibration), len(plan.held_out), plan.wanted) == (6, 6, 24)
+    assert len(plan.units) == 20  # never fewer where so many are wished for
+    assert not plan.explored
+    assert len(set(plan.networks)) == 12
+    assert first_plan(space, WISHES) == plan
+    assert first_plan(space, WISHES._replace(seed=1)).networks != plan.networks
+
+
+def test_where_nobody_looks_at_the_first_round_all_units_are_chosen_at_once():
+    space, _ = load_space("repvit")
+
+    plan = first_plan(space, WISHES, at_once=True)
+
+    assert plan.explored
+    assert len(plan.units) == 24
+
+
+def test_a_plan_of_networks_may_keep_the_sentinel_of_a_table():
+    plan = network_plan([sentinel(160)], seed=0, sentinel_resolution=224)
+
+    assert (plan.resolution, plan.sentinel.resolution) == (160, 224)
+    assert plan.units == ()
