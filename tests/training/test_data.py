@@ -7,6 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from image_folders import folder
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -14,17 +15,6 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.data import DataSpec, DrawnShapes, open_data
 from repvit_nas.training.found import found_text
 from repvit_nas.training.run import Place, train
-
-
-def folder(root, classes=("cat", "dog"), images=3, splits=("train", "val")):
-    for split in splits:
-        for number, name in enumerate(classes):
-            place = root / split / name
-            place.mkdir(parents=True)
-            for index in range(images):
-                pixels = np.full((12, 10, 3), 40 * number + index, dtype=np.uint8)
-                Image.fromarray(pixels).save(place / f"{index}.png")
-    return root
 
 
 def test_digits_are_the_1797_of_scikit_learn_each_once():
@@ -125,14 +115,6 @@ def test_an_image_that_breaks_behind_its_header_is_left_out_before_it_is_used(tm
         train(asking(DataSpec(name=str(tmp_path / "images")), classes=2, batch=4), run)
     Image.fromarray(pixels).save(broken)
     train(asking(DataSpec(name=str(tmp_path / "images")), classes=2, batch=4), run)
-
-
-def test_a_class_without_a_readable_image_is_refused(tmp_path):
-    folder(tmp_path, images=1)
-    (tmp_path / "train" / "cat" / "0.png").write_bytes(b"")
-
-    with pytest.raises(RepvitNasError, match="no readable image is left of class 'cat'"):
-        open_data(DataSpec(name=str(tmp_path), skip_bad_images=True))
 
 
 def test_timms_own_names_are_taken(tmp_path):

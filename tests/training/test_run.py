@@ -3,7 +3,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -11,23 +10,20 @@ import sys
 import msgspec
 import numpy as np
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file
 from training_support import small
 
-import repvit_nas
-from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.named import load_architecture
-from repvit_nas.training.checkpoint import Checkpoints
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import Asked, TrainFile, read_training
+from repvit_nas.training.records import Asked, TrainFile
 from repvit_nas.training.run import Place, train
-from repvit_nas.training.trained import load_trained
-from repvit_nas.training.trainer import Trainer, load_strictly
+from repvit_nas.training.trainer import Trainer
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
+
+
 # Everything that has a state or draws random numbers.
 EVERYTHING = {
     "epochs": 2,
@@ -60,44 +56,6 @@ def test_a_small_network_learns_the_digits(tmp_path, asking):
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
     assert float(rows[-1]["lr"]) == pytest.approx(1e-5)
     assert not (tmp_path / "run" / "checkpoints").exists()
-
-
-def test_the_folder_is_loaded_by_us_and_by_timm(tmp_path, asking):
-    run = tmp_path / "run"
-    record = train(asking(TINY, classes=24), run)
-    image = torch.randn(2, 3, 32, 32)
-
-    ours = repvit_nas.load(run)
-    theirs = timm.create_model(f"local-dir:{run}", pretrained=True).eval()
-
-    with torch.no_grad():
-        assert torch.equal(ours(image), theirs(image))
-        assert ours(image).shape == (2, 24)
-        maps = timm.create_model(f"local-dir:{run}", pretrained=True, features_only=True).eval()
-        assert [tuple(each.shape) for each in maps(image)] == [
-            (2, 16, 8, 8),
-            (2, 24, 4, 4),
-            (2, 32, 2, 2),
-            (2, 48, 1, 1),
-        ]
-    other = repvit_nas.load(run, num_classes=5)
-    assert other(image).shape == (2, 5)
-    assert torch.equal(other.stem.conv1.c.weight, ours.stem.conv1.c.weight)
-    assert load_architecture(run) == record.asked.architecture == ours.architecture
-    assert ours.pretrained_cfg["input_size"] == (3, 32, 32)
-    assert ours.pretrained_cfg["label_names"][7] == "half_disc"
-    assert timm.data.resolve_model_data_config(theirs)["crop_pct"] == 1.0
-    card = (run / "README.md").read_text()
-    assert f"top-1 {record.outcome.top1:.2f} %" in card
-    assert "library_name: timm" in card
-    (run / "config.json").write_text("{}")
-    with pytest.raises(FileError, match=r"config\.json: is not what was written"):
-        repvit_nas.load(run)
-    with pytest.raises(FileError, match="cannot be loaded from model.safetensors and config.json"):
-        load_trained(run, verify=False)
-    (run / "model.safetensors").unlink()
-    with pytest.raises(RepvitNasError, match="its weights .* are not here"):
-        repvit_nas.load(run)
 
 
 def train_until_killed(asked, folder, step):
@@ -145,36 +103,6 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, undistur
     assert any("going on after update" in line for line in said) == (step > 1)
 
 
-def test_a_checkpoint_has_all_that_a_run_goes_on_from(tmp_path, asking):
-    """The average, the optimizer, the scale and the schedule, compared after a restart."""
-    asked = asking(
-        TINY, classes=24, **EVERYTHING | {"epochs": 1, "warmup_epochs": 0}, precision="fp16"
-    )
-
-    class StopError(Exception):
-        pass
-
-    def stop(_, done, __):
-        if done == 8:
-            raise StopError
-
-    with pytest.raises(StopError):
-        train(asked, tmp_path / "run", Place(save_every=2), progress=stop)
-    loaded = Checkpoints(tmp_path / "run").load()
-
-    assert loaded.trainer["updates"] == 4
-    assert loaded.trainer["batch"] == 8
-    assert set(loaded.ema) == set(loaded.model)
-    assert loaded.trainer["scaler"]["scale"] > 0
-    assert all("exp_avg" in state for state in loaded.trainer["optimizer"]["state"].values())
-    raw = tmp_path / "run" / "checkpoints" / "update-00000004" / "trainer.pt"
-    assert torch.load(raw, weights_only=True)["epoch"] == 0
-    train(asked, tmp_path / "run", resume=True)
-    train(asked, tmp_path / "whole")
-    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "whole"))
-    assert all(torch.equal(a[key], b[key]) for key in a)
-
-
 def test_other_numbers_and_another_memory_layout_train_as_well(tmp_path, asking):
     asked = asking(TINY, classes=24, precision="bf16", ema=0.9, weights="ema")
     record = train(asked, tmp_path / "run", Place(channels_last=True, workers=1))
@@ -205,64 +133,6 @@ def test_a_compiled_network_trains_to_about_the_same_weights(tmp_path, asking):
     assert torch.allclose(eager["stem.conv1.c.weight"], compiled["stem.conv1.c.weight"], atol=1e-4)
 
 
-def test_a_loss_that_is_no_number_stops_with_step_and_checkpoint(tmp_path, asking):
-    asked = asking(TINY, classes=24, epochs=6, lr=9999.0, lr_batch=1, clip_mode="none", batch=16)
-
-    with pytest.raises(
-        RepvitNasError, match=r"no finite number any more at step \d+ \(epoch \d\): .*checkpoint"
-    ):
-        train(asked, tmp_path / "run")
-
-    assert read_training(tmp_path / "run").outcome is None
-    with pytest.raises(RepvitNasError, match="the training is not finished; go on with"):
-        repvit_nas.load(tmp_path / "run")
-
-
-@pytest.mark.parametrize(("update", "every", "kept"), [(3, 1, 2), (6, 0, 0)])
-def test_weights_that_an_update_spoilt_are_not_saved(
-    tmp_path, asking, monkeypatch, update, every, kept
-):
-    """The loss of an update is seen before it: nobody has seen what the last one did."""
-    step = Trainer._step
-
-    def spoiling(self, *batch):
-        if self.updates == update - 1:
-            monkeypatch.setattr(self.optimizer, "step", lambda: self.parameters[0].data.fill_(nan))
-        step(self, *batch)
-
-    nan = float("nan")
-    monkeypatch.setattr(Trainer, "_step", spoiling)
-    run = tmp_path / "run"
-
-    with pytest.raises(
-        RepvitNasError, match=rf"weights are no finite numbers any more after step {update} "
-    ):
-        train(asking(TINY, classes=24, batch=16), run, Place(save_every=every))
-
-    assert not (run / "model.safetensors").exists()
-    last = Checkpoints(run).load()
-    assert (last.trainer["updates"] if last else 0) == kept
-    assert all(value.isfinite().all() for value in (last.model.values() if last else ()))
-
-
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    for number in (1, 2):
-        checkpoints.save(number, {"weight": torch.full((3,), float(number))}, None, {"n": number})
-    assert checkpoints.load().trainer == {"n": 2}
-    (tmp_path / "checkpoints" / "update-00000002" / "model.safetensors").write_bytes(b"half")
-    said = []
-
-    loaded = checkpoints.load(said.append)
-
-    assert loaded.trainer == {"n": 1}
-    assert "update-00000002" in said[0]
-    assert "going on from the one before, update-00000001" in said[0]
-    (tmp_path / "checkpoints" / "update-00000001" / "trainer.pt").write_bytes(b"half")
-    with pytest.raises(RepvitNasError, match="update-00000001: is damaged"):
-        checkpoints.load()
-
-
 def test_a_second_run_neither_writes_nor_takes_the_lock_away(tmp_path, asking):
     asked = asking(TINY, classes=24)
     refused = []
@@ -284,74 +154,6 @@ def test_a_second_run_neither_writes_nor_takes_the_lock_away(tmp_path, asking):
 def test_a_network_of_other_classes_than_the_images_is_refused(tmp_path, asking):
     with pytest.raises(RepvitNasError, match="the network has 5 classes, the images have 24"):
         train(asking(TINY, classes=5), tmp_path / "run")
-
-
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    first = {"weight": torch.arange(10.0)}
-    checkpoints.save(1, first, None, {"epoch": 0})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        with pytest.raises(FileError, match="cannot be written: .*update-00000001, of update 1"):
-            checkpoints.save(2, {"weight": torch.zeros(100_000)}, None, {"epoch": 1})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    loaded = checkpoints.load()
-    assert torch.equal(loaded.model["weight"], first["weight"])
-    assert loaded.trainer == {"epoch": 0}
-    assert [path.name for path in (tmp_path / "checkpoints").glob("update-*")] == [
-        "update-00000001"
-    ]
-
-
-def test_the_checkpoint_before_the_last_is_kept_and_no_more(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    for update in (1, 2, 3):
-        checkpoints.save(update, {"w": torch.zeros(1)}, None, {})
-
-    names = sorted(path.name for path in (tmp_path / "checkpoints").glob("update-*"))
-    assert names == ["update-00000002", "update-00000003"]
-
-
-def test_weights_of_another_architecture_are_named():
-    model = repvit_nas.load("repvit_m0_6", num_classes=10, distillation=False)
-    state = model.state_dict() | {"more": torch.zeros(1), "stem.conv1.c.weight": torch.zeros(2)}
-    del state["head.head.l.bias"]
-
-    with pytest.raises(
-        RepvitNasError,
-        match=r"1 keys missing: head.head.l.bias; 1 keys too many: more; "
-        r"1 shapes differ: stem.conv1.c.weight \(2,\) instead of \(20, 3, 3, 3\)",
-    ):
-        load_strictly(model, state, "x")
-
-
-def test_a_teacher_teaches_the_second_head(tmp_path, asking):
-    teacher = tmp_path / "teacher"
-    train(asking(TINY, classes=24), teacher)
-    asked = asking(TINY, classes=24, distillation="hard", teacher=str(teacher), mixup=0.8)
-    train(asked, tmp_path / "run")
-
-    weights = load_file(tmp_path / "run" / "model.safetensors")
-    assert "head.head_dist.l.weight" in weights
-    assert not torch.equal(weights["head.head_dist.l.weight"], weights["head.head.l.weight"])
-    model = repvit_nas.load(tmp_path / "run")
-    assert model.head.distillation
-    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 24)
-
-
-@pytest.mark.parametrize(
-    ("teacher", "message"),
-    [("nobody", "teacher 'nobody' is missing"), ("{run}", "knows 24 classes, the images have 10")],
-)
-def test_a_teacher_that_cannot_be_had_is_said(tmp_path, asking, teacher, message):
-    train(asking(TINY, classes=24), tmp_path / "run")
-    name = teacher.format(run=tmp_path / "run")
-
-    with pytest.raises(RepvitNasError, match=message):
-        train(asking(distillation="hard", teacher=name), tmp_path / "student")
 
 
 def test_a_run_is_not_overwritten_and_not_mixed_with_another(tmp_path, asking):

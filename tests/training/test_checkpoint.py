@@ -1,35 +1,23 @@
-"""What was written with a digest is read with it."""
+"""A run goes on from its last whole checkpoint: damage is seen, and the one before takes its place."""
 
 import json
-import struct
+import resource
 
-import msgspec
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from damage import EXPONENT, MANTISSA, flip
+from safetensors.torch import load_file
 
-import repvit_nas
-from repvit_nas.errors import FileError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
 from repvit_nas.training.data import DataSpec
 from repvit_nas.training.run import Place, train
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
-# Of a little-endian float32: its lowest bit of value, and a high one of its size.
-MANTISSA, EXPONENT = (0, 1), (3, 0x40)
 
 
 class StopError(Exception):
     pass
-
-
-def flip(path, place, bit):
-    """Turn a bit over in the middle of a safetensors file's numbers."""
-    content = bytearray(path.read_bytes())
-    begin = 8 + struct.unpack("<Q", content[:8])[0]
-    middle = begin + (len(content) - begin) // 8 * 4
-    content[middle + place] ^= bit
-    path.write_bytes(bytes(content))
 
 
 def interrupted(asked, run):
@@ -115,34 +103,6 @@ def test_a_checkpoint_of_an_older_version_has_no_digest_and_is_read(tmp_path):
     assert Checkpoints(tmp_path).load().trainer == {"n": 1}
 
 
-def test_a_run_with_other_weights_is_not_loaded(tmp_path, asking):
-    run = tmp_path / "run"
-    record = train(asking(TINY, classes=24), run)
-    weights = run / "model.safetensors"
-    good = weights.read_bytes()
-    flip(weights, *MANTISSA)
-    with pytest.raises(FileError, match=r"model\.safetensors: is not what was written"):
-        repvit_nas.load(run)
-    nan = {
-        k: torch.full_like(v, float("nan")) if v.is_floating_point() else v
-        for k, v in load_file(weights).items()
-    }
-    save_file(nan, weights, metadata={"format": "pt"})
-    for use in (
-        lambda: repvit_nas.load(run),
-        lambda: train(asking(TINY, classes=24, init=str(run)), tmp_path / "next"),
-    ):
-        with pytest.raises(FileError, match=record.outcome.weights_digest):
-            use()
-    weights.write_bytes(good)
-    repvit_nas.load(run)
-    # A run that an older version wrote says nothing of its digests.
-    old = msgspec.json.decode((run / "training.json").read_bytes())
-    del old["outcome"]["weights_digest"]
-    (run / "training.json").write_bytes(msgspec.json.encode(old))
-    repvit_nas.load(run)
-
-
 def test_the_best_weights_are_those_that_were_kept(tmp_path, asking):
     run = tmp_path / "run"
     damaged = set()
@@ -156,3 +116,96 @@ def test_the_best_weights_are_those_that_were_kept(tmp_path, asking):
 
     with pytest.raises(FileError, match=r"best-0000\d\.safetensors: is not what was written"):
         train(asking(TINY, classes=24, epochs=2, keep="best"), run, picture=picture)
+
+
+# Everything that has a state or draws random numbers.
+EVERYTHING = {
+    "epochs": 2,
+    "batch": 8,
+    "accumulate": 2,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "erasing": 0.5,
+    "augment": "rand-m9-mstd0.5-inc1",
+    "ema": 0.9,
+    "repeats": 3,
+    "step_on": "update",
+    "warmup_epochs": 1,
+}
+
+
+def test_a_checkpoint_has_all_that_a_run_goes_on_from(tmp_path, asking):
+    """The average, the optimizer, the scale and the schedule, compared after a restart."""
+    asked = asking(
+        TINY, classes=24, **EVERYTHING | {"epochs": 1, "warmup_epochs": 0}, precision="fp16"
+    )
+
+    class StopError(Exception):
+        pass
+
+    def stop(_, done, __):
+        if done == 8:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train(asked, tmp_path / "run", Place(save_every=2), progress=stop)
+    loaded = Checkpoints(tmp_path / "run").load()
+
+    assert loaded.trainer["updates"] == 4
+    assert loaded.trainer["batch"] == 8
+    assert set(loaded.ema) == set(loaded.model)
+    assert loaded.trainer["scaler"]["scale"] > 0
+    assert all("exp_avg" in state for state in loaded.trainer["optimizer"]["state"].values())
+    raw = tmp_path / "run" / "checkpoints" / "update-00000004" / "trainer.pt"
+    assert torch.load(raw, weights_only=True)["epoch"] == 0
+    train(asked, tmp_path / "run", resume=True)
+    train(asked, tmp_path / "whole")
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for number in (1, 2):
+        checkpoints.save(number, {"weight": torch.full((3,), float(number))}, None, {"n": number})
+    assert checkpoints.load().trainer == {"n": 2}
+    (tmp_path / "checkpoints" / "update-00000002" / "model.safetensors").write_bytes(b"half")
+    said = []
+
+    loaded = checkpoints.load(said.append)
+
+    assert loaded.trainer == {"n": 1}
+    assert "update-00000002" in said[0]
+    assert "going on from the one before, update-00000001" in said[0]
+    (tmp_path / "checkpoints" / "update-00000001" / "trainer.pt").write_bytes(b"half")
+    with pytest.raises(RepvitNasError, match="update-00000001: is damaged"):
+        checkpoints.load()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    first = {"weight": torch.arange(10.0)}
+    checkpoints.save(1, first, None, {"epoch": 0})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(FileError, match="cannot be written: .*update-00000001, of update 1"):
+            checkpoints.save(2, {"weight": torch.zeros(100_000)}, None, {"epoch": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    loaded = checkpoints.load()
+    assert torch.equal(loaded.model["weight"], first["weight"])
+    assert loaded.trainer == {"epoch": 0}
+    assert [path.name for path in (tmp_path / "checkpoints").glob("update-*")] == [
+        "update-00000001"
+    ]
+
+
+def test_the_checkpoint_before_the_last_is_kept_and_no_more(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for update in (1, 2, 3):
+        checkpoints.save(update, {"w": torch.zeros(1)}, None, {})
+
+    names = sorted(path.name for path in (tmp_path / "checkpoints").glob("update-*"))
+    assert names == ["update-00000002", "update-00000003"]
