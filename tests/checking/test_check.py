@@ -8,7 +8,7 @@ from training_support import small
 
 from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, check_run
-from repvit_nas.checking.records import CheckRecord, ComparedNetwork, relation, standard_error
+from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
 from repvit_nas.commands import _run
 from repvit_nas.data import shipped_root
 from repvit_nas.errors import RepvitNasError
@@ -128,22 +128,6 @@ def row(latency, top1=None):
         source="modelled",
         top1=top1,
     )
-
-
-@pytest.mark.parametrize(
-    ("latency", "top1", "expected"),
-    [
-        (1.1, 79.0, "dominated by the variant"),
-        (1.0, 79.0, "dominated by the variant"),
-        (0.9, 81.0, "dominates the variant"),
-        (0.9, 80.0, "dominates the variant"),
-        (0.9, 79.0, "neither"),
-        (1.0, 80.0, "neither"),
-        (1.0, None, ""),
-    ],
-)
-def test_one_network_dominates_another_by_being_no_slower_and_no_worse(latency, top1, expected):
-    assert relation(row(latency), top1, row(1.0, 80.0)) == expected
 
 
 def test_without_the_images_a_check_says_what_it_cannot_check(run):
