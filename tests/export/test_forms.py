@@ -8,15 +8,13 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from training_support import small, train_small
+from training_support import small
 
 import repvit_nas
 from repvit_nas import files
 from repvit_nas.architecture import read_architecture
 from repvit_nas.conversion.converter import coremltools
-from repvit_nas.conversion.mil import read_package
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export import classifier
 from repvit_nas.export.forms import export_run, export_untrained
 from repvit_nas.export.records import read_export
 from repvit_nas.export.subject import untrained_subject
@@ -24,16 +22,6 @@ from repvit_nas.report.export import export_lines
 from repvit_nas.training.data import DataSpec, open_data
 from repvit_nas.training.records import read_training
 from repvit_nas.units import rows
-
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
-STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = train_small(tmp_path_factory.mktemp("trained") / "run")
-    export_run(folder, ("onnx", "coreml"))
-    return folder
 
 
 def test_every_form_answers_as_the_network_that_was_trained(run):
@@ -75,52 +63,6 @@ def test_the_onnx_file_stands_alone_and_takes_any_number_of_images(run):
     assert known["weights_digest"] == read_export(run).digest
 
 
-def test_the_core_ml_package_takes_pictures_and_names_classes(run):
-    specification = (
-        coremltools().models.MLModel(str(run / "model.mlpackage"), skip_model_load=True).get_spec()
-    )
-    described = specification.description
-    known = described.metadata.userDefined
-
-    image = described.input[0].type.imageType
-    assert (image.width, image.height) == (32, 32)
-    assert described.predictedFeatureName == "classLabel"
-    assert json.loads(known["repvit_nas.classes"])[3] == "pentagon"
-    assert known["repvit_nas.weights_digest"] == read_export(run).digest
-    (block,) = specification.mlProgram.functions["main"].block_specializations.values()
-    kinds = [operation.type for operation in block.operations]
-    assert kinds.count("classify") == 1
-    # Stem 2, blocks 3 each (depthwise, FFN) and 2 more with SE, downsamples 2 and an FFN of 2.
-    assert kinds.count("conv") == 2 + 8 * 3 + 4 * 2 + 3 * 4
-    assert "batch_norm" not in kinds[kinds.index("conv") :]  # all are fused but the preprocessing
-
-
-def test_the_interpreted_program_prepares_its_pictures_itself(run):
-    program = read_package(run / "model.mlpackage")
-    pixels = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(1))
-    prepared = (pixels.numpy() / 255 - MEAN) / STD
-    with torch.no_grad():
-        scores = repvit_nas.load(run)(torch.from_numpy(prepared.astype(np.float32)))
-
-    found = classifier.interpreted(program, pixels.float())
-
-    assert np.abs(found - scores.softmax(1).numpy()).max() < 2e-3
-
-
-def test_a_weight_that_is_not_the_networks_is_noticed(run):
-    program = read_package(run / "model.mlpackage")
-    fused = repvit_nas.reparameterize(repvit_nas.load(run))
-    operations = read_export(run).operations
-    classifier._check_program(program, fused, operations)
-    with torch.no_grad():
-        fused.stem.conv1.weight[0, 0, 0, 0] += 0.01
-
-    with pytest.raises(RepvitNasError, match="the weights of 1 of .* layers are not those"):
-        classifier._check_program(program, fused, operations)
-    with pytest.raises(RepvitNasError, match="operation 'tanh', which is not ours"):
-        classifier._check_program(program, fused, operations | {"tanh": 1})
-
-
 def test_what_was_exported_before_is_kept_with_its_promise(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     before = {form.name: form for form in read_export(run).forms}
@@ -135,16 +77,6 @@ def test_what_was_exported_before_is_kept_with_its_promise(run, tmp_path):
         "fused",
         "coreml",
     }
-
-
-def test_a_bias_that_is_not_the_networks_is_noticed(run):
-    program = read_package(run / "model.mlpackage")
-    fused = repvit_nas.reparameterize(repvit_nas.load(run))
-    with torch.no_grad():
-        fused.stem.conv1.bias[0] += 0.01
-
-    with pytest.raises(RepvitNasError, match="the biases of 1 of .* layers are not those"):
-        classifier._check_program(program, fused, read_export(run).operations)
 
 
 @pytest.mark.parametrize("formats", [("onnx", "pytorch"), ("tflite",)])
