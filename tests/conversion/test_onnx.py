@@ -1,45 +1,18 @@
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx_programs import ALL_KINDS, image_for, run
 from support import randomize
 from torch import nn
 
 from repvit_nas import load, reparameterize
 from repvit_nas.architecture import Architecture, Stage
-from repvit_nas.conversion.onnx import INPUT, OUTPUT, check, program_model
+from repvit_nas.conversion.onnx import check, program_model
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.network.pieces import fused_module, input_shape, parameter_shapes, random_weights
-from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, rows
-
-ALL_KINDS = [
-    Stem(24, 48),
-    Block(24, 48, 0, 3, 14),
-    Block(24, 60, 8, 5, 14),
-    Block(32, 48, 8, 7, 9),
-    Downsample(24, 40, 3, 15),
-    Downsample(24, 40, 7, 14),
-    Ffn(40, 80, 7),
-    Head(40, 13, 7),
-]
-
-
-def run(units, weights, image):
-    built = program_model(units, weights, batch=len(image))
-    options = onnxruntime.SessionOptions()
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(v) for v in built.weights.values()]
-    options.add_external_initializers(list(built.weights), values)
-    session = onnxruntime.InferenceSession(
-        built.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run([OUTPUT], {INPUT: image})[0]
-
-
-def image_for(unit, seed=0, batch=1):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((batch, *input_shape(unit)), dtype=np.float32)
+from repvit_nas.network.pieces import fused_module, parameter_shapes, random_weights
+from repvit_nas.units import Block, Features, rows
 
 
 @pytest.mark.parametrize("unit", ALL_KINDS, ids=repr)
@@ -113,30 +86,6 @@ def test_any_block_is_what_torch_computes(eighths, hidden, kernel, gated, size):
     image = image_for(unit)
 
     check(unit, run([unit], [weights], image), image, weights)
-
-
-def test_copies_differ_and_repeat():
-    unit = Block(24, 48, 8, 3, 14)
-    one, other = random_weights(unit, 1), random_weights(unit, 2)
-
-    assert all(not np.array_equal(one[name], other[name]) for name in one)
-    assert all(np.array_equal(one[name], again) for name, again in random_weights(unit, 1).items())
-
-
-def test_activations_neither_vanish_nor_overflow():
-    """A long chain, as timed: denormal numbers would be timed as something else."""
-    unit = Block(48, 96, 16, 3, 14)
-
-    out = run([unit] * 16, [random_weights(unit, k) for k in range(16)], image_for(unit))
-
-    assert np.isfinite(out).all()
-    assert 1e-2 < out.std() < 1e4
-
-
-def test_a_fused_unit_has_the_parameters_of_the_closed_form():
-    for unit in ALL_KINDS:
-        counted = sum(int(np.prod(shape)) for shape in parameter_shapes(unit).values())
-        assert counted == unit.params, unit
 
 
 def test_a_feature_map_is_no_program():
