@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from repvit_nas.searching.exact import exact_front, shares
-from repvit_nas.searching.front import front_of, hypervolume, non_dominated, reference_point
+from repvit_nas.searching.front import front_of, hypervolume, reference_point
 from repvit_nas.searching.improve import Neighbourhood, double_steps, improve, single_steps
 
 
@@ -31,17 +31,6 @@ def test_neighbours_lie_in_the_space_and_come_once(make_problem):
     assert (np.abs(first - corner).sum(axis=1) == 1).all()
     assert (first < problem.space.radix).all()
     assert len(around.around(corner)) == 0
-
-
-def test_the_exact_front_is_that_of_brute_force(make_problem):
-    problem = make_problem()
-    everything = np.concatenate(list(problem.space.enumerate()))
-    scores = problem.score(everything)
-    objectives = problem.objectives(scores)[scores.feasible]
-
-    exact = exact_front(problem)
-
-    assert exact.objectives == pytest.approx(objectives[non_dominated(objectives)])
 
 
 def test_improvement_ends_where_no_neighbour_helps(make_problem):

@@ -235,13 +235,6 @@ def test_a_trial_that_cannot_be_is_named_with_its_line(make_problem, tmp_path, o
         run_study(problem, start=nothing(problem), checkpoint=checkpoint, resume=True)
 
 
-def test_a_log_of_another_format_is_refused(tmp_path):
-    (tmp_path / "study").write_bytes(b'{"schema":7,"digest":"d"}\n')
-
-    with pytest.raises(FileError, match="line 1 is no line of a study.*7"):
-        Checkpoint(tmp_path / "study", "d").read()
-
-
 def test_a_time_out_ends_the_study_with_what_it_has(make_problem):
     problem = make_problem("repvit", trials=1_000_000)
 
