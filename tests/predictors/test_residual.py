@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repvit_nas.predictors.features import NAMES, RANGED, columns, unit_features
+from repvit_nas.predictors.features import NAMES, columns, unit_features
 from repvit_nas.predictors.residual import (
     NO_KERNEL,
     PRIOR_KERNEL,
@@ -13,46 +13,9 @@ from repvit_nas.predictors.residual import (
     fit_residual,
     leave_one_out,
 )
-from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem
+from repvit_nas.units import Block
 
 BLOCKS = [Block(8 * w, 16 * w, 0, 3, s) for w in range(4, 20, 2) for s in (14, 28)]
-
-
-def test_features_by_hand():
-    named = dict(zip(NAMES, unit_features([Block(48, 80, 16, 5, 28)])[0], strict=True))
-
-    assert named["block"] == 1
-    assert named["stem"] == named["head"] == 0
-    assert named["channels"] == pytest.approx(np.log2(48))
-    assert named["inner"] == pytest.approx(np.log2(80))
-    assert named["size"] == pytest.approx(np.log2(28))
-    assert named["kernel"] == pytest.approx(np.log2(5))
-    assert named["se"] == 1
-    assert (named["channels_mod_16"], named["channels_mod_32"]) == (0, 1)
-    assert (named["inner_mod_16"], named["inner_mod_32"]) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("unit", "kind", "channels", "inner"),
-    [
-        (Stem(48, 224), "stem", 24, 48),
-        (Downsample(48, 96, 3, 56), "downsample", 48, 96),
-        (Ffn(96, 240, 28), "ffn", 96, 240),
-        (Head(384, 1000, 7), "head", 384, 1000),
-    ],
-)
-def test_every_kind_has_its_own_switch(unit, kind, channels, inner):
-    named = dict(zip(NAMES, unit_features([unit])[0], strict=True))
-
-    assert [name for name in NAMES[:5] if named[name]] == [kind]
-    assert (2 ** named["channels"], 2 ** named["inner"]) == pytest.approx((channels, inner))
-
-
-def test_what_cannot_be_timed_has_no_features():
-    with pytest.raises(TypeError, match="Features"):
-        unit_features([Features(8, 7)])
-    assert unit_features([]).shape == (0, len(NAMES))
-    assert [NAMES[column] for column in columns(RANGED)] == list(RANGED)
 
 
 def test_the_kernel_is_scikit_learns():

@@ -13,6 +13,7 @@ from repvit_nas.latency_lut.published import read_observations
 from repvit_nas.latency_lut.table import read_table
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.ensemble import design, fit
+from repvit_nas.predictors.fit_published import learn_published
 from repvit_nas.predictors.table_observations import beside_measured, unit_observations
 
 ASSUMPTIONS = files.read_json(ROOT / "predictors/iphone12/assumptions.json", Assumptions)
@@ -59,3 +60,8 @@ def test_forms_that_say_nothing_of_a_latency(published, monkeypatch):
         with pytest.raises(RepvitNasError, match="79 of 79 are more than 30 times off") as error:
             fit(problem)
     assert "\n" not in str(error.value)
+
+
+def test_a_device_is_not_fitted_to_such_latencies(published):
+    with pytest.raises(RepvitNasError, match="times off"):
+        learn_published("x", scaled(published[:39], 1000.0) + published[39:], None, ASSUMPTIONS)

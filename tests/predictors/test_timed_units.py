@@ -6,7 +6,6 @@ from what is shipped of it. Every figure is off by 0.5 %, which is more than a s
 
 import math
 
-import msgspec
 import numpy as np
 import pytest
 from simulated import SimulatedPhone
@@ -183,21 +182,3 @@ def test_reports_that_are_there_twice_are_not_free_of_error(space, program_ms):
 
     for row in table.networks("calibration"):
         assert row.sd_ms == pytest.approx(0.02 / math.sqrt(2) * row.latency_ms, rel=1e-3)
-
-
-def test_the_iphone_s_own_assumptions_stay_where_it_is_measured(elsewhere):
-    """A phone's name stands for one model, wherever it is measured; a processor's does not."""
-    from repvit_nas.latency_lut.device import DEVICE_FILE, DeviceFile, RuntimeSpec, load_device
-    from repvit_nas.predictors.fit_device import find_assumptions
-
-    for name, runtime in (("iphone12", "coreml"), ("cpu-epyc", "onnxruntime")):
-        shipped = files.read_json(SHIPPED / "latency_lut" / name / DEVICE_FILE, DeviceFile)
-        measured = msgspec.structs.replace(
-            shipped, kind="measured", protocol=1, runtime=RuntimeSpec(runtime)
-        )
-        files.write_json(elsewhere / "latency_lut" / name / DEVICE_FILE, measured)
-
-    own = find_assumptions(load_device("iphone12"))
-
-    assert own == SHIPPED / "predictors" / "iphone12" / "assumptions.json"
-    assert find_assumptions(load_device("cpu-epyc")) is None
