@@ -4,26 +4,13 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from training_support import small_asked
 
 from repvit_nas.commands import _run
 from repvit_nas.training.run import train as train_run
 
-SMALL = """{"schema":1,"name":"small","stages": [
- {"width":16,"depth":1,"se":"1"},{"width":24,"depth":1,"se":"1"},
- {"width":32,"depth":2,"se":"10"},{"width":48,"depth":1,"se":"1"}]}"""
 QUICK = ["--data", "shapes", "--train-images", "96", "--val-images", "24", "--resolution", "32"]
 QUICK += ["--epochs", "1", "--threads", "1", "--set", "warmup_epochs=0"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.json").write_text(SMALL)
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.slow
@@ -94,11 +81,6 @@ def test_a_number_out_of_range_is_refused_as_usage(here, capsys, arguments):
     said = capsys.readouterr().err
     assert arguments[0] in said
     assert "is not in the range" in said
-
-
-def test_an_export_needs_a_format(here, capsys):
-    assert _run(["export", "run", "--format", ""], debug=False) == 1
-    assert "--format must name onnx, coreml, or both" in capsys.readouterr().err
 
 
 def test_one_line_starts_a_training_and_goes_on_with_it(here, capsys):

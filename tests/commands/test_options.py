@@ -1,0 +1,27 @@
+"""Options that several commands have."""
+
+import pytest
+
+from repvit_nas.commands.options import parse_budgets
+from repvit_nas.errors import RepvitNasError
+
+
+@pytest.mark.parametrize(
+    ("text", "budgets"),
+    [
+        ("1.0", {"iphone12": 1.0}),
+        ("iphone13=0.5", {"iphone13": 0.5}),
+        ("iphone12=1.0,iphone13=0.9", {"iphone12": 1.0, "iphone13": 0.9}),
+        ("1.0,iphone13=0.9", {"iphone12": 1.0, "iphone13": 0.9}),
+    ],
+)
+def test_budgets_are_read(text, budgets):
+    assert parse_budgets(text, "iphone12") == budgets
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "nan", "inf", "-inf", "word", "", "a=", "=", "1,2", "a=1,a=2", "1;2"]
+)
+def test_absurd_budgets_are_refused(text):
+    with pytest.raises(RepvitNasError):
+        parse_budgets(text, "iphone12")
