@@ -7,7 +7,14 @@ from repvit_nas.conversion.coreml import (
     example,
     write_program,
 )
-from repvit_nas.conversion.mil import SPEC_PATH, MilProgram, Operation, read_package, run, run_parts
+from repvit_nas.conversion.mil import (
+    SPEC_PATH,
+    MilOperation,
+    MilProgram,
+    read_package,
+    run,
+    run_parts,
+)
 from repvit_nas.errors import FileError
 from repvit_nas.programs import chain
 from repvit_nas.units import Block
@@ -51,13 +58,13 @@ def test_an_unknown_operation_or_shape_is_refused(small):
 
 def by_hand(negated=()):
     """A convolution of one point to two channels, then relu, on an image of 1 by 2."""
-    conv = Operation(
+    conv = MilOperation(
         "conv",
         {name: name for name in ("weight", "pad_type", "strides", "dilations", "groups")}
         | {"x": "image"},
         "middle", (1, 2, 1, 2), half=True,
     )  # fmt: skip
-    relu = Operation("relu", {"x": "middle"}, "out", (1, 2, 1, 2), half=True)
+    relu = MilOperation("relu", {"x": "middle"}, "out", (1, 2, 1, 2), half=True)
     weight = np.array([2.0, -4.0], np.float16).reshape(2, 1, 1, 1)
     constants = {"pad_type": "valid", "strides": [1, 1], "dilations": [1, 1], "groups": 1}
     return MilProgram(

@@ -12,7 +12,7 @@ from repvit_nas.coreml.products import product
 from repvit_nas.coreml.publishing import claim_folder
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError, UnknownUnitError
 from repvit_nas.predictors.features import NAMES
-from repvit_nas.predictors.lookup import TimedCosts, MeasuredPart, TimedUnit
+from repvit_nas.predictors.lookup import MeasuredPart, TimedCosts, TimedUnit
 from repvit_nas.predictors.predictor import (
     Predictor,
     PredictorFile,

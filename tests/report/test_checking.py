@@ -5,7 +5,7 @@ import io
 import msgspec
 from PIL import Image
 
-from repvit_nas.checking.records import CheckRecord, NetworkRow, Promise
+from repvit_nas.checking.records import CheckRecord, ComparedNetwork, Promise
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.report.checking import (
     TABLE_HEADER,
@@ -18,7 +18,7 @@ from repvit_nas.report.checking import (
 
 
 def network(name, latency, top1, **more):
-    return NetworkRow(
+    return ComparedNetwork(
         name=name, params=4_710_000, macs=816_000_000, latency_ms=latency, low_ms=latency - 0.02,
         high_ms=latency + 0.02, source="modelled", top1=top1, **more,
     )  # fmt: skip
