@@ -77,16 +77,17 @@ def test_an_architecture_is_a_file_beside_the_csv_a_row_of_json_or_a_name(bring,
 
 
 def test_a_shipped_device_takes_rows_beside_what_was_published(bring, elsewhere):
-    before, _ = load_predictor("iphone12")
-    network = family()["repvit_m1_5"].architecture
-    figure = 1.1 * before.estimate(network).latency_ms
-    done = bring(f"repvit_m1_5,{figure},my-app", device="iphone12", like="")
+    def fitted_on():
+        return next(item.observations for item in overview() if item.device == "iphone12")
+
+    before = fitted_on()
+    done = bring("repvit_m1_5,1.7,my-app", "repvit_m1_1,1.2,my-app", device="iphone12", like="")
 
     assert done.exit_code == 0, done.output
-    assert (elsewhere / "latency_lut" / "iphone12" / "published.csv").is_file()
-    assert load_predictor("iphone12")[0].estimate(network).latency_ms > (
-        before.estimate(network).latency_ms
-    )
+    assert fitted_on() == before + 2
+    shipped = load_device("iphone13").folder.path.parent / "iphone12"
+    for path in shipped.iterdir():
+        assert (elsewhere / "latency_lut" / "iphone12" / path.name).is_file()
 
 
 def test_the_validation_is_read_again_as_it_was_printed(bring):

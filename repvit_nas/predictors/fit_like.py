@@ -40,13 +40,13 @@ from repvit_nas.words import Progress
 
 # How far a coefficient may be from the scaled one, as a share of what it typically is: an overhead has
 # little to do with how fast a device computes, the others have more. With these and the two below, 90 %
-# intervals held for 88 to 100 % of the networks left out when a processor and two phones, known from
+# intervals held for about 90 to 100 % of the networks left out when a processor and two phones, known from
 # 1, 3 and 8 networks, were taken to be like one another.
-_FREE: Final = 0.8
+_FREE: Final = 0.6
 _FREE_OVERHEAD: Final = 1.0
 # How far single networks are taken to scatter around another device's model, and how many networks
 # have to show otherwise to count as much.
-_PRIOR_MISFIT: Final = 0.15
+_PRIOR_MISFIT: Final = 0.18
 _PRIOR_NETWORKS: Final = 2.0
 # No two builds of a network run equally fast to better than this.
 _LEAST_MISFIT: Final = 0.005
