@@ -14,7 +14,7 @@ from repvit_nas.predictors.validation import (
     LeaveOneOut,
     Validation,
 )
-from repvit_nas.report.checking import TABLE_HEADER, table_rows
+from repvit_nas.report.checking import family_table
 from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
 from repvit_nas.report.family_rows import FamilyRow
 from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
@@ -323,11 +323,10 @@ def training_panel(
         if outcome is None
         else f"top-1 {outcome.top1:.2f} % of {outcome.val_images:,} images after epoch {outcome.epoch}"
     )
+    header, rows = ((), []) if check is None else family_table(check)
     return TrainingPanel(
         name=name,
         said=f"{name}: {record.asked.data.name}, {reached}. Repeat with: {record.command}",
         epochs=tuple(epochs),
-        table=TableRows()
-        if check is None
-        else TableRows(tuple(TABLE_HEADER), tuple(tuple(row) for row in table_rows(check))),
+        table=TableRows(tuple(header), tuple(tuple(row) for row in rows)),
     )
