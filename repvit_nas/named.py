@@ -93,7 +93,7 @@ def _load(name: str) -> Architecture:
             return read_training(path).asked.architecture
     if ":" in name:
         return read_winner(name)
-    if path.suffix or "/" in name:
+    if path.suffix.lower() == ".json" or "/" in name:
         return read_architecture(path)  # says why the file cannot be read
     raise RepvitNasError(
         f"{name!r} is no network: give a reference name ({', '.join(family())}), an architecture "

@@ -471,7 +471,7 @@ def _find(name: str) -> data.Found:
             return data.Found(path, shipped=False)
         if "/" in name or (path.suffix and path.is_file()):
             raise FileError(f"{name}: a space is a TOML file, whose name ends in .toml")
-        return data.find("search_space", f"{name}.toml", "space")
+        return data.find("search_space", name, "space", suffix=".toml")
     except UnknownNameError:
         raise UnknownNameError.of("space", name, known_spaces()) from None
     except OSError as error:

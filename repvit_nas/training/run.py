@@ -91,7 +91,7 @@ def default_folder(asked: Asked, recipe_name: str) -> str:
     data = Path(asked.data.name.rstrip("/")).name or "images"
     parts = ["train", name, data]
     if recipe_name != "quick":
-        parts.append(Path(recipe_name).stem)
+        parts.append(Path(recipe_name).name.removesuffix(".toml"))
     if asked.seed:
         parts.append(f"seed-{asked.seed}")
     return "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in p) for p in parts)
