@@ -28,17 +28,23 @@ def shipped_root() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def find(folder: str, name: str, kind: str) -> Found:
-    """Find `folder`/`name`, in the working directory or among the shipped copies.
+def find(folder: str, name: str, kind: str, *, suffix: str = "") -> Found:
+    """Find `folder`/`name` in the working directory or among the shipped copies.
+
+    Args:
+        folder: One of the data folders.
+        name: What a user calls it; `iphone12-3.5ms` has no suffix.
+        kind: What it is, for the message.
+        suffix: What its file's name has behind that.
 
     Raises:
         UnknownNameError: Neither place has it; the message lists what there is.
     """
     for root, shipped in _roots():
-        path = root / folder / name
+        path = root / folder / f"{name}{suffix}"
         if path.exists():
             return Found(path, shipped)
-    raise UnknownNameError.of(kind, Path(name).stem, sorted(listed(folder)))
+    raise UnknownNameError.of(kind, name, sorted(listed(folder)))
 
 
 def listed(folder: str) -> dict[str, Found]:

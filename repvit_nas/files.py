@@ -113,7 +113,7 @@ def read_csv(path: Path, kind: type[Record]) -> list[Record]:
         FileError: A column is missing or unknown, or a cell is not as `kind` asks.
     """
     try:
-        text = read_bytes(path).decode()
+        text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a mark before the header
         lines = list(csv.DictReader(io.StringIO(text), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path}: is no valid CSV: {error}") from error

@@ -33,14 +33,21 @@ def load_architecture(text: str | Path | Architecture) -> Architecture:
 
 
 def space_of(text: str | Path) -> Space | None:
-    """Return the space that a winner was searched in; None for what is no winner of a kept space.
+    """Return the space that a winner, or what a run trained, was searched in; None where none was kept.
 
     Raises:
         FileError: The run's space is not valid.
     """
     name = str(text)
     path = Path(name)
-    if name in family() or path.exists() or ":" not in name:
+    if name in family():
+        return None
+    if path.is_dir():
+        from repvit_nas.training.records import is_training_run, read_training
+
+        kept = read_training(path).space if is_training_run(path) else None
+        return None if kept is None else Space(kept)
+    if path.exists() or ":" not in name:
         return None
     return read_winners_space(name)
 
@@ -86,7 +93,7 @@ def _load(name: str) -> Architecture:
             return read_training(path).asked.architecture
     if ":" in name:
         return read_winner(name)
-    if path.suffix or "/" in name:
+    if path.suffix.lower() == ".json" or "/" in name:
         return read_architecture(path)  # says why the file cannot be read
     raise RepvitNasError(
         f"{name!r} is no network: give a reference name ({', '.join(family())}), an architecture "

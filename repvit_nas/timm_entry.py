@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Named = str | Path | Architecture | Mapping[str, Any]
 
 _TIMMS_SIDE: Final = 224
+# What `repvit_nas` is where only the name can be given, as in segmentation libraries.
+DEFAULT: Final = "repvit_m1_0"
 # timm looks for this name when it registers the model below.
 default_cfgs = generate_default_cfgs(
     {
@@ -49,7 +51,7 @@ default_cfgs = generate_default_cfgs(
 def repvit_nas(
     pretrained: bool = False,
     *,
-    architecture: "Named",
+    architecture: "Named" = DEFAULT,
     pretrained_cfg: Any = None,
     out_indices: tuple[int, ...] = (0, 1, 2, 3),
     **kwargs: Any,
@@ -60,7 +62,8 @@ def repvit_nas(
         pretrained: Load timm's published weights of a reference network, or those that
             `pretrained_cfg` names.
         architecture: A reference name, an architecture file, a winner of a run, an architecture,
-            or the content of an architecture file.
+            or the content of an architecture file. Libraries that build encoders by timm's name alone
+            get a reference network.
         pretrained_cfg: timm's configuration of pretrained weights, or one of timm's tags, such as
             `dist_450e_in1k`; by default timm's own default.
         out_indices: Stages whose maps `features_only=True` returns.

@@ -35,7 +35,7 @@ ORDER: Final = (
     ("export",),
     ("searching",),
     ("named",),
-    ("checking", "timm_entry"),
+    ("checking", "own_latencies", "timm_entry"),
     ("campaign",),
     ("report",),
     (API,),

@@ -21,7 +21,7 @@ from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, 
 from repvit_nas.network import reparameterize
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search_space.family import family, published_top1
-from repvit_nas.search_space.space import load_space
+from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.timing import Access, measured_device, network_limits, time_on
 from repvit_nas.training.data import is_folder, moved
 from repvit_nas.training.loading import World, val_batches
@@ -55,13 +55,14 @@ class Where(NamedTuple):
 
     Attributes:
         device: Whose latencies are predicted.
-        space: The search space that the network must lie in.
+        space: The search space that the network must lie in; None for the one it was searched in,
+            or the usual one where no run kept that.
         foreign: Accept a processor's table that was measured on another machine.
         access: How the device is reached, if it is a phone.
     """
 
     device: str = "iphone12"
-    space: str = "repvit"
+    space: str | None = None
     foreign: bool = False
     access: Access = Access()
 
@@ -102,7 +103,7 @@ def check_run(
     model = load_trained(folder, verify=False)  # whether they are as written is a promise below
     exported = _exported(folder, chosen)
     promises = (
-        _in_space(record.asked.architecture, where.space),
+        _in_space(record, where.space),
         *_counted(model, record.asked.architecture),
         *_as_written(folder, record),
         *_forms(folder, exported),
@@ -219,14 +220,15 @@ def _as_written(folder: Path, record: TrainFile) -> list[Promise]:
     ]
 
 
-def _in_space(architecture: Architecture, name: str) -> Promise:
+def _in_space(record: TrainFile, name: str | None) -> Promise:
     """Check the network's shape; its resolution and classes are those of its images."""
-    space, _ = load_space(name)
-    at_home = msgspec.structs.replace(
-        architecture, resolution=space.file.resolution.default, num_classes=1000
-    )
+    if name is None and record.space is not None:
+        space = Space(record.space)
+    else:
+        space, _ = load_space(name or "repvit")
+    name = name or space.name
     try:
-        space.check(at_home)
+        space.check_shape(record.asked.architecture)
     except RepvitNasError as error:
         return Promise(name="search space", kept=False, promised=f"in {name}", found=str(error))
     return Promise(name="search space", kept=True, promised=f"in {name}", found="in it")
@@ -366,16 +368,23 @@ def _beside(
         same = _same_asked(member.asked, _member_asked(record.asked, name))
         top1 = member.outcome.top1 if same and member.outcome is not None else None
     path = load_device(device).path(PUBLISHED_FILE)
-    latency = published_latency(name, read_published(path)) if path.is_file() else None
-    accuracy = published_top1(name)
+    asked = record.asked.architecture
+    # Figures of another input or another head are no comparison.
+    comparable = path.is_file() and asked.num_classes == _IMAGENET[0]
+    latency = (
+        published_latency(name, read_published(path), resolution=asked.resolution)
+        if comparable
+        else None
+    )
+    alike = (asked.num_classes, asked.resolution) == _IMAGENET
+    accuracy = published_top1(name) if alike else None
     row = msgspec.structs.replace(
         _row(reference.title, architecture, predictor),
         top1=top1,
         published_ms=latency.latency_ms if latency else None,
         published_top1=accuracy.top1 if accuracy else None,
     )
-    asked = record.asked.architecture
-    if top1 is None and (asked.num_classes, asked.resolution) == _IMAGENET:
+    if top1 is None:
         top1 = row.published_top1
     return msgspec.structs.replace(row, relation=relation(row, top1, variant))
 

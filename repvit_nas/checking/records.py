@@ -41,8 +41,8 @@ class ComparedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         high_ms: Upper end of the 90 % interval.
         source: Where the prediction comes from.
         top1: Percent right on the run's validation images; None where it was not trained on them.
-        published_ms: Published for 224 px and 1000 classes.
-        published_top1: Published on ImageNet-1k.
+        published_ms: Published for the resolution and the classes of the run; None where nothing is.
+        published_top1: Published on ImageNet-1k, where the run is of its resolution and classes.
         relation: How its latency and accuracy on these images stand to the variant's.
     """
 

@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "measure-lut",
     "doctor",
     "import-measurements",
+    "import-latencies",
     "measure",
     "validate",
     "fit",

@@ -115,18 +115,17 @@ def command(
 def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
     from repvit_nas.report.checking import (
         PROMISE_HEADER,
-        TABLE_HEADER,
         chance_line,
+        family_table,
         measured_lines,
         promise_rows,
-        table_rows,
     )
 
     _print_table(PROMISE_HEADER, promise_rows(found), str(run))
     lines = measured_lines(found)
     if beside:
         title = f"Beside the family, on {found.device} ({found.variant.source})"
-        _print_table(TABLE_HEADER, table_rows(found), title)
+        _print_table(*family_table(found), title)
         lines = [chance_line(found), *lines]
     for line in filter(None, lines):
         console().print(line)

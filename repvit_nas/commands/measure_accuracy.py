@@ -257,7 +257,7 @@ def _asked(given: dict[str, Any]) -> "Asked":
     return Asked(
         data=_data(given),
         recipe=_recipe(given),
-        recipe_name=Path(given["recipe"]).stem,
+        recipe_name=Path(given["recipe"]).name.removesuffix(".toml"),
         space=given["space"],
         budgets_ms=parse_budgets(given["budget_ms"], given["device"]),
         band=given["band"],

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -137,6 +138,8 @@ def checked_architecture(
 ) -> "Architecture":
     """Load ARCH and make sure that it lies in the space; without one, in that of its run.
 
+    The resolution of a training run is that of its images: its shape alone has to lie there.
+
     Args:
         text: ARCH.
         space_name: The space.
@@ -149,6 +152,7 @@ def checked_architecture(
 
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.search_space.space import load_space
+    from repvit_nas.training.records import is_training_run
 
     architecture = load_architecture(text)
     if resolution is not None:
@@ -156,8 +160,9 @@ def checked_architecture(
     space = space_of(text) if space_name is None else None
     if space is None:
         space, _ = load_space("repvit" if space_name is None else space_name)
+    trained = resolution is None and is_training_run(Path(text))
     try:
-        space.check(architecture)
+        (space.check_shape if trained else space.check)(architecture)
     except RepvitNasError as error:
         raise RepvitNasError(f"{text}: {error}; a wider space can be given with --space") from error
     return architecture

@@ -113,7 +113,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
     """
     import torch
 
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_architecture, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import DataSpec, open_data
     from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
@@ -140,6 +140,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
     name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
     recipe = load_recipe(name, changes)
     architecture = load_architecture(arch)
+    space = space_of(arch)
     data = DataSpec(
         name=given["data"],
         root=given["data_root"],
@@ -178,6 +179,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
             ),
             opened=opened,
             command=shlex.join([*_program(asked.processes), *words]),
+            space=None if space is None else space.file,
             resume="auto" if resume == AUTO else resume is not None,
             say=note,
             progress=progress,

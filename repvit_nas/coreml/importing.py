@@ -28,16 +28,12 @@ from repvit_nas.latency_lut.plan import PLAN_FILE, Plan
 from repvit_nas.latency_lut.series import NOT_STATED, read_series, series_folder, series_name
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.visits import Visit, VisitLog
+from repvit_nas.predictors.plausible import check_like_predicted
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, read_predictor
 from repvit_nas.programs import Program
 
 # Compute units that leave the Neural Engine out: their latencies are not its.
 _OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
-# No model of a device is wrong by this factor on most programs, or by this one on a single program.
-_FURTHEST: Final = 4.0
-_FURTHEST_ALONE: Final = 10.0
-# Programs that are named in a message.
-_SHOWN: Final = 3
 
 
 class Part(NamedTuple):
@@ -114,7 +110,7 @@ def checked_parts(
                 for report, visit in zip(group, visits, strict=True)
                 if visit.key not in off
             ]
-            _check_like_predicted(tool, predictor.device, ratios)
+            check_like_predicted(f"reports of {tool}", predictor.device, ratios)
         words = [tool, system or "any-system", units or "any-units", _identity(plan)]
         if product.product_type == ANY_MAC and model != ANY_MAC:
             words.insert(0, model)
@@ -172,61 +168,6 @@ def _log_ratio(predictor: Predictor, program: Program, visit: Visit) -> float:
     """Return the logarithm of how many times as long as predicted a program took."""
     predicted = float(predictor.totals(Counter(program.sequence)).mean())
     return math.log(statistics.median(visit.samples) / predicted)
-
-
-def _check_like_predicted(tool: str, device: str, found: list[tuple[str, float]]) -> None:
-    """Raise if latencies are far from predicted ones: most likely they are in another unit.
-
-    Args:
-        tool: What timed them.
-        device: The device's name.
-        found: Each program's name and the logarithm of its ratio to what is predicted.
-
-    Raises:
-        FileError: They are far from these.
-    """
-    if not found:
-        return
-    middle = statistics.median(ratio for _, ratio in found)
-    rest = "correct them, or import them as they are with --unlike-predicted"
-    if abs(middle) > math.log(_FURTHEST):
-        raise FileError(
-            f"reports of {tool}: latencies must be within a factor of {_FURTHEST:g} of those "
-            f"predicted for {device}; got {_times(middle)} (median of {len(found)})"
-            f"{_other_unit(middle)}: {rest}"
-        )
-    strange = [
-        (name, ratio - middle)
-        for place, (name, ratio) in enumerate(found)
-        if len(found) > 1 and abs(ratio - _middle_without(found, place)) > math.log(_FURTHEST_ALONE)
-    ]
-    if strange:
-        strange.sort(key=lambda item: -abs(item[1]))
-        named = ", ".join(f"{name} {_times(ratio)}" for name, ratio in strange[:_SHOWN])
-        more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
-        raise FileError(
-            f"reports of {tool}: each latency must be within a factor of {_FURTHEST_ALONE:g} of what "
-            f"the others and the predictor of {device} make of it; got {named}{more}"
-            f"{_other_unit(strange[0][1])}: {rest}"
-        )
-
-
-def _middle_without(found: list[tuple[str, float]], place: int) -> float:
-    return statistics.median(ratio for other, (_, ratio) in enumerate(found) if other != place)
-
-
-def _times(ratio: float) -> str:
-    """Say a ratio that is given as its logarithm."""
-    times = math.exp(abs(ratio))
-    said = f"{times:,.0f}" if times >= _FURTHEST_ALONE else f"{times:.1f}"
-    return f"{said} times as much" if ratio > 0 else f"1/{said} of it"
-
-
-def _other_unit(ratio: float) -> str:
-    """Name the unit that a ratio, given as its logarithm, hints at; empty if it hints at none."""
-    if abs(abs(ratio) - math.log(1000)) > math.log(_FURTHEST):
-        return ""
-    return f", as if they were in {'microseconds' if ratio > 0 else 'seconds'}"
 
 
 def _model(product: Product, called: str) -> str:

@@ -13,6 +13,7 @@ from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
     Device,
     DeviceFile,
+    copy_shipped,
 )
 from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.series import (
@@ -108,7 +109,7 @@ def publish(
         )
     first = next(one for one in series if one.name == sources.sources[0].series)
     file = msgspec.structs.replace(first.file, device=product.device, title=product.title)
-    _copy_shipped(product.device, folder, PUBLISHED_FILE)  # one fit takes both
+    copy_shipped(product.device, folder, PUBLISHED_FILE)  # one fit takes both
     write_table(folder / TABLE_FILE, table)
     files.write_json(folder / DEVICE_FILE, file)
     files.write_json(folder / SOURCES_FILE, sources)
@@ -187,7 +188,7 @@ def claim_folder(product: Product, folder: Path) -> None:
         product: The device.
         folder: Its folder in the working directory.
     """
-    _copy_shipped(product.device, folder, DEVICE_FILE, PUBLISHED_FILE)
+    copy_shipped(product.device, folder, DEVICE_FILE, PUBLISHED_FILE)
 
 
 def moved_away(folder: Path) -> list[str]:
@@ -240,10 +241,3 @@ def take_back(product: Product, folder: Path) -> bool:
     return any(
         one.left_out and one.name in before and not before[one.name].left_out for one in series
     )
-
-
-def _copy_shipped(device: str, folder: Path, *names: str) -> None:
-    shipped = data.shipped_root() / "latency_lut" / device
-    for name in names:
-        if (shipped / name).is_file() and not (folder / name).exists():
-            files.write_bytes(folder / name, files.read_bytes(shipped / name))

@@ -16,7 +16,7 @@ RESOLUTION: Final = "resolution"
 # What may differ between two runs on one device without making them different tables.
 VOLATILE: Final = ("date", "frequency")
 # The files whose figures a predictor is fitted to, as far as a device has them.
-_FIGURES: Final = ("table.json", "published.csv")
+_FIGURES: Final = ("table.json", "published.csv", "latencies.json")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -53,12 +53,14 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes:
         device: The device's name on the command line.
         title: The name people use.
-        kind: `modelled` from published latencies, or `measured` here.
+        kind: `modelled` from latencies of whole networks, or `measured` here.
         circumstances: Hardware, operating system, runtime, precision, batch and statistic of the
             figures. Tables that differ in these (but for date and momentary frequency) are never
             merged.
         protocol: Version of the measuring protocol; none for a modelled device.
         runtime: What timed it; none for a modelled device.
+        like: The device whose predictor its latencies shift and scale; empty where it has enough of
+            its own, or assumptions of its own.
     """
 
     schema: Literal[1] = 1
@@ -68,11 +70,16 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     circumstances: dict[str, str]
     protocol: int | None = None
     runtime: RuntimeSpec | None = None
+    like: str = ""
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
         if self.kind == "measured" and (self.protocol is None or self.runtime is None):
             raise ValueError("a measured device must state `protocol` and `runtime`; got none")
+        if self.like and (self.kind == "measured" or self.like == self.device):
+            raise ValueError(
+                f"`like` must name another device, of a modelled one; got {self.like!r}"
+            )
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -133,6 +140,14 @@ def load_device(name: str) -> Device:
         raise UnknownNameError.of("device", name, device_names())
     found = data.find("latency_lut", name, "device")
     return Device(found, files.read_json(found.path / DEVICE_FILE, DeviceFile))
+
+
+def copy_shipped(device: str, folder: Path, *names: str) -> None:
+    """Copy files that are shipped of a device into its folder, which hides the shipped one."""
+    shipped = data.shipped_root() / "latency_lut" / device
+    for name in names:
+        if (shipped / name).is_file() and not (folder / name).exists():
+            files.write_bytes(folder / name, files.read_bytes(shipped / name))
 
 
 def check_device_name(name: str) -> str:

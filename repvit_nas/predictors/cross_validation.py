@@ -157,6 +157,13 @@ def multiplier(scores: Floats) -> float:
     return max(NORMAL_90, float(np.sort(scores)[rank]))
 
 
+def student(freedom: float) -> float:
+    """Return the deviations to either side of 90 % of a Student distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CALIBRATED) / 2))
+
+
 class Calibration(NamedTuple):
     """Intervals of held-out observations.
 

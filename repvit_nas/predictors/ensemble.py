@@ -35,9 +35,9 @@ MEMBERS: Final = 64
 PRIOR_SCALE: Final = 3.0
 # The overhead's feature, in milliseconds, so that its coefficient is near 1 too.
 OVERHEAD_MS: Final = 0.45
-_REWEIGHTINGS: Final = 3
+REWEIGHTINGS: Final = 3
 # A latency that the terms cannot explain at all must not weigh without limit.
-_LEAST_PREDICTED: Final = 1e-3
+LEAST_PREDICTED: Final = 1e-3
 # Forms that fit leave the typical latency within a tenth, and none further off than twice. Beyond these
 # factors, the typical one or any one, the latencies are not of one device in one unit.
 _TYPICALLY_OFF: Final = 2.0
@@ -142,20 +142,26 @@ def expected(assumptions: Assumptions) -> Expected:
     return Expected(np.array(mean), np.array(deviation))
 
 
-def design(observations: Sequence[Observation], assumptions: Assumptions) -> Design:
-    """Tabulate `observations` under every form that the assumptions leave open."""
+def matrices(
+    observations: Sequence[Observation],
+    forms: Sequence[CostForm],
+    columns: Sequence[Column] = FUSING_COLUMNS,
+) -> Floats:
+    """Return the features of observations under each form, overhead first, `(forms, n, 1 + columns)`."""
     units, counts = counted(observations)
-    forms = assumptions.listed()
     table = tabulate(units)
     overhead = OVERHEAD_MS * np.array([[item.calls] for item in observations])
+    return np.stack(
+        [np.hstack([overhead, counts @ features(form, table, columns)]) for form in forms]
+    )
+
+
+def design(observations: Sequence[Observation], assumptions: Assumptions) -> Design:
+    """Tabulate `observations` under every form that the assumptions leave open."""
+    forms = assumptions.listed()
     return Design(
         forms=forms,
-        matrices=np.stack(
-            [
-                np.hstack([overhead, counts @ features(form, table, assumptions.columns)])
-                for form in forms
-            ]
-        ),
+        matrices=matrices(observations, forms, assumptions.columns),
         latency_ms=np.array([item.latency_ms for item in observations]),
         correlated=relative_covariance(observations, assumptions.errors),
         expected=expected(assumptions),
@@ -198,7 +204,7 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
 def _weights(problem: Design, whitener: Floats, solutions: list[Floats]) -> Floats:
     """Weigh forms by their likelihood, the misfit scaled to what the best form leaves."""
     predicted = np.einsum("fnc,fc->fn", problem.matrices, np.stack(solutions))
-    misses = np.log(np.maximum(predicted / problem.latency_ms, _LEAST_PREDICTED))
+    misses = np.log(np.maximum(predicted / problem.latency_ms, LEAST_PREDICTED))
     misfits = ((misses @ whitener.T) ** 2).sum(axis=1)
     _check_near(problem, misses[misfits.argmin()])
     freedom = max(1, len(problem.latency_ms) - problem.matrices.shape[2])
@@ -252,11 +258,11 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected
     aim = prior.mean / prior.deviation
     predicted = latency_ms
     solution = np.zeros(matrix.shape[1])
-    for _ in range(_REWEIGHTINGS):
+    for _ in range(REWEIGHTINGS):
         left = np.vstack([whitener @ (matrix / predicted[:, None]), pull])
         right = np.concatenate([whitener @ (latency_ms / predicted), aim])
         solution, _ = nnls(left, right)
-        predicted = np.maximum(matrix @ solution, _LEAST_PREDICTED * latency_ms)
+        predicted = np.maximum(matrix @ solution, LEAST_PREDICTED * latency_ms)
     return np.asarray(solution)
 
 

@@ -10,6 +10,7 @@ from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import Device, device_names, load_device
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.own import OWN_FILE, own_observations, read_own
 from repvit_nas.latency_lut.published import (
     PATH_FILE,
     PUBLISHED_FILE,
@@ -19,6 +20,7 @@ from repvit_nas.latency_lut.published import (
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table
 from repvit_nas.predictors.assumptions import ASSUMPTIONS_FILE, Assumptions
 from repvit_nas.predictors.engine import Engine
+from repvit_nas.predictors.fit_like import learn_like
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.fit_published import learn_published
 from repvit_nas.predictors.held_out import evaluate, learning_curve
@@ -49,12 +51,12 @@ class Known(NamedTuple):
 
     Attributes:
         device: The device.
-        published: What others published of it.
+        published: What others published of it, and latencies of whole networks that the user brought.
         table: What was timed of it; None where nothing was.
         digest: Digest of these figures.
-        assumptions: What a fit takes for granted.
-        assumptions_digest: Digest of that.
-        bases: Predictors of other devices that a measured one could start from.
+        assumptions: What a fit takes for granted; None for a device that is like another.
+        assumptions_digest: Digest of that, or of the predictor of the other device.
+        bases: Predictors of other devices that this one could start from, or starts from.
         unwritten: Whether the device has no such assumptions where its fit is written to: the folder
             that is written hides the shipped one.
     """
@@ -63,7 +65,7 @@ class Known(NamedTuple):
     published: list[Observation]
     table: Table | None
     digest: str
-    assumptions: Assumptions
+    assumptions: Assumptions | None
     assumptions_digest: str
     bases: dict[str, Predictor]
     unwritten: bool
@@ -91,8 +93,9 @@ def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
     """Fit a device to what is known of it, and say how far off the fit is.
 
     A measured device is fitted to its table, and compared with the networks that were held out. A
-    modelled one is fitted to what was published, with the little that was timed, and cross-validated.
-    What was published of a measured device takes part in its fit too.
+    modelled one is fitted to what was published, with the little that was timed, and cross-validated;
+    or it shifts and scales the predictor of the device that it is like. What was published of a
+    measured device, or brought, takes part in its fit too.
 
     Args:
         device: The device.
@@ -126,9 +129,22 @@ def read_known(device: Device) -> Known:
         FileError: A file is not valid.
         RepvitNasError: There is nothing to say how it may be modelled.
     """
-    published, timed = device.path(PUBLISHED_FILE), device.path(TABLE_FILE)
+    timed = device.path(TABLE_FILE)
     measured = device.file.kind == "measured"
     table = read_table(timed) if measured or timed.is_file() else None
+    published = _whole_networks(device)
+    if device.file.like:
+        base, found = load_predictor(device.file.like, foreign=True)
+        return Known(
+            device=device,
+            published=published,
+            table=table,
+            digest=device.digest(),
+            assumptions=None,
+            assumptions_digest=files.digest(found.path / PREDICTOR_FILE),
+            bases={device.file.like: base},
+            unwritten=False,
+        )
     path = find_assumptions(device)
     if path is not None:
         assumptions = files.read_json(path, Assumptions)
@@ -144,7 +160,7 @@ def read_known(device: Device) -> Known:
     folder = data.listed("predictors").get(device.name)
     return Known(
         device=device,
-        published=read_observations(published) if published.is_file() or not measured else [],
+        published=published,
         table=table,
         digest=device.digest(),
         assumptions=assumptions,
@@ -154,9 +170,20 @@ def read_known(device: Device) -> Known:
     )
 
 
+def _whole_networks(device: Device) -> list[Observation]:
+    """Return what others published of a device, and what the user brought."""
+    path, own = device.path(PUBLISHED_FILE), device.path(OWN_FILE)
+    needed = device.file.kind == "modelled" and not device.file.like and not own.is_file()
+    published = read_observations(path) if path.is_file() or needed else []
+    return [*published, *own_observations(read_own(own), published)]
+
+
 def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
     """Fit what is known: to the table where it makes a measured device, to published rows else."""
     device, table = known.device, known.table
+    if known.assumptions is None:
+        base = known.bases[device.file.like]
+        return learn_like(device.name, known.published, table, base, progress)
     if device.file.kind == "modelled" or table is None:
         if len(known.published) < FEWEST_OBSERVATIONS:
             raise RepvitNasError(

@@ -20,11 +20,10 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
-from repvit_nas.predictors.cross_validation import multiplier
+from repvit_nas.predictors.cross_validation import multiplier, student
 from repvit_nas.predictors.ensemble import Member, design, fit, member_costs
 from repvit_nas.predictors.physical import COLUMNS, FormGrid
 from repvit_nas.predictors.predictor import (
-    CALIBRATED,
     Costs,
     MemberRecord,
     Model,
@@ -207,11 +206,4 @@ def _calibrated(costs: Costs, table: Table, networks: Sequence[NetworkRow]) -> _
     ]
     misfit = math.hypot(float(misfit), *shared)
     # How far networks scatter is itself known from few.
-    return _Calibration(float(scale), misfit, max(_student(size - 1), multiplier(scores)))
-
-
-def _student(freedom: int) -> float:
-    """Return the deviations to either side of 90 % of a Student distribution."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + CALIBRATED) / 2))
+    return _Calibration(float(scale), misfit, max(student(size - 1), multiplier(scores)))

@@ -1,7 +1,8 @@
 """How far off a predictor is: the record of `predictors/<device>/validation.json`.
 
-Its field `kind` says which of the two it is: a modelled device is cross-validated on what was published
-of it, a measured one is compared with networks that were held out.
+Its field `kind` says which of the three it is: a modelled device is cross-validated on what was published
+of it, a measured one is compared with networks that were held out, and of one that is like another each
+network is left out in turn.
 """
 
 from pathlib import Path
@@ -227,11 +228,68 @@ class HeldOutComparison(
         return self.coverage
 
 
-Validation = CrossValidation | HeldOutComparison
+class LeftOutCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One latency against a fit that never saw its network, in milliseconds.
+
+    Attributes:
+        name: What was timed.
+        resolution: Its input side in pixels.
+        tool: What timed it.
+        given_ms: What was given.
+        predicted_ms: What that fit says; None where no other network was timed.
+        low_ms: Lower end of the 90 % interval.
+        high_ms: Its upper end.
+    """
+
+    name: str
+    resolution: int
+    tool: str
+    given_ms: float
+    predicted_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+
+
+class LeaveOneOut(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="leave_one_out",
+):
+    """How far off the predictor of a device is that is like another one.
+
+    Attributes:
+        device: The device.
+        like: The device whose predictor its latencies shift and scale.
+        times: How many times as long as there the given networks take, the geometric mean.
+        misfit_percent: How far single networks scatter around the fit, as one standard deviation.
+        error_percent: Mean error on networks left out; None where there is one network only.
+        coverage_percent: How often their 90 % interval held; None likewise.
+        checks: Every row.
+    """
+
+    schema: Literal[1] = 1
+    device: str
+    like: str
+    times: float
+    misfit_percent: float
+    error_percent: float | None
+    coverage_percent: float | None
+    checks: tuple[LeftOutCheck, ...]
+
+    @property
+    def unseen_percent(self) -> float | None:
+        """Mean error on networks that no fit saw."""
+        return self.error_percent
+
+
+Validation = CrossValidation | HeldOutComparison | LeaveOneOut
 
 
 def read_validation(path: Path) -> Validation:
-    """Read a `validation.json` of either kind.
+    """Read a `validation.json` of any kind.
 
     Raises:
         FileError: It is not valid.
@@ -244,5 +302,8 @@ def read_validation(path: Path) -> Validation:
 
 def validation_bytes(validation: Validation) -> bytes:
     """Return the content of a `validation.json`, a line for each check."""
-    beside = "probes" if isinstance(validation, CrossValidation) else "unit_checks"
-    return files.encode_lines(validation, "checks", beside)
+    beside: dict[type, tuple[str, ...]] = {
+        CrossValidation: ("probes",),
+        HeldOutComparison: ("unit_checks",),
+    }
+    return files.encode_lines(validation, "checks", *beside.get(type(validation), ()))

@@ -67,8 +67,8 @@ def first_cells(row: ComparedNetwork) -> Sequence[str]:
     )
 
 
-def table_rows(found: CheckRecord) -> list[Sequence[str]]:
-    """Return the cells of the networks beside each other."""
+def family_table(found: CheckRecord) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Return header and cells of the networks beside each other; a column that says nothing is left out."""
 
     def cells(row: ComparedNetwork) -> Sequence[str]:
         return (
@@ -78,10 +78,17 @@ def table_rows(found: CheckRecord) -> list[Sequence[str]]:
             row.relation,
         )
 
-    return [cells(found.variant), *(cells(row) for row in found.family)]
+    rows = [cells(found.variant), *(cells(row) for row in found.family)]
+    said = [
+        name
+        for name, column in zip(_FAMILY_HEADER, zip(*rows, strict=True), strict=True)
+        if any(column)
+    ]
+    shown = [_FAMILY_HEADER.index(name) for name in said]
+    return said, [[row[place] for place in shown] for row in rows]
 
 
-TABLE_HEADER: Final = (
+_FAMILY_HEADER: Final = (
     "network",
     "M params",
     "M MACs",

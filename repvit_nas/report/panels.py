@@ -8,11 +8,17 @@ import msgspec
 from repvit_nas.architecture import Stage
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.predictors.breakdown import Parts
-from repvit_nas.predictors.validation import CrossValidation, HeldOutComparison, Validation
-from repvit_nas.report.checking import TABLE_HEADER, table_rows
+from repvit_nas.predictors.validation import (
+    CrossValidation,
+    HeldOutComparison,
+    LeaveOneOut,
+    Validation,
+)
+from repvit_nas.report.checking import family_table
 from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
 from repvit_nas.report.family_rows import FamilyRow
 from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
+from repvit_nas.report.leave_one_out import LEFT_OUT_HEADER, left_out_rows, left_out_summary
 from repvit_nas.search_space.peers import PEERS_DEVICE, Peer
 from repvit_nas.searching.records import Result, RunFile
 from repvit_nas.training.records import EpochRow, TrainFile
@@ -233,6 +239,8 @@ def validation_panel(name: str, found: Validation) -> ValidationPanel:
     """Return what the page shows of a device's predictor, of whichever kind its validation is."""
     if isinstance(found, CrossValidation):
         return _cross_validation_panel(name, found)
+    if isinstance(found, LeaveOneOut):
+        return _leave_one_out_panel(name, found)
     return _held_out_panel(name, found)
 
 
@@ -257,6 +265,30 @@ def _cross_validation_panel(name: str, found: CrossValidation) -> ValidationPane
             ("group", "latencies", *SUMMARY_HEADER),
             tuple((group, *summary_cells(row)) for group, row in found.summaries.items()),
         ),
+    )
+
+
+def _leave_one_out_panel(name: str, found: LeaveOneOut) -> ValidationPanel:
+    """Show each row that was brought by a fit without its network."""
+    return ValidationPanel(
+        name=name,
+        said=left_out_summary(found),
+        measured_word="measured",
+        points=tuple(
+            ValidationPoint(
+                f"{check.name}, {check.resolution} px, {check.tool}",
+                "networks brought",
+                check.given_ms,
+                check.predicted_ms,
+                check.low_ms,
+                check.high_ms,
+            )
+            for check in found.checks
+            if check.predicted_ms is not None
+            and check.low_ms is not None
+            and check.high_ms is not None
+        ),
+        table=TableRows(LEFT_OUT_HEADER, tuple(left_out_rows(found))),
     )
 
 
@@ -291,11 +323,10 @@ def training_panel(
         if outcome is None
         else f"top-1 {outcome.top1:.2f} % of {outcome.val_images:,} images after epoch {outcome.epoch}"
     )
+    header, rows = ((), []) if check is None else family_table(check)
     return TrainingPanel(
         name=name,
         said=f"{name}: {record.asked.data.name}, {reached}. Repeat with: {record.command}",
         epochs=tuple(epochs),
-        table=TableRows()
-        if check is None
-        else TableRows(tuple(TABLE_HEADER), tuple(tuple(row) for row in table_rows(check))),
+        table=TableRows(tuple(header), tuple(tuple(row) for row in rows)),
     )

@@ -319,13 +319,22 @@ class Space:
         Raises:
             RepvitNasError: Names the first field that is outside, what arrived and what is allowed.
         """
-        where = f"space {self.name!r}"
         limits = self.file.resolution
         if not limits.min <= architecture.resolution <= limits.max:
             raise RepvitNasError(
-                f"resolution is not in {where}: got {architecture.resolution}, "
+                f"resolution is not in space {self.name!r}: got {architecture.resolution}, "
                 f"allowed: {limits.min} to {limits.max}"
             )
+        self.check_shape(architecture)
+
+    def check_shape(self, architecture: Architecture) -> None:
+        """Raise unless the stages of `architecture` do, whatever its input side.
+
+        That of a trained network is the side of its images, which no search chose.
+
+        Raises:
+            RepvitNasError: Names the first field that is outside, what arrived and what is allowed.
+        """
         for index, (stage, allowed) in enumerate(
             zip(architecture.stages, self.file.stages, strict=True)
         ):
@@ -334,7 +343,9 @@ class Space:
         violations = self.violations(shapes_of([architecture]))[0]
         for text, violation in zip(self.file.constraints, violations, strict=True):
             if violation > 0:
-                raise RepvitNasError(f"not in {where}: it breaks the constraint {text!r}")
+                raise RepvitNasError(
+                    f"not in space {self.name!r}: it breaks the constraint {text!r}"
+                )
 
     def _check_field(self, where: str, field: str, stage: Stage, allowed: StageSpace) -> None:
         extra = self.file.allowed
@@ -460,7 +471,7 @@ def _find(name: str) -> data.Found:
             return data.Found(path, shipped=False)
         if "/" in name or (path.suffix and path.is_file()):
             raise FileError(f"{name}: a space is a TOML file, whose name ends in .toml")
-        return data.find("search_space", f"{name}.toml", "space")
+        return data.find("search_space", name, "space", suffix=".toml")
     except UnknownNameError:
         raise UnknownNameError.of("space", name, known_spaces()) from None
     except OSError as error:

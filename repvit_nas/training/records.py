@@ -8,6 +8,7 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.search_space.space import SpaceFile
 from repvit_nas.training.data import DataSpec
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
@@ -109,6 +110,7 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         versions: Of what it was trained with.
         machine: Where.
         outcome: What it reached; None while it is not finished.
+        space: The space that the network was searched in; None where no run kept one.
     """
 
     schema: Literal[1] = 1
@@ -119,6 +121,7 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     versions: dict[str, str]
     machine: dict[str, str]
     outcome: TrainOutcome | None = None
+    space: SpaceFile | None = None
 
 
 def is_training_run(path: Path) -> bool:

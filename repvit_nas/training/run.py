@@ -19,6 +19,7 @@ from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import LOCK_FILES, held
 from repvit_nas.machine import machine
+from repvit_nas.search_space.space import SpaceFile
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.found import found_text
@@ -90,7 +91,7 @@ def default_folder(asked: Asked, recipe_name: str) -> str:
     data = Path(asked.data.name.rstrip("/")).name or "images"
     parts = ["train", name, data]
     if recipe_name != "quick":
-        parts.append(Path(recipe_name).stem)
+        parts.append(Path(recipe_name).name.removesuffix(".toml"))
     if asked.seed:
         parts.append(f"seed-{asked.seed}")
     return "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in p) for p in parts)
@@ -152,6 +153,7 @@ def train(
     *,
     opened: Opened | None = None,
     command: str = "",
+    space: SpaceFile | None = None,
     resume: Resume = False,
     say: Say = lambda _: None,
     progress: Progress = lambda _, __, ___: None,
@@ -167,6 +169,7 @@ def train(
         place: On what it is computed.
         opened: The images, where they are open already.
         command: The command line that repeats the run.
+        space: The space that the network was searched in, to be kept.
         resume: Go on with the run in the folder; `auto` starts one where there is none.
         say: Told what the user should know.
         progress: Told what is being done, how far it is, and of how much.
@@ -203,6 +206,7 @@ def train(
             images=images.found,
             versions=_versions(),
             machine=machine(),
+            space=space,
         )
         trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
         if world.rank == 0:  # what cannot be trained leaves nothing behind

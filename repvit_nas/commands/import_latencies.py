@@ -1,0 +1,63 @@
+"""`repvit-nas import-latencies`: latencies of whole networks, measured anywhere, into a device."""
+
+from pathlib import Path
+
+import click
+
+from repvit_nas.commands.fitting import fit_and_show
+from repvit_nas.commands.options import debug_option, json_option, note
+
+
+@click.command("import-latencies")
+@click.argument("file", metavar="FILE.csv", type=click.Path(path_type=Path))
+@click.option("--device", required=True, help="The device that they were timed on; may be new.")
+@click.option(
+    "--like",
+    default="",
+    metavar="DEVICE",
+    help="For a new device: the one whose predictor the latencies shift and scale.",
+)
+@click.option("--title", default="", metavar="TEXT", help="What people call a new device.")
+@click.option(
+    "--unlike-predicted",
+    is_flag=True,
+    help="Take latencies too that are far from those predicted.",
+)
+@json_option
+@debug_option
+def command(
+    file: Path, device: str, like: str, title: str, *, unlike_predicted: bool, as_json: bool
+) -> None:
+    r"""Take latencies of whole networks into a device, and fit it.
+
+    FILE.csv has a line for each: `architecture` (a reference name, an architecture file, a winner of a
+    run, a training run, or the content of an architecture file), `latency_ms` of one image and `tool`, what
+    timed it; and, where there is something to say, `error_ms` (a standard deviation, else 3 %),
+    `resolution` and `num_classes` where they are not the architecture's, `source` and `note`.
+
+    They are added to what the device has; nothing is replaced. A new device needs nothing else: the
+    predictor of the device that it is --like is shifted and scaled, with intervals as wide as so few
+    latencies leave it, and each network is predicted by a fit without it. Nothing is written where a line is
+    not valid, is there already, or is most likely in another unit.
+
+    \b
+    Example: repvit-nas import-latencies pixel8.csv --device pixel8 --like iphone12
+    """
+    from repvit_nas.latency_lut.visits import hold
+    from repvit_nas.own_latencies import (
+        add_latencies,
+        check_latencies,
+        claim,
+        read_latencies,
+        target_of,
+    )
+
+    target = target_of(device, like, title)
+    given = read_latencies(file)
+    check_latencies(file, target, given, unlike_predicted=unlike_predicted)
+    with hold(target.folder):
+        claim(target)
+        check_latencies(file, target, given, unlike_predicted=True)  # another may have added them
+        changed, said = add_latencies(target, given)
+        note(said)
+        fit_and_show(changed, as_json=as_json)
