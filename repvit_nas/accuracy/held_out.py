@@ -22,7 +22,8 @@ from repvit_nas.units import rows
 VALIDATION_FILE: Final = "validation.json"
 # The names of the scores in their order.
 ESTIMATOR, FAMILY_ALONE = "estimator", "family alone"
-WEIGHTED_MACS, PARAMS, LATENCY = "share-weighted log-MACs", "parameters", "latency"
+WEIGHTED_MACS, MACS, PARAMS = "share-weighted log-MACs", "MACs", "parameters"
+LATENCY: Final = "latency"
 SEEDS: Final = "one seed by another"
 # Fewer networks rank nothing.
 FEWEST_NETWORKS: Final = 5
@@ -128,7 +129,10 @@ def validate(
         ESTIMATOR: mean,
         FAMILY_ALONE: family.mean,
         WEIGHTED_MACS: described.log_macs @ described.share,
-        PARAMS: np.array([float(_params(network)) for network in truth.networks]),
+        MACS: np.array([float(sum(unit.macs for unit in rows(each))) for each in truth.networks]),
+        PARAMS: np.array(
+            [float(sum(unit.params for unit in rows(each))) for each in truth.networks]
+        ),
         **(other_scores or {}),
     }
     rankings = {name: rank(score, truth.points) for name, score in scores.items()}
@@ -145,7 +149,3 @@ def validate(
         coverage_family=float(inside(moved, family.std, truth.points).mean()),
         level=level,
     )
-
-
-def _params(network: Architecture) -> int:
-    return sum(unit.params for unit in rows(network))

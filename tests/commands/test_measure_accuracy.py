@@ -27,7 +27,7 @@ def test_from_images_to_a_front_to_finals(invoke, elsewhere):
     assert code == 0
     validation = json.loads(out)
     assert list(validation["rankings"]) == [
-        "estimator", "family alone", "share-weighted log-MACs", "parameters", "latency",
+        "estimator", "family alone", "share-weighted log-MACs", "MACs", "parameters", "latency",
     ]  # fmt: skip
 
     code, out, err = invoke(
