@@ -10,11 +10,15 @@ _CPUINFO = Path("/proc/cpuinfo")
 _CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
-def processor() -> str:
-    """Return the processor's model; with family and model number where the name is only a brand."""
+def processor(cpuinfo: Path = _CPUINFO) -> str:
+    """Return the processor's model; with family and model number where the name is only a brand.
+
+    Args:
+        cpuinfo: Where Linux describes it.
+    """
     system = platform.system()
-    if system == "Linux" and _CPUINFO.is_file():
-        text = _CPUINFO.read_text(errors="replace")
+    if system == "Linux" and cpuinfo.is_file():
+        text = cpuinfo.read_text(errors="replace")
         name = _field(text, "model name") or _field(text, "Processor") or platform.machine()
         numbers = [_field(text, field) for field in ("cpu family", "model", "stepping")]
         if all(numbers):
@@ -25,14 +29,19 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine() -> dict[str, str]:
-    """Return processor, cores, operating system, and governor and frequency where readable."""
+def machine(cpuinfo: Path = _CPUINFO, cpufreq: Path = _CPUFREQ) -> dict[str, str]:
+    """Return processor, cores, operating system, and governor and frequency where readable.
+
+    Args:
+        cpuinfo: Where Linux describes the processor.
+        cpufreq: Where it says how fast that runs.
+    """
     known = {
-        "processor": processor(),
+        "processor": processor(cpuinfo),
         "cores": str(os.cpu_count() or 1),
         "os": f"{platform.system()} {platform.release()}",
-        "governor": _read(_CPUFREQ / "scaling_governor"),
-        "frequency": _megahertz(),
+        "governor": _read(cpufreq / "scaling_governor"),
+        "frequency": _megahertz(cpuinfo, cpufreq),
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
     }
     return {key: value for key, value in known.items() if value}
@@ -43,11 +52,11 @@ def _field(text: str, name: str) -> str:
     return match[1].strip() if match else ""
 
 
-def _megahertz() -> str:
-    kilohertz = _read(_CPUFREQ / "scaling_cur_freq")
+def _megahertz(cpuinfo: Path, cpufreq: Path) -> str:
+    kilohertz = _read(cpufreq / "scaling_cur_freq")
     if kilohertz.isdigit():
         return f"{int(kilohertz) // 1000} MHz"
-    text = _CPUINFO.read_text(errors="replace") if _CPUINFO.is_file() else ""
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.is_file() else ""
     value = _field(text, "cpu MHz")
     return f"{float(value):.0f} MHz" if value else ""
 

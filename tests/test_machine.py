@@ -1,6 +1,5 @@
 import re
 
-from repvit_nas import machine as module
 from repvit_nas.latency_lut.device import differences
 from repvit_nas.machine import machine, processor
 
@@ -21,16 +20,14 @@ def test_a_brand_without_a_model_gets_its_numbers(tmp_path, monkeypatch):
         "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n"
         "model name\t: AMD EPYC\nstepping\t: 1\ncpu MHz\t\t: 2445.434\n"
     )
-    monkeypatch.setattr(module, "_CPUINFO", cpuinfo)
-    monkeypatch.setattr(module, "_CPUFREQ", tmp_path)
     monkeypatch.setattr("platform.system", lambda: "Linux")
 
-    assert processor() == "AMD EPYC (family 25 model 17 stepping 1)"
-    assert machine()["frequency"] == "2445 MHz"
+    assert processor(cpuinfo) == "AMD EPYC (family 25 model 17 stepping 1)"
+    assert machine(cpuinfo, tmp_path)["frequency"] == "2445 MHz"
     (tmp_path / "scaling_governor").write_text("powersave\n")
     (tmp_path / "scaling_cur_freq").write_text("3100000\n")
-    assert machine()["frequency"] == "3100 MHz"
-    assert machine()["governor"] == "powersave"
+    assert machine(cpuinfo, tmp_path)["frequency"] == "3100 MHz"
+    assert machine(cpuinfo, tmp_path)["governor"] == "powersave"
 
 
 def test_differences_are_in_words():

@@ -220,6 +220,8 @@ def convert(
     wanted: Iterable[Program],
     *,
     processes: int | None = None,
+    each: int = _TASKS,
+    tools: str = "",
     progress: Progress = lambda *_: None,
 ) -> list[Converted]:
     """Write the packages of programs into a folder, each checked, and return what they are.
@@ -232,6 +234,8 @@ def convert(
         wanted: The programs.
         processes: How many convert at once; by default one, and one more for every core where
             that is faster than starting it.
+        each: How many a process converts before another one takes its place.
+        tools: The versions that convert; by default those that are installed.
         progress: Told what is being done.
 
     Raises:
@@ -239,7 +243,7 @@ def convert(
             outside; the packages that were written are kept.
         FileError: The folder cannot be written.
     """
-    tools = _tools()
+    tools = tools or _tools()
     tasks = {program_name(item): item for item in wanted}
     log = LineLog(
         folder / CONVERTED_FILE,
@@ -257,7 +261,7 @@ def convert(
         elif item.tools != tools:
             shutil.rmtree(folder / f"{name}{SUFFIX}", ignore_errors=True)
     missing = [(item, folder / name, tools) for name, item in tasks.items() if name not in found]
-    for done in _written(missing, processes):
+    for done in _written(missing, processes, each):
         found[done.name] = done
         log.append(done)
         progress("converting", len(found), len(tasks))
@@ -282,7 +286,7 @@ def _digest(folder: Path, name: str) -> str:
 Task = tuple[Program, Path, str]
 
 
-def _written(tasks: list[Task], processes: int | None) -> Iterable[Converted]:
+def _written(tasks: list[Task], processes: int | None, each: int) -> Iterable[Converted]:
     if processes is None:
         processes = min(os.cpu_count() or 1, 1 + len(tasks) // _WORTH_A_PROCESS)
     if processes < 1:
@@ -292,7 +296,7 @@ def _written(tasks: list[Task], processes: int | None) -> Iterable[Converted]:
         return
     # New workers every so often, since converting leaves memory behind. A pool that replaces its own
     # workers waits for ever in Python 3.11 and 3.12 when more tasks are queued.
-    batch = processes * _TASKS
+    batch = processes * each
     for begin in range(0, len(tasks), batch):
         with concurrent.futures.ProcessPoolExecutor(
             processes, mp_context=_context(), initializer=_begin

@@ -76,11 +76,16 @@ class Residual(NamedTuple):
     phases: Floats
     amplitudes: Floats
 
-    def evaluate(self, features: Floats) -> Floats:
-        """Return the logarithm of each member's correction, `(n, members)`."""
+    def evaluate(self, features: Floats, batch: int = _BATCH) -> Floats:
+        """Return the logarithm of each member's correction, `(n, members)`.
+
+        Args:
+            features: Of units, from :func:`unit_features`.
+            batch: How many are evaluated at once.
+        """
         batches = [
-            self._evaluate(features[start : start + _BATCH])
-            for start in range(0, len(features), _BATCH)
+            self._evaluate(features[start : start + batch])
+            for start in range(0, len(features), batch)
         ]
         return np.concatenate(batches) if batches else np.zeros((0, self.update.shape[1]))
 

@@ -109,7 +109,7 @@ def test_an_export_is_checked_resumed_and_the_same_by_processes(plan, tmp_path):
         export(tmp_path / "a", small, IPHONE, processes=0)
 
 
-def test_what_was_converted_is_not_converted_again(tmp_path, monkeypatch):
+def test_what_was_converted_is_not_converted_again(tmp_path):
     """Neither on resuming, nor where an export is what a measuring session finds."""
     timed = [chain(Ffn(8, 16, 7), 1), chain(Ffn(8, 16, 7), 2)]
     first = convert(tmp_path, timed, processes=1)
@@ -118,14 +118,12 @@ def test_what_was_converted_is_not_converted_again(tmp_path, monkeypatch):
         file.write(b'{"name":"torn')
     compiled = tmp_path / f"{program_name(timed[0])}.mlmodelc"
     compiled.mkdir()
-    wrote = []
-    monkeypatch.setattr(
-        "repvit_nas.coreml.exporting._written", lambda tasks, _: wrote.extend(tasks) or []
-    )
+    told = []
 
-    assert convert(tmp_path, timed, processes=1) == first
+    again = convert(tmp_path, timed, processes=1, progress=lambda *words: told.append(words[0]))
 
-    assert wrote == []
+    assert again == first
+    assert set(told) == {"looking at what was converted"}  # and nothing is converted
     assert len(log.read_bytes().splitlines()) == 2
     assert compiled.is_dir()
 
@@ -144,15 +142,16 @@ def test_a_changed_package_is_converted_again_and_what_was_compiled_of_it_is_gon
     assert not (tmp_path / f"{first.name}.mlmodelc").exists()
 
 
-def test_another_version_s_package_is_converted_again(tmp_path, monkeypatch):
+def test_another_version_s_package_is_converted_again(tmp_path):
     timed = [chain(Ffn(8, 16, 7), 1)]
     (first,) = convert(tmp_path, timed, processes=1)
-    monkeypatch.setattr("repvit_nas.coreml.exporting._tools", lambda: "coremltools 99, torch 9")
-    told = []
+    newer, told = "coremltools 99, torch 9", []
 
-    (other,) = convert(tmp_path, timed, processes=1, progress=lambda *words: told.append(words[0]))
+    (other,) = convert(
+        tmp_path, timed, processes=1, tools=newer, progress=lambda *words: told.append(words[0])
+    )
 
-    assert other.tools == "coremltools 99, torch 9"
+    assert other.tools == newer
     assert other.digest == first.digest
     assert told == ["looking at what was converted", "converting"]
     (tmp_path / CONVERTED_FILE).write_bytes(b"nonsense\n")
@@ -168,13 +167,12 @@ class Ended(Program):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_ended_from_outside_is_said_and_gone_on_from(tmp_path, monkeypatch):
-    """As the system ends one where memory runs out."""
-    monkeypatch.setattr("repvit_nas.coreml.exporting._TASKS", 1)  # so the first two come before it
+def test_a_process_that_is_ended_from_outside_is_said_and_gone_on_from(tmp_path):
+    """As the system ends one where memory runs out; the first two come before it."""
     timed = [chain(Ffn(8, 16, 7), copies) for copies in (1, 2, 3)]
 
     with pytest.raises(RepvitNasError, match="ended from outside.*memory.*kept.*repeat") as error:
-        convert(tmp_path, [*timed[:2], Ended(timed[2].units)], processes=2)
+        convert(tmp_path, [*timed[:2], Ended(timed[2].units)], processes=2, each=1)
 
     assert "\n" not in str(error.value)
     before = (tmp_path / CONVERTED_FILE).read_bytes()

@@ -72,15 +72,13 @@ def test_draws_agree_where_units_were_timed_and_part_away_from_them():
     assert far[0] > 0.15
 
 
-def test_evaluation_in_batches_is_evaluation(monkeypatch):
+def test_evaluation_in_batches_is_evaluation():
     residual = drawn(BLOCKS, members=8)
     features = unit_features(BLOCKS)
     whole = residual.evaluate(features)
 
-    monkeypatch.setattr("repvit_nas.predictors.residual._BATCH", 3)
-
-    assert residual.evaluate(features) == pytest.approx(whole)
-    assert residual.evaluate(features[:0]).shape == (0, 8)
+    assert residual.evaluate(features, batch=3) == pytest.approx(whole)
+    assert residual.evaluate(features[:0], batch=3).shape == (0, 8)
 
 
 def test_what_a_group_is_off_in_common_is_the_exact_posterior():
