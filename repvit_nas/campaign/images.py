@@ -28,7 +28,10 @@ def data_digest(spec: DataSpec, opened: Opened) -> str:
     parts: list[bytes | Path] = []
     for split in (opened.train, opened.val):
         known: Any = getattr(split, "base", split)
-        samples = getattr(getattr(known, "reader", None), "samples", None)
+        # Folders are read by us; timm's own names by its reader.
+        samples = getattr(known, "samples", None)
+        if samples is None:
+            samples = getattr(getattr(known, "reader", None), "samples", None)
         if samples is None or not Path(spec.name).is_dir():
             named = msgspec.structs.replace(spec, skip_bad_images=False, download=False, root="")
             parts.append(msgspec.json.encode([named, len(split)]))
