@@ -103,7 +103,7 @@ def measured_device(name: str) -> Device:
                 f"{what}, and only a measured one can be timed: {_how_to_measure(known)}"
             )
         raise RepvitNasError(
-            f"{what}, from published latencies, and cannot be timed on this machine; measure this "
+            f"{what}, from latencies of whole networks, and cannot be timed on this machine; measure this "
             "machine with repvit-nas measure-lut --device cpu"
         )
     return device

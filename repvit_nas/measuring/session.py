@@ -98,7 +98,7 @@ class Session:
         elsewhere = f"choose another --device name, or move {self.folder} elsewhere"
         if found.kind != "measured":
             raise RepvitNasError(
-                f"{path}: device {device!r} is modelled from published latencies, not measured "
+                f"{path}: device {device!r} is modelled from latencies of whole networks, not measured "
                 f"on this machine; {elsewhere}"
             )
         if found.protocol != PROTOCOL_VERSION:
@@ -302,7 +302,7 @@ def device_folder(device: str) -> Path:
         known = files.read_json(found.path / DEVICE_FILE, DeviceFile)
         if known.kind == "modelled":
             raise RepvitNasError(
-                f"device {device!r} ({known.title}) is modelled from published latencies and "
+                f"device {device!r} ({known.title}) is modelled from latencies of whole networks and "
                 "cannot be timed on this machine; choose another --device name, such as cpu"
             )
     return path
