@@ -47,20 +47,6 @@ def test_timm_knows_the_model_whichever_is_imported_first():
         assert "repvit_nas.network" not in loaded_after(code, "repvit_nas.network")
 
 
-def test_importing_takes_less_than_150_ms():
-    """The best of five, in time of the processor: what else runs here does not count."""
-    code = (
-        "import time; began = time.process_time(); import repvit_nas; "
-        "print(time.process_time() - began)"
-    )
-    took = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-        for _ in range(5)
-    ]
-
-    assert min(took) < 0.150
-
-
 def test_a_prediction_loads_neither_torch_nor_pandas():
     code = "import repvit_nas; repvit_nas.predict('repvit_m0_9')"
 

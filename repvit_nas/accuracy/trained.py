@@ -238,7 +238,7 @@ class TrainedEstimator:
         found = self.learned.columns(shapes)
         same = (found[:, None] == found).all(axis=2)
         own = self.learned.misfit**2 * same + self.learned.noise**2 * np.eye(len(found))
-        return covariance(self._line, found) + own
+        return np.asarray(covariance(self._line, found) + own)
 
 
 def write(folder: Path, file: PosteriorFile) -> None:

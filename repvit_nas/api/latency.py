@@ -14,7 +14,6 @@ from repvit_nas.errors import WrongTypeError
 from repvit_nas.named import Named
 from repvit_nas.predictors.lookup import Outside, Source
 from repvit_nas.predictors.predictor import CALIBRATED
-from repvit_nas.report import text
 from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import FrontEntry
 
@@ -104,7 +103,7 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
             (
                 title_of(row.architecture),
                 row.device,
-                text.milliseconds(row.latency_ms, row.low_ms, row.high_ms),
+                f"{row.latency_ms:.3f} ({row.low_ms:.3f}-{row.high_ms:.3f})",
                 row.source,
             )
             for row in self.rows

@@ -30,7 +30,7 @@ def test_a_modelled_device_shows_every_group_and_every_probe():
     tables, found, listed = [], json.loads(shipped("iphone12").read_text()), []
     for part in validation_parts(read_validation(shipped("iphone12"))):
         screen = Console(file=io.StringIO(), width=140)
-        screen.print(part)
+        screen.print(*terminal(part, 140))
         tables.append(screen.file.getvalue())
     for table in tables:
         rows = [line.split("│") for line in table.splitlines() if "│" in line]
