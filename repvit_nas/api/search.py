@@ -1,6 +1,7 @@
 """`search`: the networks that are most accurate within a budget of milliseconds."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,7 @@ def search(
         )
     folder = None if out is None else path_of("out", out)
     inputs = load_inputs(settings, foreign=foreign)
+    _import_optuna()
     for line in (*_loaded(inputs), *_advice(settings)):
         say(line)
     named = folder is not None and folder != Path("results") / default_folder(settings)
@@ -323,6 +325,13 @@ def _settings(
         return files.convert("search", raw, Settings, schema=None)
     except FileError as error:
         raise WrongTypeError(str(error)) from error
+
+
+def _import_optuna() -> None:
+    """Import what Optuna imports without its complaint, in a notebook, that widgets are missing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import optuna  # noqa: F401
 
 
 def _loaded(inputs: Inputs) -> Iterator[str]:
