@@ -30,8 +30,9 @@ from repvit_nas.searching.records import (
     front_columns,
     read_run,
 )
-from repvit_nas.searching.run import NO_PROGRESS, Finding, Progress
+from repvit_nas.searching.run import NO_PROGRESS, Finding
 from repvit_nas.searching.settings import SAMPLERS, Settings, command_line, default_folder
+from repvit_nas.words import Progress
 
 # How many trials of a sampler that learns from every single one take minutes.
 _SLOW = {"gp": 100, "tpe": 5000}
