@@ -42,16 +42,28 @@ def complete_recipe(_: click.Context, __: click.Parameter, incomplete: str) -> I
     return [*_of(recipes(), incomplete), _files(incomplete)]
 
 
-def complete_network(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
+def complete_network(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Complete a reference network, a winner of a run behind `RUN:`, or a file."""
     from repvit_nas.search_space.family import family
 
+    # bash breaks words at colons: the run is a word before, and only what follows it is completed.
+    *before, last, colon = ["", "", *_words_before(ctx, parameter), incomplete][-3:]
+    if colon == ":":
+        return _of(_winners(last), "")
+    if last == ":":
+        return _of(_winners(*before), incomplete)
     run, colon, winner = incomplete.rpartition(":")
     if colon:
         return [
             CompletionItem(f"{run}:{name}") for name in _winners(run) if name.startswith(winner)
         ]
     return [*_of((*family(), *_runs()), incomplete), _files(incomplete)]
+
+
+def _words_before(ctx: click.Context, parameter: click.Parameter) -> list[str]:
+    given = ctx.params.get(parameter.name or "")
+    words = [given] if isinstance(given, str) else [*(given or ())]
+    return [*words, *ctx.args]
 
 
 def _runs() -> list[str]:

@@ -44,6 +44,15 @@ def test_values_are_completed(elsewhere, line, found):
     assert set(found) <= set(completed(elsewhere, line))
 
 
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_bash_completes_winners_though_it_breaks_words_at_colons(elsewhere, command):
+    line = f"repvit-nas {command} results/iphone12-1.0ms :"
+
+    for words in (line, f"{line} b"):
+        assert "plain,best" in completed(elsewhere, words, shell="bash")
+    assert "plain,best" not in completed(elsewhere, f"{line} iph", shell="bash")
+
+
 def test_a_run_that_is_not_there_completes_to_nothing(elsewhere):
     assert completed(elsewhere, "repvit-nas show results/none:") == ["", ""]
 
