@@ -93,3 +93,9 @@ def test_what_a_user_named_is_only_text():
     assert "\\|\\`x\\`" in markdown(shown)
     assert "<b>" not in markdown(shown)
     assert "\x1b" not in printed(shown, 80)
+
+
+def test_a_table_in_markdown_has_its_rule_below_the_header():
+    assert markdown(Grid.of("", ("a", "b"), [("1", "2"), ("3", "4")])) == (
+        "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n"
+    )
