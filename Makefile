@@ -1,13 +1,14 @@
 # make search   install and run the main job
 # make test     install and run the tests, but for those marked slow
 # make test-all install and run all tests
+# make docs     build the documentation's site into site/
 # make lint     formatter, linter and type checker
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= --budget-ms 1.0
 
-.PHONY: install search test test-all lint bench clean
+.PHONY: install search test test-all lint bench docs clean
 
 install: $(VENV)/.installed
 search: $(VENV)/.installed
@@ -27,8 +28,11 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.installed
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +43,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test

@@ -18,8 +18,8 @@ from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.held_out import evaluate
 from repvit_nas.predictors.metrics import MACS, PREDICTOR
-from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
-from repvit_nas.report.text import markdown_table
+from repvit_nas.report.held_out import score_table, summary
+from repvit_nas.report.tables import markdown
 from repvit_nas.search_space.space import load_space
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     title = f"{processor()}, {runner.circumstances()['runtime']}, 1 thread"
     found = evaluate(title, table, learning.predictor, table.networks("held_out"))
     print(title)
-    print(markdown_table(SCORE_HEADER, score_rows(found)), end="")
+    print(markdown(score_table(found)), end="")
     print(summary(found))
     error = found.scores[PREDICTOR].rmspe
     print(f"ratio to MACs alone: {error / found.scores[MACS].rmspe:.2f}")

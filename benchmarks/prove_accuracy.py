@@ -48,14 +48,12 @@ from repvit_nas.campaign.records import Asked
 from repvit_nas.campaign.run import Limits, run_campaign
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.report import text
 from repvit_nas.report.accuracy import (
-    FINALS_HEADER,
-    VALIDATION_HEADER,
     coverage_text,
-    finals_rows,
-    validation_cells,
+    finals_table,
+    validation_table,
 )
+from repvit_nas.report.tables import markdown
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.shapes import Floats
@@ -401,7 +399,7 @@ def report(proof: Proof) -> None:
             f"{estimator.file.networks} other networks, {proof.given.proxy_epochs} epochs each.\n"
         )
         said += [
-            text.markdown_table(VALIDATION_HEADER, validation_cells(validation)),
+            markdown(validation_table(validation)),
             f"{coverage_text(validation)}\n",
             "![tau of each score](tau.png)\n",
         ]
@@ -410,7 +408,7 @@ def report(proof: Proof) -> None:
     path = proof.work / "results" / "search" / FINALS_FILE
     if path.is_file():
         held = files.read_json(path, Finals)
-        said += [text.markdown_table(FINALS_HEADER, finals_rows(held)), sentence(held)]
+        said += [markdown(finals_table(held)), sentence(held)]
         files.write_json(
             RESULTS / FINALS_FILE, msgspec.structs.replace(held, run="", data="CIFAR-10")
         )

@@ -2,9 +2,12 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from repvit_nas.errors import UnknownNameError
+
+# The device that is meant where none is named.
+DEFAULT_DEVICE: Final = "iphone12"
 
 
 class Found(NamedTuple):

@@ -1,5 +1,12 @@
 """The errors a caller may want to catch."""
 
+import difflib
+
+# How much of what arrived is looked at or shown.
+_LONGEST = 80
+# How many known names are listed.
+_MOST = 40
+
 
 class RepvitNasError(Exception):
     """Something the user gave cannot be used; the message is one line that says what to do."""
@@ -15,7 +22,22 @@ class UnknownNameError(RepvitNasError):
     @classmethod
     def of(cls, kind: str, name: str, known: list[str]) -> "UnknownNameError":
         """Build the message for a `name` that is no `kind` among the `known` ones."""
-        return cls(f"{kind} {name!r} is not known; known: {', '.join(known) or 'none'}")
+        near = difflib.get_close_matches(name[:_LONGEST], known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        listed = ", ".join(known[:_MOST]) or "none"
+        more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
+        return cls(f"{kind} {name!r} is not known{hint}; known: {listed}{more}")
+
+
+class WrongTypeError(RepvitNasError, TypeError):
+    """An argument is of a type that has no meaning there; the message says which arrived."""
+
+    @classmethod
+    def of(cls, what: str, wanted: str, arrived: object) -> "WrongTypeError":
+        """Build the message for `what`, which must be a `wanted`."""
+        shown = repr(arrived)
+        shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+        return cls(f"{what} must be {wanted}; got {type(arrived).__name__}: {shown}")
 
 
 class UnknownUnitError(RepvitNasError):

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ Record = TypeVar("Record")
 # The largest file of ours is a few megabytes; anything far larger is not one of ours.
 MAX_BYTES = 64_000_000
 _PIECE = 1 << 20
+# What a cell begins with that a spreadsheet runs, in narrow and in wide characters.
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _FIELD = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<at>.*)`)?$", re.DOTALL)
 
 
@@ -125,6 +127,23 @@ def read_csv(path: Path, kind: type[Record]) -> list[Record]:
         except msgspec.ValidationError as error:
             raise FileError(f"{path}: line {number}: {_explain(str(error), cells)}") from error
     return records
+
+
+def encode_csv(columns: Mapping[str, Sequence[object]]) -> bytes:
+    """Return columns as a CSV file with a header.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_no_formula, columns))
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(map(_no_formula, row))
+    return text.getvalue().encode()
+
+
+def _no_formula(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
 
 
 def encode_json(value: object) -> bytes:

@@ -1,31 +1,41 @@
 """The one door for ARCH: a reference name, an architecture file, a winner, or a trained run."""
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repvit_nas.architecture import Architecture, read_architecture
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import RepvitNasError, WrongTypeError
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Space
-from repvit_nas.searching.records import read_winner, read_winners_space
+from repvit_nas.searching.records import FrontEntry, read_winner, read_winners_space
 
 if TYPE_CHECKING:
     import torch
 
 
-def load_architecture(text: str | Path | Architecture) -> Architecture:
+# Whatever names a network.
+Named = str | Path | Architecture | FrontEntry
+
+
+def load_architecture(text: Named) -> Architecture:
     """Return the architecture that `text` names.
 
     Args:
         text: A reference name (`repvit_m0_9`), the path of an architecture file, a winner of a run
-            (`results/iphone12-1.0ms:best`), the folder of a training run, or an architecture, which
-            is returned as it is.
+            (`results/iphone12-1.0ms:best`), the folder of a training run, a network of a front, or an
+            architecture, which is returned as it is.
 
     Raises:
+        WrongTypeError: It is of a type that names no network.
         RepvitNasError: It is none of these, or the file is not valid.
     """
     if isinstance(text, Architecture):
         return text
+    if isinstance(text, FrontEntry):
+        return text.architecture
+    if not isinstance(text, str | Path):
+        raise WrongTypeError.of("a network", "a name, a path or an architecture", text)
     try:
         return _load(str(text))
     except OSError as error:  # such as a name that is too long for a file
@@ -52,15 +62,13 @@ def space_of(text: str | Path) -> Space | None:
     return read_winners_space(name)
 
 
-def load(
-    named: str | Path | Architecture, *, pretrained: bool = False, **kwargs: Any
-) -> "torch.nn.Module":
+def load(named: Named, *, pretrained: bool = False, **kwargs: Any) -> "torch.nn.Module":
     """Return the network that `named` stands for as a torch module.
 
     Args:
         named: A reference name (`repvit_m0_9`), an architecture file, a winner of a run
             (`results/iphone12-1.0ms:best`), the folder of a training run, which comes with the
-            weights that were trained, or an architecture.
+            weights that were trained, a network of a front, or an architecture.
         pretrained: Load timm's published weights; only reference networks have them.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
@@ -95,7 +103,9 @@ def _load(name: str) -> Architecture:
         return read_winner(name)
     if path.suffix.lower() == ".json" or "/" in name:
         return read_architecture(path)  # says why the file cannot be read
+    near = difflib.get_close_matches(name[:80], family(), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise RepvitNasError(
-        f"{name!r} is no network: give a reference name ({', '.join(family())}), an architecture "
+        f"{name!r} is no network{hint}: give a reference name ({', '.join(family())}), an architecture "
         "file, or a winner of a run such as results/iphone12-1.0ms:best"
     )

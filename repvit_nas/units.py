@@ -277,10 +277,11 @@ def rows(architecture: Architecture) -> tuple[Unit, ...]:
             units += opening(
                 width_before, stage.width, stage.expansion, stage.kernel, sizes[index - 1]
             )
-        units += [
-            block(stage.width, stage.expansion, stage.kernel, size, se=digit == "1")
-            for digit in stage.se
-        ]
+        made = {
+            digit: block(stage.width, stage.expansion, stage.kernel, size, se=digit == "1")
+            for digit in set(stage.se)
+        }
+        units += [made[digit] for digit in stage.se]
         width_before = stage.width
     if architecture.num_classes:
         units.append(Head(width_before, architecture.num_classes, sizes[-1]))

@@ -1,3 +1,5 @@
+import csv
+import io
 import os
 import stat
 from pathlib import Path
@@ -132,3 +134,13 @@ def test_any_bytes_are_a_table_or_refused(tmp_path_factory, content):
 def test_digests_tell_contents_apart():
     assert files.digest(b"ab", b"c") != files.digest(b"a", b"bc")
     assert files.digest(b"a") == files.digest(b"a")
+
+
+def test_a_spreadsheet_runs_nothing_that_a_user_named(tmp_path):
+    names = ["=1+1", "+x", "-x", "@x", "\tx", "＝x", "plain", "a,b"]
+    content = files.encode_csv({"=network": names, "ms": [-1.5] * len(names)})
+
+    rows = list(csv.reader(io.StringIO(content.decode())))
+    assert rows[0] == ["'=network", "ms"]
+    assert [row[0] for row in rows[1:]] == [f"'{name}" for name in names[:6]] + names[6:]
+    assert {row[1] for row in rows[1:]} == {"-1.5"}  # a number stays one

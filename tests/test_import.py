@@ -45,3 +45,9 @@ def test_timm_knows_the_model_whichever_is_imported_first():
         code = f"import {first}, {second}, timm; assert timm.is_model('repvit_nas')"
 
         assert "repvit_nas.network" not in loaded_after(code, "repvit_nas.network")
+
+
+def test_a_prediction_loads_neither_torch_nor_pandas():
+    code = "import repvit_nas; repvit_nas.predict('repvit_m0_9')"
+
+    assert loaded_after(code, "torch", "timm", "pandas", "matplotlib", "coremltools") == []

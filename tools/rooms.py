@@ -38,6 +38,7 @@ ORDER: Final = (
     ("checking", "own_latencies", "timm_entry"),
     ("campaign",),
     ("report",),
+    ("api",),
     (API,),
     ("commands",),
     ("__main__",),

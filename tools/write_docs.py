@@ -23,7 +23,6 @@ from repvit_nas.predictors.validation import (
     HeldOutComparison,
     read_validation,
 )
-from repvit_nas.report import text
 from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
 from repvit_nas.report.cross_validation import (
     PROBE_HEADER,
@@ -32,15 +31,11 @@ from repvit_nas.report.cross_validation import (
     summary_cells,
 )
 from repvit_nas.report.family_rows import family_rows
-from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
-from repvit_nas.report.run_report import (
-    FAMILY_HEADER,
-    family_cells,
-    winner_cells,
-    winner_header,
-)
+from repvit_nas.report.held_out import curve_table, score_table, summary
+from repvit_nas.report.run_report import family_table, front_table
+from repvit_nas.report.tables import Grid, markdown
 from repvit_nas.searching.inputs import load_device_inputs
-from repvit_nas.searching.records import FRONT_FILE, Result
+from repvit_nas.searching.records import FRONT_FILE, TABLE_FILE, Result, front_columns
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "results" / "iphone12-1.0ms"
@@ -53,12 +48,10 @@ FREE_GROUPS = ("repvit", "repnext", "all")
 def search_sections() -> tuple[str, str]:
     """Return the winners of the shipped run, and the family beside them."""
     result = files.read_json(RUN / FRONT_FILE, Result)
-    winners = text.markdown_table(
-        winner_header(result), [winner_cells(entry) for entry in result.winning]
-    )
+    winners = markdown(front_table("", result.winning))
     loaded = load_device_inputs("iphone12")
     references = family_rows(loaded.published, loaded.predictor, load_family_estimator())
-    family = text.markdown_table(FAMILY_HEADER, [family_cells(row) for row in references])
+    family = markdown(family_table("", references))
     return winners, family
 
 
@@ -78,9 +71,9 @@ def validation_section() -> str:
             title, count, error, coverage, steps = probe_cells(probe)
             probed.append([device, title, count, f"{error} %", f"{coverage} %", steps])
     return (
-        text.markdown_table(header, rows)
+        markdown(Grid.of("", header, rows))
         + "\n"
-        + text.markdown_table(("device", *PROBE_HEADER), probed)
+        + markdown(Grid.of("", ("device", *PROBE_HEADER), probed))
     )
 
 
@@ -89,19 +82,18 @@ def measured_section() -> str:
     found = read_validation(ROOT / "predictors" / EXAMPLE / VALIDATION_FILE)
     if not isinstance(found, HeldOutComparison):
         raise TypeError(f"{EXAMPLE}: held-out networks are needed; got {type(found).__name__}")
-    header, rows = curve_rows(found)
     return (
         f"{found.title} (`{EXAMPLE}`):\n\n"
-        + text.markdown_table(SCORE_HEADER, score_rows(found))
+        + markdown(score_table(found))
         + f"\n{summary(found)}\n\n"
-        + text.markdown_table(header, rows)
+        + markdown(curve_table(found))
     )
 
 
 def trained_section() -> str:
     """Return the winner that was trained beside the family, over its seeds."""
     found = files.read_json(TRAINED / SEEDS_FILE, SeedsRecord)
-    return text.markdown_table(SEEDS_HEADER, seeds_rows(found))
+    return markdown(Grid.of("", SEEDS_HEADER, seeds_rows(found)))
 
 
 def priors_section() -> str:
@@ -113,7 +105,7 @@ def priors_section() -> str:
         [", ".join(names), f"{prior.mean:.2f} ± {prior.std:.2f}", prior.rests_on]
         for prior, names in grouped.items()
     ]
-    return text.markdown_table(("effect", "prior, points", "rests on"), rows)
+    return markdown(Grid.of("", ("effect", "prior, points", "rests on"), rows), marked=True)
 
 
 def commands_page() -> str:
@@ -143,6 +135,7 @@ def with_sections(path: Path, sections: dict[str, str]) -> str:
 def documents() -> dict[Path, str]:
     """Return each written document and what it should hold."""
     winners, family = search_sections()
+    shipped = files.read_json(RUN / FRONT_FILE, Result)
     sections = {
         ROOT / "README.md": {"search": winners},
         ROOT / "docs" / "validation.md": {
@@ -157,6 +150,7 @@ def documents() -> dict[Path, str]:
     return {path: with_sections(path, marked) for path, marked in sections.items()} | {
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "rooms.svg": rooms.draw(),
+        RUN / TABLE_FILE: files.encode_csv(front_columns(shipped)).decode(),
     }
 
 

@@ -59,6 +59,16 @@ class AccuracyEstimator(Protocol):
         """Estimate the accuracy of each network of `shapes`."""
 
 
+class JointEstimator(AccuracyEstimator, Protocol):
+    """An estimator that knows as well what its estimates are wrong by in common."""
+
+    def covariance(self, shapes: Shapes) -> Floats:
+        """Return how the errors of the estimates go together, `(n, n)` in points squared.
+
+        The diagonal is the square of the deviations that `estimate` states.
+        """
+
+
 def meaning_at(estimator: AccuracyEstimator, resolution: int) -> str:
     """Say what an estimate is of, for networks at `resolution` px.
 

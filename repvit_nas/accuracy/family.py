@@ -20,7 +20,7 @@ from repvit_nas.accuracy.estimator import AccuracyEstimate, Observed
 from repvit_nas.accuracy.features import columns, describe
 from repvit_nas.accuracy.observations import nameless
 from repvit_nas.accuracy.priors import NOISE, PRIORS, SHAPE_FEATURES, prior
-from repvit_nas.accuracy.regression import Normal, condition, line, predict
+from repvit_nas.accuracy.regression import Normal, condition, covariance, line, predict
 from repvit_nas.architecture import Architecture
 from repvit_nas.search_space.family import TARGET_RECIPE, PublishedAccuracy, published_accuracies
 from repvit_nas.shapes import Floats, Shapes, shapes_of
@@ -106,6 +106,11 @@ class FamilyEstimator:
         """Estimate top-1 of each network; the deviation includes the noise of one training."""
         mean, variance = predict(self._line, columns(describe(shapes), self.posterior.exponent))
         return AccuracyEstimate(mean, np.sqrt(variance + NOISE**2))
+
+    def covariance(self, shapes: Shapes) -> Floats:
+        """Return the covariance of the estimates' errors; the noise is each training's own."""
+        found = columns(describe(shapes), self.posterior.exponent)
+        return covariance(self._line, found) + NOISE**2 * np.eye(len(found))
 
 
 @functools.lru_cache(maxsize=1)

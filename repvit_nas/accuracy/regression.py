@@ -85,6 +85,12 @@ def predict(given: Line, matrix: Floats) -> Predicted:
     return Predicted(matrix @ given.mean, np.einsum("ij,ij->j", spread, spread))
 
 
+def covariance(given: Line, matrix: Floats) -> Floats:
+    """Return the covariance of the expected responses of the rows of `matrix`, `(n, n)`."""
+    spread = matrix @ given.root
+    return np.asarray(spread @ spread.T)
+
+
 class Averaged(NamedTuple):
     """Effects where the noise is not known, and the probability of each candidate, `(k,)`."""
 

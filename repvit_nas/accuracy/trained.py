@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas import data, files
-from repvit_nas.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, Observed
+from repvit_nas.accuracy.estimator import AccuracyEstimate, JointEstimator, Observed
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.accuracy.observations import (
     Circumstances,
@@ -24,11 +24,11 @@ from repvit_nas.accuracy.observations import (
 )
 from repvit_nas.accuracy.posterior import Family, Learned, learn, usual_compute
 from repvit_nas.accuracy.priors import SHAPE_FEATURES
-from repvit_nas.accuracy.regression import Normal, line, predict
+from repvit_nas.accuracy.regression import Normal, covariance, line, predict
 from repvit_nas.accuracy.responses import responses
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.shapes import Shapes, shapes_of
+from repvit_nas.shapes import Floats, Shapes, shapes_of
 
 FOLDER: Final = "predictors/accuracy"
 POSTERIOR_FILE: Final = "posterior.json"
@@ -233,6 +233,13 @@ class TrainedEstimator:
         mean, variance = predict(self._line, self.learned.columns(shapes))
         return AccuracyEstimate(mean, np.sqrt(variance + self.learned.beyond))
 
+    def covariance(self, shapes: Shapes) -> Floats:
+        """Return the covariance of the estimates' errors; the misfit is each network's own."""
+        found = self.learned.columns(shapes)
+        same = (found[:, None] == found).all(axis=2)
+        own = self.learned.misfit**2 * same + self.learned.noise**2 * np.eye(len(found))
+        return np.asarray(covariance(self._line, found) + own)
+
 
 def write(folder: Path, file: PosteriorFile) -> None:
     """Write what a fit says beside its observations."""
@@ -255,7 +262,7 @@ def read(folder: Path) -> TrainedEstimator:
     return TrainedEstimator(fit(folder.name, observations, folder), observations)
 
 
-def load_estimator(name: str) -> AccuracyEstimator:
+def load_estimator(name: str) -> JointEstimator:
     """Return the estimator of a name: `family`, or one that was trained here.
 
     Raises:

@@ -16,6 +16,7 @@ COMMANDS: Final = (
     "search",
     "predict",
     "show",
+    "compare",
     "family",
     "devices",
     "measure-lut",

@@ -15,6 +15,7 @@ from repvit_nas.commands.options import (
     json_option,
     note,
     progress_bar,
+    show,
     space_option,
 )
 from repvit_nas.commands.runtime import check_options, stoppable
@@ -120,24 +121,16 @@ def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
         measured_lines,
         promise_rows,
     )
+    from repvit_nas.report.tables import Grid
 
-    _print_table(PROMISE_HEADER, promise_rows(found), str(run))
+    show(Grid.of(str(run), PROMISE_HEADER, promise_rows(found), wraps=PROMISE_HEADER[2:]))
     lines = measured_lines(found)
     if beside:
         title = f"Beside the family, on {found.device} ({found.variant.source})"
-        _print_table(*family_table(found), title)
+        show(Grid.of(title, *family_table(found), left=("relation",)))
         lines = [chance_line(found), *lines]
     for line in filter(None, lines):
         console().print(line)
-
-
-def _print_table(header: "Sequence[str]", rows: "Sequence[Sequence[str]]", title: str) -> None:
-    from rich.table import Table
-
-    table = Table(*header, title=title)
-    for cells in rows:
-        table.add_row(*cells)
-    console().print(table)
 
 
 def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
@@ -153,10 +146,11 @@ def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
 
 def _print_seeds(together: "SeedsRecord") -> None:
     from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
+    from repvit_nas.report.tables import Grid
 
     source = together.networks[0].network.source
     title = f"Over {len(together.seeds)} seeds, on {together.device} ({source})"
-    _print_table(SEEDS_HEADER, seeds_rows(together), title)
+    show(Grid.of(title, SEEDS_HEADER, seeds_rows(together), left=("relation",)))
 
 
 def _draw(path: Path, rows: "Sequence[ComparedNetwork]", found: "CheckRecord") -> None:

@@ -1,10 +1,8 @@
 """`repvit-nas devices`: which devices there are."""
 
-from typing import Any
-
 import click
 
-from repvit_nas.commands.options import console, debug_option, echo_json, json_option
+from repvit_nas.commands.options import debug_option, echo_json, json_option, show
 
 
 @click.command("devices")
@@ -16,26 +14,10 @@ def command(*, as_json: bool) -> None:
     \b
     Example: repvit-nas devices
     """
-    from repvit_nas.predictors.overview import overview
+    from repvit_nas.api.devices import devices
 
-    devices = overview()
+    found = devices()
     if as_json:
-        document: list[dict[str, Any]] = [device._asdict() for device in devices]
-        echo_json(document)
-        return
-    from rich.table import Table
-
-    table = Table(
-        "device", "what", "latencies are", "fitted on", "error on unseen networks, %", "from"
-    )
-    for device in devices:
-        error = device.left_out_percent
-        table.add_row(
-            device.device,
-            device.title,
-            device.kind,
-            f"{device.observations} latencies" if device.observations else "not fitted",
-            "" if error is None else f"{error:.1f}",
-            device.found,
-        )
-    console().print(table)
+        echo_json([device._asdict() for device in found])
+    else:
+        show(found.grid())

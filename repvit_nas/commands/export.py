@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.options import console, debug_option, echo_json, json_option
+from repvit_nas.commands.options import console, debug_option, echo_json, json_option, show
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -100,13 +100,9 @@ def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None
 
 
 def _print(record: "ExportRecord", title: str) -> None:
-    from rich.table import Table
-
     from repvit_nas.report.export import FORM_HEADER, export_lines, form_rows
+    from repvit_nas.report.tables import Grid
 
-    table = Table(*FORM_HEADER, title=title)
-    for cells in form_rows(record):
-        table.add_row(*cells)
-    console().print(table)
+    show(Grid.of(title, FORM_HEADER, form_rows(record)))
     for line in export_lines(record):
         console().print(line)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repvit_nas.commands.options import console, echo_json, note, progress_bar
+from repvit_nas.commands.options import console, echo_json, note, progress_bar, show
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
@@ -30,9 +30,11 @@ def show_validation(validation: "Validation", *, as_json: bool) -> None:
     if as_json:
         echo_json(validation)
         return
-    screen = console()
     for part in validation_parts(validation):
-        screen.print(part)
+        if isinstance(part, str):
+            console().print(part)
+        else:
+            show(part)
 
 
 def fit_and_show(device: "Device", *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.options import (
     architecture_argument,
@@ -19,7 +20,12 @@ from repvit_nas.errors import RepvitNasError
 
 @click.command("measure")
 @architecture_argument
-@click.option("--device", required=True, help="A device that measure-lut measured here.")
+@click.option(
+    "--device",
+    required=True,
+    help="A device that measure-lut measured here.",
+    shell_complete=complete_device,
+)
 @click.option(
     "--minutes", type=float, help="Minutes of timing at most. [1; 10 on a Core ML device]"
 )

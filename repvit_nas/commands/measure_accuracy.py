@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from repvit_nas.commands.options import (
-    DEFAULT_DEVICE,
     console,
     debug_option,
     echo_json,
@@ -19,7 +18,9 @@ from repvit_nas.commands.options import (
     note,
     parse_budgets,
     progress_bar,
+    show,
 )
+from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -218,7 +219,7 @@ def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
         echo_json(found)
         return
     screen = console()
-    screen.print(finals_table(found))
+    show(finals_table(found))
     screen.print(sentence(found))
 
 
@@ -296,11 +297,11 @@ def _show(campaign: "Campaign", outcome: "Outcome", *, as_json: bool) -> None:
         )
         return
     screen = console()
-    screen.print(trained_table(state.observations))
+    show(trained_table(state.observations))
     for failed, reason in state.failed.items():
         screen.print(f"Left out: {failed}: {reason}")
     if validation is not None:
-        screen.print(validation_table(validation))
+        show(validation_table(validation))
         screen.print(coverage_text(validation))
     screen.print(f"Ended: {outcome.reason}.")
     if state.open:

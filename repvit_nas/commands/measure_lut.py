@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.coreml import (
     PHONE_MINUTES,
     core_ml_device,
@@ -28,7 +29,12 @@ INTERRUPTED = 130
 
 
 @click.command("measure-lut")
-@click.option("--device", required=True, help="What to call the device, such as cpu.")
+@click.option(
+    "--device",
+    required=True,
+    help="What to call the device, such as cpu.",
+    shell_complete=complete_device,
+)
 @runtime_options
 @click.option("--units", type=int, default=240, show_default=True, help="Units to time.")
 @click.option(

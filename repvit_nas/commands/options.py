@@ -2,14 +2,18 @@
 
 import itertools
 import math
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
+from repvit_nas.commands.completion import complete_device, complete_network, complete_space
+from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -18,11 +22,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from repvit_nas.architecture import Architecture
-    from repvit_nas.data import Found
     from repvit_nas.predictors.lookup import Outside
-    from repvit_nas.predictors.predictor import Predictor
+    from repvit_nas.report.tables import Grid
 
-DEFAULT_DEVICE: Final = "iphone12"
 # What `--resume` takes to go on with what is there, or to start where nothing is.
 AUTO: Final = "auto"
 # Seconds between lines of progress in a log.
@@ -33,7 +35,11 @@ _PIPE_WIDTH: Final = 140
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 device_option: Decorator = click.option(
-    "--device", default=DEFAULT_DEVICE, show_default=True, help="The device to predict for."
+    "--device",
+    default=DEFAULT_DEVICE,
+    show_default=True,
+    help="The device to predict for.",
+    shell_complete=complete_device,
 )
 devices_option: Decorator = click.option(
     "--device",
@@ -42,6 +48,7 @@ devices_option: Decorator = click.option(
     default=[DEFAULT_DEVICE],
     show_default=True,
     help="The device to predict for; may be given several times.",
+    shell_complete=complete_device,
 )
 resolution_option: Decorator = click.option(
     "--resolution", type=int, metavar="PX", help="Input side. [default: each network's own]"
@@ -65,6 +72,7 @@ space_option: Decorator = click.option(
     "--space",
     metavar="NAME|FILE",
     help="The search space that ARCH must lie in. [default: a winner's own, else repvit]",
+    shell_complete=complete_space,
 )
 accuracy_option: Decorator = click.option(
     "--accuracy",
@@ -73,9 +81,11 @@ accuracy_option: Decorator = click.option(
     metavar="family|NAME",
     help="Who says how accurate a network would be; measure-accuracy makes more.",
 )
-architecture_argument: Decorator = click.argument("arch", metavar="ARCH")
+architecture_argument: Decorator = click.argument(
+    "arch", metavar="ARCH", shell_complete=complete_network
+)
 architectures_argument: Decorator = click.argument(
-    "archs", metavar="ARCH...", nargs=-1, required=True
+    "archs", metavar="ARCH...", nargs=-1, required=True, shell_complete=complete_network
 )
 debug_option: Decorator = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
@@ -91,12 +101,38 @@ def echo_json(document: object) -> None:
 
 def console() -> "Console":
     """Return the console for tables on stdout."""
-    import sys
+    import shutil
 
     from rich.console import Console
 
-    terminal = sys.stdout is not None and sys.stdout.isatty()  # None where stdout is closed
-    return Console(width=None if terminal else _PIPE_WIDTH, highlight=False, markup=False)
+    coloured = escapes_allowed(sys.stdout)
+    return Console(
+        width=shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns,
+        color_system="auto" if coloured else None,
+        force_terminal=coloured,
+        highlight=False,
+        markup=False,
+    )
+
+
+def escapes_allowed(stream: "TextIO | None") -> bool:
+    """Tell whether colours and moving bars may be written: to a terminal that nobody muted.
+
+    Args:
+        stream: Where they would be written; None where it is closed.
+    """
+    muted = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
+    terminal = stream is not None and stream.isatty()
+    return terminal and not muted and os.environ.get("TERM") != "dumb"
+
+
+def show(grid: "Grid") -> None:
+    """Print a table on stdout, as wide as the terminal is; a pipe takes 140 columns."""
+    from repvit_nas.report.tables import terminal
+
+    screen = console()
+    for table in terminal(grid, screen.width):
+        screen.print(table)
 
 
 def note(message: str) -> None:
@@ -104,33 +140,18 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def say_predictor(predictor: "Predictor", found: "Found") -> None:
-    """Tell the user whose latencies are used, and which copy of them."""
-    note(f"predictor: {predictor.device}, {predictor.model.source}, from {found}")
+def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside" = "flag") -> None:
+    """Tell the user whose latencies are used, and which copies of them."""
+    from repvit_nas.api.loading import device_inputs
+
+    for device in devices:
+        inputs, _ = device_inputs(device, foreign=foreign, outside=outside)
+        note(inputs.said())
 
 
 def echo_documents(documents: list[dict[str, Any]]) -> None:
     """Print one document as JSON as it is, and several as a list."""
     echo_json(documents[0] if len(documents) == 1 else documents)
-
-
-def load_predictors(
-    devices: "Sequence[str]", *, foreign: bool, outside: "Outside"
-) -> "list[tuple[Predictor, Found]]":
-    """Load the predictors of devices, each once, and tell the user which copies they are.
-
-    Raises:
-        RepvitNasError: A device is not known or has no predictor that fits its figures.
-    """
-    from repvit_nas.predictors.predictor import load_predictor
-
-    loaded = [
-        load_predictor(device, foreign=foreign, outside=outside)
-        for device in dict.fromkeys(devices)
-    ]
-    for predictor, found in loaded:
-        say_predictor(predictor, found)
-    return loaded
 
 
 def checked_architecture(
@@ -228,8 +249,7 @@ def progress_bar(every_s: float = _EVERY_S) -> Iterator[Callable[[str, int, int]
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    screen = Console(stderr=True)
-    if not screen.is_terminal:
+    if not escapes_allowed(sys.stderr):
         yield _lines(every_s)
         return
     columns = (
@@ -238,7 +258,7 @@ def progress_bar(every_s: float = _EVERY_S) -> Iterator[Callable[[str, int, int]
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen, transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, visible=False)
 
         def update(doing: str, done: int, total: int) -> None:

@@ -1,12 +1,11 @@
 """`repvit-nas search`: find networks under a millisecond budget."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from repvit_nas.commands.completion import complete_device, complete_sampler, complete_space
 from repvit_nas.commands.options import (
-    DEFAULT_DEVICE,
     accuracy_option,
     console,
     debug_option,
@@ -16,19 +15,16 @@ from repvit_nas.commands.options import (
     note,
     parse_budgets,
     progress_bar,
-    say_predictor,
+    show,
 )
+from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
-    from repvit_nas.searching.inputs import Inputs
-    from repvit_nas.searching.run import Outcome
-    from repvit_nas.searching.settings import Settings
+    from repvit_nas.api.search import Search
 
 IMPOSSIBLE: Final = 2
-# How many trials of a sampler that learns from every single one take minutes.
-SLOW: Final = {"gp": 100, "tpe": 5000}
 
 
 @click.command("search")
@@ -39,7 +35,11 @@ SLOW: Final = {"gp": 100, "tpe": 5000}
     help="The most milliseconds a network may take, on --device or on each device named.",
 )
 @click.option(
-    "--device", default=DEFAULT_DEVICE, show_default=True, help="The device of the budget."
+    "--device",
+    default=DEFAULT_DEVICE,
+    show_default=True,
+    help="The device of the budget.",
+    shell_complete=complete_device,
 )
 @click.option(
     "--space",
@@ -47,6 +47,7 @@ SLOW: Final = {"gp": 100, "tpe": 5000}
     show_default=True,
     metavar="NAME|FILE",
     help="The search space: repvit, coarse, or a space file.",
+    shell_complete=complete_space,
 )
 @click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
 @click.option(
@@ -62,6 +63,7 @@ SLOW: Final = {"gp": 100, "tpe": 5000}
     show_default=True,
     metavar="nsga2|tpe|gp|random",
     help="Optuna's sampler.",
+    shell_complete=complete_sampler,
 )
 @click.option(
     "--risk",
@@ -105,13 +107,8 @@ def command(
     budget_ms: str,
     device: str,
     out: str | None,
-    timeout: float | None,
-    foreign: bool,
-    resume: bool,
-    overwrite: bool,
-    storage: str | None,
-    study_name: str,
     as_json: bool,
+    timeout: float | None,
     **asked: Any,
 ) -> int:
     r"""Find the Pareto front of accuracy against latency under a budget.
@@ -123,119 +120,54 @@ def command(
     \b
     Example: repvit-nas search --budget-ms 1.0
     """
-    from repvit_nas.report.run_report import render
-    from repvit_nas.searching.inputs import input_of, load_inputs
-    from repvit_nas.searching.run import search
-    from repvit_nas.searching.settings import Settings, default_folder
+    from repvit_nas.api.search import search, usual_folder
 
-    asked["resolution"], asked["num_classes"] = input_of(
-        asked["accuracy"], asked["resolution"], asked["num_classes"]
-    )
-    settings = Settings(budgets_ms=parse_budgets(budget_ms, device), **asked)
-    if timeout is not None and not timeout > 0:
-        raise RepvitNasError(f"--timeout must be above 0 seconds; got {timeout}")
+    budgets = parse_budgets(budget_ms, device)
     if out == "":
         raise RepvitNasError("--out must name a folder; got ''")
-    inputs = load_inputs(settings, foreign=foreign)
-    _say_inputs(inputs, settings)
-    folder = Path(out) if out else Path("results") / default_folder(settings)
     with progress_bar() as progress:
-        outcome = search(
-            settings,
-            inputs,
-            folder,
-            render,
-            command=_command_line(settings, out),
-            resume=resume,
-            overwrite=overwrite,
-            storage=storage,
-            study_name=study_name,
-            timeout_s=timeout,
+        found = search(
+            budgets,
+            out=usual_folder(budgets, **asked) if out is None else out,
+            say=note,
             progress=progress,
+            timeout_s=timeout,
+            **asked,
         )
     if as_json:
-        echo_json(_document(outcome))
-    elif outcome.result.best is not None:
-        _show(outcome)
-    if outcome.result.best is None:
-        note(f"error: {_missed(outcome, settings)}")
+        echo_json(_document(found))
+    elif found.result.best is not None:
+        _show(found)
+    if found.result.best is None:
+        note(f"error: {found.why_none()}")
         return IMPOSSIBLE
     return 0
 
 
-def _say_inputs(inputs: "Inputs", settings: "Settings") -> None:
-    space = inputs.space
-    note(f"space: {space.name}, {space.size:.3g} networks, from {inputs.space_found}")
-    for device in inputs.devices:
-        say_predictor(device.predictor, device.found)
-    note(f"accuracy: {inputs.estimator.name}, from {inputs.accuracy_found}")
-    slow = SLOW.get(settings.sampler, settings.trials)
-    if settings.trials > slow:
-        note(
-            f"sampler {settings.sampler} thinks longer at every trial: {settings.trials:,} trials "
-            f"may take {'days' if settings.sampler == 'gp' else 'hours'}; local improvement needs "
-            f"few, so give --trials {slow}, or a --timeout"
-        )
-
-
-def _command_line(settings: "Settings", out: str | None) -> str:
-    """Return the command that repeats the search; what is as by default is left out."""
-    import shlex
-
-    from repvit_nas.searching.settings import Settings
-
-    budgets = ",".join(f"{device}={ms}" for device, ms in settings.budgets_ms.items())
-    words = ["repvit-nas", "search", "--budget-ms", budgets]
-    if list(settings.budgets_ms) == [DEFAULT_DEVICE]:
-        words[-1] = str(settings.budgets_ms[DEFAULT_DEVICE])
-    defaults = Settings(budgets_ms=settings.budgets_ms)
-    for field in settings.__struct_fields__:
-        value = getattr(settings, field)
-        if field != "budgets_ms" and value != getattr(defaults, field):
-            words += [f"--{field.replace('_', '-')}", str(value)]
-    return shlex.join(words + (["--out", out] if out else []))
-
-
-def _document(outcome: "Outcome") -> dict[str, Any]:
+def _document(found: "Search") -> dict[str, Any]:
     import msgspec
 
-    inputs = outcome.finding.inputs
-    document: dict[str, Any] = msgspec.to_builtins(outcome.result)
+    document: dict[str, Any] = msgspec.to_builtins(found.result)
     return document | {
-        "folder": str(outcome.folder) if outcome.folder else None,
-        "seconds": round(outcome.seconds, 3),
-        "unbound": outcome.finding.run.unbound,
-        "from": {
-            "space": str(inputs.space_found),
-            "predictors": {each.predictor.device: str(each.found) for each in inputs.devices},
-            "accuracy": str(inputs.accuracy_found),
-        },
+        "folder": str(found.folder) if found.folder else None,
+        "seconds": found.seconds and round(found.seconds, 3),
+        "unbound": found.run.unbound,
+        "from": found.sources(),
     }
 
 
-def _missed(outcome: "Outcome", settings: "Settings") -> str:
-    from repvit_nas.architecture import shape_text
-
-    nearest = shape_text(outcome.result.front[0].architecture)
-    return (
-        f"no network of space {settings.space!r} keeps what was asked; the nearest, {nearest}: "
-        f"{'; '.join(outcome.missed)}"
-    )
-
-
-def _show(outcome: "Outcome") -> None:
+def _show(found: "Search") -> None:
     from repvit_nas.report.run_report import disputes, run_tables, unbound_budgets
 
-    result = outcome.result
-    screen = console()
-    for table in run_tables(outcome.finding):
-        screen.print(table)
-    for line in (*unbound_budgets(outcome.finding.run), *disputes(result)):
+    result, screen = found.result, console()
+    for grid in run_tables(found.finding()):
+        show(grid)
+    for line in (*unbound_budgets(found.run), *disputes(result)):
         screen.print(line)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
     screen.print(
         f"{number_of(len(result.front), 'network')} on the front; {number_of(result.trials, 'trial', grouped=True)}, "
-        f"{result.evaluations:,} different, {outcome.seconds:.1f} s."
+        f"{result.evaluations:,} different, {found.seconds or 0:.1f} s."
     )
     if result.exact_share is not None and result.exact_optuna_share is not None:
         screen.print(
@@ -247,5 +179,5 @@ def _show(outcome: "Outcome") -> None:
             f"Optuna alone reached {result.optuna_share:.1%} of the front's hypervolume; local "
             "improvement the rest."
         )
-    screen.print(f"Written to {outcome.folder}; load the best with")
-    screen.print(f'    repvit_nas.load("{outcome.folder}:best")')
+    screen.print(f"Written to {found.folder}; load the best with")
+    screen.print(f'    repvit_nas.load("{found.folder}:best")')

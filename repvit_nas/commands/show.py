@@ -14,15 +14,15 @@ from repvit_nas.commands.options import (
     echo_documents,
     foreign_option,
     json_option,
-    load_predictors,
     outside_option,
     resolution_option,
+    say_predictors,
+    show,
     space_option,
 )
 
 if TYPE_CHECKING:
     from repvit_nas.predictors.lookup import Outside
-    from repvit_nas.report.network import Description
 
 
 @click.command("show")
@@ -51,43 +51,20 @@ def command(
     \b
     Example: repvit-nas show results/iphone12-1.0ms:best
     """
-    from repvit_nas.accuracy.trained import load_estimator
-    from repvit_nas.report.network import describe
+    from repvit_nas.api.networks import describe
 
     networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
-    loaded = load_predictors(devices, foreign=foreign, outside=outside)
-    estimator = load_estimator(accuracy)
+    where = [*dict.fromkeys(devices)]
+    say_predictors(where, foreign=foreign, outside=outside)
     found = [
-        (describe(network, predictor, estimator), copy)
+        describe(network, device, accuracy=accuracy, foreign=foreign, outside=outside)
         for network in networks
-        for predictor, copy in loaded
+        for device in where
     ]
     if as_json:
-        import msgspec
-
-        echo_documents(
-            [msgspec.to_builtins(described) | {"predictor": str(copy)} for described, copy in found]
-        )
+        echo_documents([each.document() for each in found])
         return
-    for described, _ in found:
-        _show(described)
-
-
-def _show(description: "Description") -> None:
-    from repvit_nas.report.network import network_table
-
-    screen = console()
-    screen.print(network_table(description))
-    screen.print(
-        f"{description.latency_ms:.3f} ms on {description.device} ({description.interval:.0%} interval "
-        f"{description.low_ms:.3f} to {description.high_ms:.3f}), {description.source}; "
-        f"{description.overhead_ms:.3f} ms of it before any row"
-    )
-    screen.print(
-        f"{description.accuracy_meaning}: {description.accuracy:.1f} ± {description.accuracy_std:.1f}"
-        + (
-            ""
-            if description.observed is None
-            else f"; {description.accuracy_source}: {description.observed:.2f}"
-        )
-    )
+    for each in found:
+        show(each.grid())
+        for line in each.lines():
+            console().print(line)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from repvit_nas.architecture import RESOLUTIONS
+from repvit_nas.commands.completion import complete_recipe
 from repvit_nas.commands.options import (
     AUTO,
     ResumingCommand,
@@ -37,7 +38,12 @@ _MOST: Final = 2**63 - 1
     metavar="digits|shapes|FOLDER|NAME",
     help="The images: in the box, a folder with train/ and val/, or timm's hfds/, wds/, torch/.",
 )
-@click.option("--recipe", metavar="NAME|FILE", help="How to train. [quick; finetune with --init]")
+@click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    help="How to train. [quick; finetune with --init]",
+    shell_complete=complete_recipe,
+)
 @click.option(
     "--set",
     "changes",

@@ -4,6 +4,7 @@ from typing import Final
 
 import click
 
+from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.fitting import show_validation
 from repvit_nas.commands.options import (
@@ -13,6 +14,7 @@ from repvit_nas.commands.options import (
     json_option,
     note,
     progress_bar,
+    show,
 )
 from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
@@ -25,7 +27,9 @@ PRECISION: Final = 0.003
 
 
 @click.command("validate")
-@click.option("--device", help="A device that measure-lut measured here.")
+@click.option(
+    "--device", help="A device that measure-lut measured here.", shell_complete=complete_device
+)
 @click.option("--accuracy", metavar="NAME", help="An estimator of measure-accuracy instead.")
 @click.option(
     "--networks", type=int, default=40, show_default=True, help="Random networks to time."
@@ -127,5 +131,5 @@ def _validate_accuracy(name: str, *, as_json: bool) -> None:
         echo_json(found)
         return
     screen = console()
-    screen.print(validation_table(found))
+    show(validation_table(found))
     screen.print(coverage_text(found))

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 from repvit_nas.accuracy.held_out import SEEDS
 from repvit_nas.architecture import shape_text
+from repvit_nas.report.tables import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.table import Table
 
     from repvit_nas.accuracy.held_out import Validation
     from repvit_nas.accuracy.observations import Observation
@@ -31,17 +30,10 @@ def validation_cells(validation: "Validation") -> list[list[str]]:
     ]
 
 
-def validation_table(validation: "Validation") -> "Table":
-    """Return how each score ranks the networks that no fit saw, for a terminal."""
-    from rich.table import Table
-
-    table = Table(
-        *VALIDATION_HEADER,
-        title=f"{validation.networks} networks that no fit saw, {validation.trainings} trainings",
-    )
-    for cells in validation_cells(validation):
-        table.add_row(*cells)
-    return table
+def validation_table(validation: "Validation") -> Grid:
+    """Return how each score ranks the networks that no fit saw."""
+    title = f"{validation.networks} networks that no fit saw, {validation.trainings} trainings"
+    return Grid.of(title, VALIDATION_HEADER, validation_cells(validation))
 
 
 def coverage_text(validation: "Validation") -> str:
@@ -75,32 +67,28 @@ def finals_rows(finals: "Finals") -> list[list[str]]:
 FINALS_HEADER = ("network", "ms", "top-1 %", "by seed", "the winner leads by", "shape")
 
 
-def finals_table(finals: "Finals") -> "Table":
-    """Return the finals of a search for a terminal."""
-    from rich.table import Table
-
-    table = Table(*FINALS_HEADER, title=f"Finals on {finals.data}")
-    for cells in finals_rows(finals):
-        table.add_row(*cells)
-    return table
+def finals_table(finals: "Finals") -> Grid:
+    """Return the finals of a search."""
+    drop = {"shape": 2, "by seed": 1}
+    title = f"Finals on {finals.data}"
+    return Grid.of(title, FINALS_HEADER, finals_rows(finals), left=("shape",), drop=drop)
 
 
-def trained_table(observations: "Sequence[Observation]", most: int = 12) -> "Table":
-    """Return the best of the networks that were trained, for a terminal."""
-    from rich.table import Table
-
-    table = Table(
-        "training", "top-1 %", "cross-entropy", "start", "shape", title="Trained, best first"
-    )
-    for each in sorted(observations, key=_order)[:most]:
-        table.add_row(
+def trained_table(observations: "Sequence[Observation]", most: int = 12) -> Grid:
+    """Return the best of the networks that were trained."""
+    cells = [
+        (
             each.source,
             f"{each.top1:.2f}" + ("" if each.top1_sd is None else f" ± {each.top1_sd:.2f}"),
             "" if each.loss is None else f"{each.loss:.4f}",
             each.start,
             shape_text(each.architecture),
         )
-    return table
+        for each in sorted(observations, key=_order)[:most]
+    ]
+    header = ("training", "top-1 %", "cross-entropy", "start", "shape")
+    drop = {"shape": 3, "start": 2, "cross-entropy": 1}
+    return Grid.of("Trained, best first", header, cells, left=("start", "shape"), drop=drop)
 
 
 def _order(observation: "Observation") -> float:

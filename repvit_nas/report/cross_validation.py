@@ -1,7 +1,7 @@
 """The table and the picture of a cross-validation: predicted against published."""
 
 import io
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from repvit_nas.predictors.validation import (
     TARGET_FAMILY,
@@ -9,9 +9,7 @@ from repvit_nas.predictors.validation import (
     Probe,
     Summary,
 )
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from repvit_nas.report.tables import Grid
 
 SUMMARY_HEADER: Final = (
     "in sample",
@@ -51,26 +49,24 @@ def probe_cells(probe: Probe) -> list[str]:
     ]
 
 
-def cross_validation_tables(validation: CrossValidation) -> "list[Table]":
-    """Return the tables of all groups, for the terminal."""
-    from rich.table import Table
-
+def cross_validation_tables(validation: CrossValidation) -> list[Grid]:
+    """Return the tables of all groups, and of the probes."""
     title = f"{validation.device}: mean error in %"
-    found = []
-    for summaries, of in (
-        (validation.summaries, title),
-        (validation.rates_free, f"{title}, with nothing taken for granted of the engine's rates"),
-    ):
-        if summaries:
-            table = Table("group", "latencies", *SUMMARY_HEADER, title=of)
-            for group, summary in summaries.items():
-                table.add_row(group, *summary_cells(summary))
-            found.append(table)
+    header = ("group", "latencies", *SUMMARY_HEADER)
+    found = [
+        Grid.of(of, header, [[group, *summary_cells(each)] for group, each in summaries.items()])
+        for summaries, of in (
+            (validation.summaries, title),
+            (
+                validation.rates_free,
+                f"{title}, with nothing taken for granted of the engine's rates",
+            ),
+        )
+        if summaries
+    ]
     if validation.probes:
-        table = Table(*PROBE_HEADER, title=title)
-        for probe in validation.probes:
-            table.add_row(*probe_cells(probe))
-        found.append(table)
+        cells = [probe_cells(probe) for probe in validation.probes]
+        found.append(Grid.of(title, PROBE_HEADER, cells, wraps=PROBE_HEADER[-1:]))
     return found
 
 

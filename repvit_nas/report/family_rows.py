@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,35 @@ class FamilyRow(NamedTuple):
     published_top1: float | None
     accuracy: float
     accuracy_std: float
+
+    @property
+    def latency_error(self) -> float | None:
+        """The predicted latency against the published one, as a share; None if that is not known."""
+        return (
+            None if self.published_ms is None else self.latency.latency_ms / self.published_ms - 1
+        )
+
+    @property
+    def accuracy_error(self) -> float | None:
+        """The estimated accuracy less the published one in points; None if that is not known."""
+        return None if self.published_top1 is None else self.accuracy - self.published_top1
+
+    def document(self) -> dict[str, Any]:
+        """Return the row as plain values under the names that JSON and frames use."""
+        error = self.accuracy_error
+        return {
+            "network": self.reference.name,
+            "title": self.reference.title,
+            "resolution": self.resolution,
+            "published_ms": self.published_ms,
+            "published_source": self.published_source,
+            **self.latency._asdict(),
+            "latency_error": self.latency_error,
+            "published_top1": self.published_top1,
+            "accuracy": round(self.accuracy, 3),
+            "accuracy_std": round(self.accuracy_std, 3),
+            "accuracy_error": None if error is None else round(error, 3),
+        }
 
 
 def decimals(rounding: float) -> int:

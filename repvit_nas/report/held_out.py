@@ -1,16 +1,14 @@
 """The tables and the pictures of a measured device: predicted against what was held out."""
 
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.predictors.validation import HeldOutComparison, UnitCheck
+from repvit_nas.report.tables import Grid
 from repvit_nas.units import Block, block
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SCORE_HEADER: Final = (
     "predictor",
@@ -72,20 +70,15 @@ def summary(found: HeldOutComparison) -> str:
     )
 
 
-def score_tables(found: HeldOutComparison) -> "list[Table]":
-    """Return the scores, and the learning curve where one was drawn, for the terminal."""
-    from rich.table import Table
+def score_table(found: HeldOutComparison) -> Grid:
+    """Return the scores of predictor and baselines."""
+    title = f"{found.device}: predicted against measured"
+    return Grid.of(title, SCORE_HEADER, score_rows(found))
 
-    scores = Table(*SCORE_HEADER, title=f"{found.device}: predicted against measured")
-    for cells in score_rows(found):
-        scores.add_row(*cells)
-    if not found.curve:
-        return [scores]
-    header, rows = curve_rows(found)
-    curve = Table(*header, title="How many units does a new device need?")
-    for cells in rows:
-        curve.add_row(*cells)
-    return [scores, curve]
+
+def curve_table(found: HeldOutComparison) -> Grid:
+    """Return the learning curve."""
+    return Grid.of("How many units does a new device need?", *curve_rows(found))
 
 
 def held_out_picture(found: HeldOutComparison, predictor: Predictor) -> bytes:

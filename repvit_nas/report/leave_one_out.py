@@ -1,13 +1,11 @@
 """The table and the picture of a device that is like another: its latencies, each left out in turn."""
 
 import io
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from repvit_nas.predictors.validation import LeaveOneOut, LeftOutCheck
+from repvit_nas.report.tables import Grid
 from repvit_nas.words import number_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 LEFT_OUT_HEADER: Final = (
     "network",
@@ -47,14 +45,10 @@ def left_out_summary(found: LeaveOneOut) -> str:
     )
 
 
-def left_out_table(found: LeaveOneOut) -> "Table":
-    """Return the table of all rows, for the terminal."""
-    from rich.table import Table
-
-    table = Table(*LEFT_OUT_HEADER, title=f"{found.device}: each network left out in turn")
-    for cells in left_out_rows(found):
-        table.add_row(*cells)
-    return table
+def left_out_table(found: LeaveOneOut) -> Grid:
+    """Return the table of all rows."""
+    title = f"{found.device}: each network left out in turn"
+    return Grid.of(title, LEFT_OUT_HEADER, left_out_rows(found), left=("tool",), drop={"tool": 1})
 
 
 def leave_one_out_picture(found: LeaveOneOut) -> bytes:

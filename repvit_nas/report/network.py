@@ -1,6 +1,6 @@
 """A network row by row."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -8,11 +8,9 @@ from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, mea
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.report.tables import Grid
 from repvit_nas.shapes import shapes_of
 from repvit_nas.units import rows
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 class UnitLine(msgspec.Struct, frozen=True):
@@ -102,19 +100,11 @@ def describe(
     )
 
 
-def network_table(description: Description) -> "Table":
+def network_table(description: Description) -> Grid:
     """Return the table of a network's rows; equal rows in a run share a line."""
-    from rich.table import Table
-
-    title = description.architecture.name or "network"
-    table = Table(title=f"{title}: {description.shape}")
-    for header in ("unit", "times", "M MACs", "k params", "µs", "source", "peak kB"):
-        table.add_column(header, justify="left" if header in ("unit", "source") else "right")
-    for times, row in _runs(description.rows):
-        fields = {name: value for name, value in row.unit.items() if name != "type"}
-        words = " ".join(f"{name} {value}" for name, value in fields.items())
-        table.add_row(
-            f"{row.unit['type']} {words}",
+    cells = [
+        (
+            unit_text(row.unit),
             str(times),
             f"{times * row.macs / 1e6:,.1f}",
             f"{times * row.params / 1e3:,.1f}",
@@ -122,8 +112,9 @@ def network_table(description: Description) -> "Table":
             row.source,
             f"{row.peak_bytes / 1e3:,.0f}",
         )
-    table.add_section()
-    table.add_row(
+        for times, row in _runs(description.rows)
+    ]
+    whole = (
         "all rows",
         str(len(description.rows)),
         f"{description.macs / 1e6:,.1f}",
@@ -132,7 +123,16 @@ def network_table(description: Description) -> "Table":
         description.source,
         f"{description.peak_bytes / 1e3:,.0f}",
     )
-    return table
+    title = f"{description.architecture.name or 'network'}: {description.shape}"
+    header = ("unit", "times", "M MACs", "k params", "µs", "source", "peak kB")
+    drop = {"peak kB": 2, "k params": 1}
+    return Grid.of(title, header, [*cells, whole], left=("source",), drop=drop)
+
+
+def unit_text(unit: dict[str, Any]) -> str:
+    """Write a unit in one line: its kind and its fields."""
+    fields = (f"{name} {value}" for name, value in unit.items() if name != "type")
+    return " ".join([unit["type"], *fields])
 
 
 def _runs(listed: tuple[UnitLine, ...]) -> list[tuple[int, UnitLine]]:

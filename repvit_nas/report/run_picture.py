@@ -15,22 +15,27 @@ def run_picture(finding: "Finding", families: dict[str, list[FamilyRow]]) -> byt
     """Draw accuracy against latency on each device: the front, the winners and the family."""
     from matplotlib.figure import Figure
 
-    result, budgets = finding.result, finding.run.settings.budgets_ms
-    figure = Figure(figsize=(8, 5 * len(budgets)), dpi=120, layout="constrained")
-    for place, (device, budget) in enumerate(budgets.items(), start=1):
-        axes = figure.add_subplot(len(budgets), 1, place)
-        _draw_front(axes, result, device)
-        _draw_family(axes, families[device], budget)
-        if device not in finding.run.unbound:  # else it is far off the picture
-            _draw_budget(axes, budget)
-        axes.set_xlabel(f"latency on {device} in ms, {result.sources}")
-        axes.set_ylabel(textwrap.fill(result.accuracy_meaning, 60))
-        axes.grid(alpha=0.25)
-        axes.legend(loc="lower right", fontsize=8)
+    devices = list(finding.run.settings.budgets_ms)
+    figure = Figure(figsize=(8, 5 * len(devices)), dpi=120, layout="constrained")
+    for place, device in enumerate(devices, start=1):
+        draw(figure.add_subplot(len(devices), 1, place), finding, device, families[device])
     buffer = io.BytesIO()
     # Without the version of the drawing library, the same run gives the same bytes.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def draw(axes: Any, finding: "Finding", device: str, family: list[FamilyRow]) -> None:
+    """Draw accuracy against latency on one device into matplotlib's axes."""
+    result, budget = finding.result, finding.run.settings.budgets_ms[device]
+    _draw_front(axes, result, device)
+    _draw_family(axes, family, budget)
+    if device not in finding.run.unbound:  # else it is far off the picture
+        _draw_budget(axes, budget)
+    axes.set_xlabel(f"latency on {device} in ms, {result.sources}")
+    axes.set_ylabel(textwrap.fill(result.accuracy_meaning, 60))
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=8)
 
 
 def _draw_front(axes: Any, result: "Result", device: str) -> None:

@@ -1,60 +1,87 @@
 """The tables and the page of a run."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from repvit_nas.accuracy.family import RESTS_ON, FamilyEstimator
 from repvit_nas.architecture import shape_text
 from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
+from repvit_nas.report.tables import Column, Grid, markdown
 from repvit_nas.searching.agreement import GAIN
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from repvit_nas.searching.records import FrontEntry, Result, RunFile
     from repvit_nas.searching.run import Finding
 
-FAMILY_HEADER = (
-    "reference",
-    "ms published",
-    "ms predicted (90 % interval)",
-    "top-1 % published",
-    "top-1 % estimated",
-)
+# Which columns go first where a terminal has no room for all.
+_DROP: Final = {"shape": 3, "M params": 2, "GMACs": 1}
 
 
-def winner_header(result: "Result") -> list[str]:
-    """Return the header of a table of winners: a column of milliseconds for each device."""
-    devices = list(result.front[0].devices)
-    latencies = (
-        ["ms (90 % interval)"]
-        if len(devices) == 1
-        else [f"ms on {device} (90 % interval)" for device in devices]
+def front_table(title: str, entries: "Sequence[FrontEntry]") -> Grid:
+    """Return the table of networks of a front: a column of milliseconds for each device."""
+    devices = list(entries[0].devices) if entries else []
+    cells = {
+        "top-1 %": [
+            text.accuracy(entry.accuracy, entry.accuracy_std, entry.accuracy_source, entry.observed)
+            for entry in entries
+        ],
+        "M params": [text.millions(entry.params) for entry in entries],
+        "GMACs": [text.thousand_millions(entry.macs) for entry in entries],
+        "shape": [shape_text(entry.architecture) for entry in entries],
+    }
+    columns = (
+        Column("network", [entry.architecture.name for entry in entries]),
+        *(_latencies(entries, device, alone=len(devices) == 1) for device in devices),
+        *(
+            Column(name, found, name != "shape", _DROP.get(name, 0))
+            for name, found in cells.items()
+        ),
     )
-    return ["network", *latencies, "top-1 %", "M params", "GMACs", "shape"]
+    return Grid(title, columns)
 
 
-def winner_cells(entry: "FrontEntry") -> list[str]:
-    """Return the cells of one network of a front."""
-    return [
-        entry.architecture.name,
-        *(text.milliseconds(on.latency_ms, on.low_ms, on.high_ms) for on in entry.devices.values()),
-        text.accuracy(entry.accuracy, entry.accuracy_std, entry.accuracy_source, entry.observed),
-        text.millions(entry.params),
-        text.thousand_millions(entry.macs),
-        shape_text(entry.architecture),
-    ]
+def _latencies(entries: "Sequence[FrontEntry]", device: str, *, alone: bool) -> Column:
+    found = [entry.devices[device] for entry in entries]
+    name = "ms" if alone else f"ms on {device}"
+    return Column(
+        f"{name} (90 % interval)",
+        [text.milliseconds(each.latency_ms, each.low_ms, each.high_ms) for each in found],
+        right=True,
+        short=(name, [f"{each.latency_ms:.2f}" for each in found]),
+    )
 
 
-def family_cells(row: FamilyRow) -> list[str]:
-    """Return the cells of one reference network."""
-    return [
-        row.reference.title,
-        "" if row.published_ms is None else f"{row.published_ms:.{row.published_decimals}f}",
-        text.milliseconds(row.latency.latency_ms, row.latency.low_ms, row.latency.high_ms),
-        "" if row.published_top1 is None else text.percent(row.published_top1),
-        text.percent(row.accuracy, row.accuracy_std),
-    ]
+def family_table(title: str, rows: Sequence[FamilyRow], *, errors: bool = False) -> Grid:
+    """Return the table of the reference networks: published and predicted, and how these differ."""
+    cells = {
+        "ms published": [
+            "" if row.published_ms is None else f"{row.published_ms:.{row.published_decimals}f}"
+            for row in rows
+        ],
+        "ms predicted (90 % interval)": [
+            text.milliseconds(row.latency.latency_ms, row.latency.low_ms, row.latency.high_ms)
+            for row in rows
+        ],
+        "top-1 % published": [
+            "" if row.published_top1 is None else text.percent(row.published_top1) for row in rows
+        ],
+        "top-1 % estimated": [text.percent(row.accuracy, row.accuracy_std) for row in rows],
+    }
+    if errors:
+        cells["ms error %"] = [_error(row.latency_error, 100, "+.1f") for row in rows]
+        cells["top-1 error"] = [_error(row.accuracy_error, 1, "+.2f") for row in rows]
+    names = Column("reference", [row.reference.title for row in rows])
+    return Grid(title, (names, *(Column(name, found, right=True) for name, found in cells.items())))
+
+
+def _error(error: float | None, factor: float, shown: str) -> str:
+    return "" if error is None else format(factor * error, shown)
+
+
+def family_title(device: str, rows: Sequence[FamilyRow]) -> str:
+    """Return the title of a device's reference family."""
+    return f"The reference family on {device}{behind(rows)} (predictions {rows[0].latency.source})"
 
 
 def families_of(finding: "Finding") -> dict[str, list[FamilyRow]]:
@@ -90,26 +117,18 @@ def disputes(result: "Result") -> list[str]:
     ]
 
 
-def run_tables(finding: "Finding") -> list["Table"]:
-    """Return the tables of a run for a terminal: its winners, and the family on each device."""
-    from rich.table import Table
+def winners_table(result: "Result", run: "RunFile") -> Grid:
+    """Return the table of the networks of a run that have a file, the best first."""
+    return front_table(f"Within {budgets(run)} ({result.sources})", result.winning)
 
-    result = finding.result
-    source = result.sources
-    title = f"Within {_budgets(finding.run)} ({source})"
-    winners = Table(*winner_header(result), title=title)
-    for entry in result.winning:
-        winners.add_row(*winner_cells(entry))
-    tables = [winners]
-    for device, family in families_of(finding).items():
-        references = Table(
-            *FAMILY_HEADER,
-            title=f"The reference family on {device}{behind(family)} (predictions {source})",
-        )
-        for row in family:
-            references.add_row(*family_cells(row))
-        tables.append(references)
-    return tables
+
+def run_tables(finding: "Finding") -> list[Grid]:
+    """Return the tables of a run: its winners, and the family on each device."""
+    families = families_of(finding)
+    return [
+        winners_table(finding.result, finding.run),
+        *(family_table(family_title(device, rows), rows) for device, rows in families.items()),
+    ]
 
 
 def render(finding: "Finding") -> tuple[str, bytes]:
@@ -125,7 +144,7 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
     result, run = finding.result, finding.run
     source = result.sources
     lines = [
-        f"# RepViT variants within {_budgets(run)}\n",
+        f"# RepViT variants within {budgets(run)}\n",
         "Repeat this run with\n",
         f"    {run.command}\n",
         f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
@@ -133,21 +152,22 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
         *(f"{line}\n" for line in (*unbound_budgets(run), *disputes(result))),
         f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.",
         f"{RESTS_ON}.\n" if isinstance(finding.inputs.estimator, FamilyEstimator) else "",
-        text.markdown_table(winner_header(result), [winner_cells(e) for e in result.winning]),
+        markdown(winners_table(result, run)),
     ]
     for device, family in families.items():
         lines += [
             f"The reference family on {device}{behind(family)}, predictions {source}:\n",
-            text.markdown_table(FAMILY_HEADER, [family_cells(row) for row in family]),
+            markdown(family_table(family_title(device, family), family)),
         ]
     return "\n".join([*lines, "![front](front.png)", ""])
 
 
-def _budgets(run: "RunFile") -> str:
+def budgets(run: "RunFile") -> str:
+    """Say what the budget of a run is, on each device."""
     return ", ".join(f"{ms:g} ms on {device}" for device, ms in run.settings.budgets_ms.items())
 
 
-def behind(family: list[FamilyRow]) -> str:
+def behind(family: Sequence[FamilyRow]) -> str:
     """Say behind the device's name of which input and output the family's figures are."""
     said = family_input(family)
     if not said:

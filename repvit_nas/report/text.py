@@ -1,7 +1,5 @@
 """How numbers are written for people, the same everywhere."""
 
-from collections.abc import Sequence
-
 
 def milliseconds(value: float, low: float, high: float) -> str:
     """Write a latency with its interval."""
@@ -27,9 +25,3 @@ def millions(value: float) -> str:
 def thousand_millions(value: float) -> str:
     """Write a count in thousand millions."""
     return f"{value / 1e9:.2f}"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

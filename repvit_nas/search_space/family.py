@@ -113,6 +113,7 @@ def _four(text: str) -> Four:
     return (first, second, third, fourth)
 
 
+@functools.lru_cache(maxsize=256)  # records are frozen, and are asked for again and again
 def _build(name: str, width: Four, depth: Four, se: str) -> Architecture:
     if max(depth) > MAX_DEPTH:
         raise ValueError(f"depth must be 1 to {MAX_DEPTH}; got {max(depth)}")

@@ -18,9 +18,11 @@ from repvit_nas.searching.records import (
     FRONT_FILE,
     RUN_FILE,
     SPACE_FILE,
+    TABLE_FILE,
     WINNERS_FOLDER,
     Result,
     RunFile,
+    front_columns,
     read_run,
 )
 from repvit_nas.searching.settings import Settings
@@ -36,6 +38,7 @@ _OURS: Final = (
     CHECKPOINT_FILE,
     RUN_FILE,
     FRONT_FILE,
+    TABLE_FILE,
     SPACE_FILE,
     PICTURE_FILE,
     PAGE_FILE,
@@ -206,6 +209,7 @@ def _contents(
             for name, architecture in winners.items()
         },
         FRONT_FILE: files.encode_lines(result, "front"),
+        TABLE_FILE: files.encode_csv(front_columns(result)),
         SPACE_FILE: files.encode_json(space.file),
         PICTURE_FILE: picture,
         PAGE_FILE: page.encode(),

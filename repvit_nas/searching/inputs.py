@@ -29,6 +29,11 @@ class DeviceInputs(NamedTuple):
     found: data.Found
     published: tuple[PublishedLatency, ...]
 
+    def said(self) -> str:
+        """Say whose latencies are used, and which copy of them."""
+        predictor = self.predictor
+        return f"predictor: {predictor.device}, {predictor.model.source}, from {self.found}"
+
 
 class Inputs(NamedTuple):
     """What a search reads.

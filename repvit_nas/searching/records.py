@@ -1,13 +1,13 @@
 """What a search leaves: the records of the files in `results/<run>/`."""
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracySource
-from repvit_nas.architecture import Architecture, read_architecture
+from repvit_nas.architecture import Architecture, Stage, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.lookup import SOURCES, Source
 from repvit_nas.search_space.space import Space, SpaceFile
@@ -15,6 +15,7 @@ from repvit_nas.searching.settings import Settings
 
 RUN_FILE: Final = "run.json"
 FRONT_FILE: Final = "front.json"
+TABLE_FILE: Final = "front.csv"
 WINNERS_FOLDER: Final = "winners"
 SPACE_FILE: Final = "space.json"
 BEST: Final = "best"
@@ -110,6 +111,32 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return " and ".join(source for source in SOURCES if source in found)
 
 
+def front_columns(result: Result) -> dict[str, list[Any]]:
+    """Return a front by columns, a row for each network: of `front.csv`, and of a frame."""
+    front = result.front
+    architectures = [entry.architecture for entry in front]
+    columns: dict[str, list[Any]] = {
+        "network": [architecture.name for architecture in architectures],
+        "winner": [architecture.name in result.winners for architecture in architectures],
+        "accuracy": [entry.accuracy for entry in front],
+        "accuracy_std": [entry.accuracy_std for entry in front],
+        "params": [entry.params for entry in front],
+        "macs": [entry.macs for entry in front],
+        "size_bytes": [entry.size_bytes for entry in front],
+    }
+    for device in front[0].devices if front else ():
+        for field in DeviceLatency.__struct_fields__:
+            on = [getattr(entry.devices[device], field) for entry in front]
+            columns[f"{device}_{field}"] = on
+    columns["resolution"] = [architecture.resolution for architecture in architectures]
+    for field in Stage.__struct_fields__:
+        columns[field] = [
+            "-".join(f"{getattr(stage, field)}" for stage in architecture.stages)
+            for architecture in architectures
+        ]
+    return columns
+
+
 class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `run.json` (schema 1): how to repeat a run.
 
@@ -147,17 +174,30 @@ def winner_path(folder: Path, name: str) -> Path:
         UnknownNameError: The run has no such winner.
         RepvitNasError: The folder holds no finished run.
     """
-    winners = folder / WINNERS_FOLDER
-    if not winners.is_dir():
-        raise RepvitNasError(f"{folder}: holds no finished run; repvit-nas search makes one")
-    known = sorted(file.stem for file in winners.glob("*.json"))
+    known = _winner_names(folder)
     if name.isdecimal():
         ranked = files.read_json(files.inside(folder, folder / FRONT_FILE), Result).winners
         if int(name) < len(ranked):
             name = ranked[int(name)]
     if name not in known:
         raise UnknownNameError.of(f"winner of {folder}", name, known)
-    return files.inside(folder, winners / f"{name}.json")
+    return files.inside(folder, folder / WINNERS_FOLDER / f"{name}.json")
+
+
+def _winner_names(folder: Path) -> list[str]:
+    winners = folder / WINNERS_FOLDER
+    if not winners.is_dir():
+        raise RepvitNasError(f"{folder}: holds no finished run; repvit-nas search makes one")
+    return sorted(file.stem for file in winners.glob("*.json"))
+
+
+def winners_of(run: str) -> list[str]:
+    """Return the names of the networks of a run that have a file.
+
+    Raises:
+        RepvitNasError: There is no such run.
+    """
+    return _winner_names(find_run(run))
 
 
 def read_winner(text: str) -> Architecture:
@@ -185,7 +225,16 @@ def read_winners_space(text: str) -> Space | None:
 
 def _run_and_winner(text: str) -> tuple[Path, str]:
     run, _, name = text.rpartition(":")
+    return find_run(run), name or BEST
+
+
+def find_run(run: str) -> Path:
+    """Return the folder of a run: the one here, or the one that came with the package.
+
+    Raises:
+        UnknownNameError: There is neither; the message lists the runs there are.
+    """
     folder = Path(run)
     if not folder.is_dir() and folder.parent in _SHIPPED_UNDER:
-        folder = data.find("results", folder.name, "run").path
-    return folder, name or BEST
+        return data.find("results", folder.name, "run").path
+    return folder

@@ -1,10 +1,12 @@
 """What a search is asked: the record that a run is repeated from."""
 
+import shlex
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from repvit_nas.architecture import MAX_CLASSES
+from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.predictor import HIGHEST_CONFIDENCE
 
@@ -98,6 +100,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def _require(holds: bool, rule: str, arrived: object) -> None:
     if not holds:  # a nan fails every comparison and so lands here too
         raise RepvitNasError(f"{rule}; got {arrived}")
+
+
+def command_line(settings: Settings, out: str | None = None) -> str:
+    """Return the command that repeats a search; what is as by default is left out."""
+    budgets = ",".join(f"{device}={ms}" for device, ms in settings.budgets_ms.items())
+    if list(settings.budgets_ms) == [DEFAULT_DEVICE]:
+        budgets = str(settings.budgets_ms[DEFAULT_DEVICE])
+    words = ["repvit-nas", "search", "--budget-ms", budgets]
+    defaults = Settings(budgets_ms=settings.budgets_ms)
+    for field in settings.__struct_fields__:
+        value = getattr(settings, field)
+        if field != "budgets_ms" and value != getattr(defaults, field):
+            words += [f"--{field.replace('_', '-')}", str(value)]
+    return shlex.join(words + (["--out", out] if out else []))
 
 
 def default_folder(settings: Settings) -> str:

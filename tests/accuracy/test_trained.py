@@ -114,3 +114,16 @@ def test_200_observations_are_fitted_within_seconds(networks, observation, tmp_p
     began = time.perf_counter()
     assert trained.fit("many", seen, tmp_path).networks == 200
     assert time.perf_counter() - began < 5
+
+
+def test_errors_that_networks_share_are_off_the_diagonal(plants, networks):
+    estimator, shapes = trained.load_estimator("plants"), shapes_of(networks(4, seed=1) * 2)
+    learned = estimator.learned
+
+    covariance = estimator.covariance(shapes)
+
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), estimator.estimate(shapes).std)
+    np.testing.assert_allclose(covariance, covariance.T)
+    # A network twice differs by two trainings' noise, and by nothing else.
+    twice = covariance[0, 0] + covariance[4, 4] - 2 * covariance[0, 4]
+    assert twice == pytest.approx(2 * learned.noise**2)

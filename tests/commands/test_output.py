@@ -1,5 +1,7 @@
 """What every command says, wherever it is read."""
 
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -9,7 +11,7 @@ import click
 import pytest
 
 from repvit_nas.commands import COMMANDS, cli
-from repvit_nas.commands.options import progress_bar, split_resume
+from repvit_nas.commands.options import escapes_allowed, progress_bar, split_resume
 from repvit_nas.commands.streams import plain
 from repvit_nas.report import text
 
@@ -84,3 +86,49 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(capsys):
 )
 def test_resume_takes_auto_or_nothing(words, rest, resume):
     assert split_resume(words) == (rest, resume)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "allowed"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"CI": "true"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_and_bars_are_for_terminals_that_nobody_muted(monkeypatch, environment, allowed):
+    for name in ("NO_COLOR", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert escapes_allowed(Terminal()) is allowed
+    assert not escapes_allowed(io.StringIO())
+    assert not escapes_allowed(None)
+
+
+@pytest.mark.parametrize("words", [["devices"], ["family"], ["show", "repvit_m0_9"]])
+@pytest.mark.parametrize("muted", [{"NO_COLOR": "1"}, {"CI": "true"}])
+def test_a_muted_terminal_gets_no_escape_codes_and_its_width(words, muted):
+    """In a real terminal of 80 columns."""
+    pty = pytest.importorskip("pty")
+    parent, child = pty.openpty()
+    clean = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "CI"}}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "repvit_nas", *words],
+        env=clean | {"TERM": "xterm-256color", "COLUMNS": "80"} | muted,
+        stdout=child,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(child)
+    printed = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(parent, 4096):
+            printed += part
+    os.close(parent)
+
+    assert running.wait() == 0
+    assert b"\x1b" not in printed
+    assert max(len(line) for line in printed.decode().splitlines()) <= 80

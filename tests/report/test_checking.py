@@ -8,12 +8,11 @@ from PIL import Image
 from repvit_nas.checking.records import CheckRecord, ComparedNetwork, Promise
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.report.checking import (
-    TABLE_HEADER,
     chance_line,
     drawn_family,
+    family_table,
     measured_lines,
     promise_rows,
-    table_rows,
 )
 
 
@@ -42,7 +41,8 @@ def test_a_broken_promise_stands_out():
 
 
 def test_the_family_stands_below_the_variant_with_what_was_published():
-    mine, other = (dict(zip(TABLE_HEADER, row, strict=True)) for row in table_rows(RECORD))
+    header, rows = family_table(RECORD)
+    mine, other = (dict(zip(header, row, strict=True)) for row in rows)
 
     assert mine == {
         "network": "mine",

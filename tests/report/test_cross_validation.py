@@ -42,7 +42,7 @@ def test_there_is_a_row_for_every_group_and_every_probe(validation):
     tables = cross_validation_tables(validation)
 
     parts = ("summaries", "rates_free", "probes")
-    assert [table.row_count for table in tables] == [len(written[part]) for part in parts]
+    assert [len(table.rows) for table in tables] == [len(written[part]) for part in parts]
 
 
 def test_a_probe_says_how_many_steps_go_the_right_way():

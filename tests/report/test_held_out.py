@@ -7,7 +7,8 @@ import pytest
 from support import ROOT
 
 from repvit_nas.predictors.validation import read_validation
-from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, score_tables, summary
+from repvit_nas.report.held_out import SCORE_HEADER, curve_rows, score_rows, summary
+from repvit_nas.report.validation import validation_parts
 
 SHIPPED = ROOT / "predictors" / "cpu-epyc" / "validation.json"
 
@@ -43,8 +44,8 @@ def test_the_curve_has_a_column_for_each_device_to_start_from(found, written):
 
 
 def test_without_a_curve_there_is_one_table(found):
-    assert len(score_tables(found)) == 2
-    assert len(score_tables(msgspec.structs.replace(found, curve=()))) == 1
+    assert len(validation_parts(found)) == 2 + 1  # and the summary
+    assert len(validation_parts(msgspec.structs.replace(found, curve=()))) == 1 + 1
 
 
 def test_the_sentence_says_whether_noise_is_known(found, written):

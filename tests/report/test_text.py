@@ -14,9 +14,3 @@ def test_numbers_have_the_decimals_that_papers_print():
 def test_an_accuracy_says_what_was_seen_beside_what_is_estimated():
     assert text.accuracy(78.66, 0.14, "estimated", None) == "78.7 ± 0.1"
     assert text.accuracy(78.66, 0.14, "published", 78.7) == "78.7 ± 0.1; published 78.70"
-
-
-def test_a_table_in_markdown_has_its_rule_below_the_header():
-    assert text.markdown_table(("a", "b"), [("1", "2"), ("3", "4")]) == (
-        "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n"
-    )

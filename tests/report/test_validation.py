@@ -10,6 +10,7 @@ from support import ROOT
 
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.predictors.validation import read_validation
+from repvit_nas.report.tables import terminal
 from repvit_nas.report.validation import validation_parts, validation_picture
 
 
@@ -20,7 +21,7 @@ def shipped(device):
 def printed(device):
     screen = Console(file=io.StringIO(), width=140)
     for part in validation_parts(read_validation(shipped(device))):
-        screen.print(part)
+        screen.print(*([part] if isinstance(part, str) else terminal(part, screen.width)))
     return screen.file.getvalue()
 
 
@@ -29,7 +30,7 @@ def test_a_modelled_device_shows_every_group_and_every_probe():
     tables, found, listed = [], json.loads(shipped("iphone12").read_text()), []
     for part in validation_parts(read_validation(shipped("iphone12"))):
         screen = Console(file=io.StringIO(), width=140)
-        screen.print(part)
+        screen.print(*terminal(part, 140))
         tables.append(screen.file.getvalue())
     for table in tables:
         rows = [line.split("│") for line in table.splitlines() if "│" in line]

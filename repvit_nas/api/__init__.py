@@ -1,0 +1,1 @@
+"""Room: what a person calls from Python; the commands are a thin layer over it."""

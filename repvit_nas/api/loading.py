@@ -1,0 +1,174 @@
+"""What the functions of this room load: networks by any name, and predictors once."""
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from repvit_nas import data
+from repvit_nas.accuracy.estimator import JointEstimator
+from repvit_nas.accuracy.trained import load_estimator
+from repvit_nas.architecture import RESOLUTIONS, Architecture, shape_text
+from repvit_nas.errors import RepvitNasError, WrongTypeError
+from repvit_nas.latency_lut.device import DEVICE_FILE
+from repvit_nas.latency_lut.published import PUBLISHED_FILE
+from repvit_nas.latency_lut.table import TABLE_FILE
+from repvit_nas.named import Named, load_architecture
+from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
+from repvit_nas.predictors.predictor import PREDICTOR_FILE
+from repvit_nas.searching.inputs import DeviceInputs, load_device_inputs
+from repvit_nas.searching.records import FrontEntry
+
+# What a predictor is made of; where a file changes, it is loaded again.
+_FILES: Final = {
+    "latency_lut": (DEVICE_FILE, TABLE_FILE, PUBLISHED_FILE),
+    "predictors": (PREDICTOR_FILE, ARRAYS_FILE),
+}
+
+
+class _Kept(NamedTuple):
+    """A loaded device, what it was loaded from, and the state that was in before it was loaded."""
+
+    places: "_Places"
+    state: tuple[object, ...]
+    inputs: DeviceInputs
+    found: str
+
+
+class _Places(NamedTuple):
+    """What a device is loaded from, and the folders here that would come before it."""
+
+    there: tuple[str, ...]
+    nearer: tuple[str, ...]
+
+
+_kept: dict[tuple[str, bool, Outside, str], _Kept] = {}
+
+
+def device_inputs(
+    device: str, *, foreign: bool = False, outside: Outside = "flag"
+) -> tuple[DeviceInputs, str]:
+    """Return what is known of a device, loaded when it is new or its files have changed.
+
+    Args:
+        device: Its name.
+        foreign: Accept a processor's table that was measured on another machine.
+        outside: What to do with units outside the measured range.
+
+    Returns:
+        Its predictor and what was published of it; and where the predictor was found, in words.
+
+    Raises:
+        WrongTypeError: The name is no text.
+        RepvitNasError: There is no such device, or it cannot be predicted for.
+    """
+    if not isinstance(device, str):
+        raise WrongTypeError.of("device", "the name of a device, such as 'iphone12'", device)
+    key = (device, foreign, outside, os.getcwd())  # noqa: PTH109  # a Path would cost as much as a prediction
+    kept = _kept.get(key)
+    if kept is None or _state(kept.places) != kept.state:
+        places = _places(device)
+        state = _state(places)
+        inputs = load_device_inputs(device, foreign=foreign, outside=outside)
+        kept = _kept[key] = _Kept(places, state, inputs, str(inputs.found))
+    return kept.inputs, kept.found
+
+
+def _places(device: str) -> _Places:
+    there: list[str] = []
+    for folder, names in _FILES.items():
+        found = data.listed(folder).get(device)
+        if found is not None:
+            paths = (found.path, *(found.path / name for name in names))
+            there += [str(path) for path in paths if path.exists()]
+    return _Places(tuple(there), tuple(f"{folder}/{device}" for folder in _FILES))
+
+
+def _state(places: _Places) -> tuple[object, ...]:
+    """Return what tells whether anything has changed; a new file changes its folder."""
+    try:
+        stats = [os.stat(path) for path in places.there]  # noqa: PTH116  # as above
+    except OSError:
+        return ()
+    seen = [(stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats]
+    return (*seen, *(os.access(path, os.F_OK) for path in places.nearer))
+
+
+def estimator_of(accuracy: str) -> JointEstimator:
+    """Return the estimator of accuracies of a name.
+
+    Raises:
+        WrongTypeError: The name is no text.
+        UnknownNameError: There is no such estimator.
+    """
+    if not isinstance(accuracy, str):
+        raise WrongTypeError.of("accuracy", "the name of an estimator, such as 'family'", accuracy)
+    return load_estimator(accuracy)
+
+
+def network_of(arch: Named, resolution: int | None = None) -> Architecture:
+    """Return the network that `arch` names, at another resolution if one is given.
+
+    Raises:
+        WrongTypeError: It is nothing that names a network, or the resolution is no integer.
+        RepvitNasError: There is no such network, or no network of such a resolution.
+    """
+    architecture = load_architecture(arch)
+    if resolution is None:
+        return architecture
+    return _resized(architecture, _integer("resolution", resolution))
+
+
+@functools.lru_cache(maxsize=1024)
+def _resized(architecture: Architecture, resolution: int) -> Architecture:
+    low, high = RESOLUTIONS
+    if not low <= resolution <= high:
+        raise RepvitNasError(f"resolution must be {low} to {high}; got {resolution}")
+    return msgspec.structs.replace(architecture, resolution=resolution)
+
+
+def _integer(what: str, arrived: object) -> int:
+    if isinstance(arrived, bool) or not isinstance(arrived, int):
+        raise WrongTypeError.of(what, "an integer", arrived)
+    return arrived
+
+
+def title_of(architecture: Architecture) -> str:
+    """Return what to call a network in a table."""
+    at = "" if architecture.resolution == 224 else f" at {architecture.resolution} px"
+    return f"{architecture.name}{at}" if architecture.name else shape_text(architecture)
+
+
+def networks_in(given: Named | Sequence[Named]) -> tuple[Named, ...]:
+    """Return what names networks, whether one is given or several."""
+    if isinstance(given, str | Path | Architecture | FrontEntry):
+        return (given,)
+    if not isinstance(given, Sequence):
+        raise WrongTypeError.of("a network", "a name, a path or an architecture", given)
+    return tuple(given)
+
+
+def devices_in(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names of devices, whether one is given or several."""
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Sequence):
+        raise WrongTypeError.of("device", "the name of a device, such as 'iphone12'", given)
+    return tuple(given)
+
+
+def path_of(what: str, given: str | Path) -> Path:
+    """Return a path.
+
+    Raises:
+        WrongTypeError: It is neither a text nor a path.
+        RepvitNasError: It is empty.
+    """
+    if not isinstance(given, str | Path):
+        raise WrongTypeError.of(what, "a path", given)
+    if str(given) == "":
+        raise RepvitNasError(f"{what} must name a place; got ''")
+    return Path(given)
