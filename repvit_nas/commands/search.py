@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from repvit_nas.commands.options import (
+    AUTO,
     DEFAULT_DEVICE,
+    ResumingCommand,
     accuracy_option,
     console,
     debug_option,
@@ -17,6 +19,8 @@ from repvit_nas.commands.options import (
     parse_budgets,
     progress_bar,
     say_predictor,
+    storage_option,
+    wait_option,
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
@@ -31,7 +35,7 @@ IMPOSSIBLE: Final = 2
 SLOW: Final = {"gp": 100, "tpe": 5000}
 
 
-@click.command("search")
+@click.command("search", cls=ResumingCommand)
 @click.option(
     "--budget-ms",
     required=True,
@@ -91,9 +95,15 @@ SLOW: Final = {"gp": 100, "tpe": 5000}
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
 @click.option("--max-size-mb", type=float, metavar="MB", help="Most megabytes of fp16 weights.")
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run, or add trials to it.")
+@click.option(
+    "--resume",
+    type=click.Choice(["yes", AUTO]),
+    metavar="[auto]",
+    help="Go on with an unfinished run, add trials to it, or join a shared study; auto: or start it.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
-@click.option("--storage", metavar="URL", help="Keep the study in an Optuna storage.")
+@storage_option
+@wait_option
 @click.option(
     "--study-name", default="repvit-nas", show_default=True, help="The study's name in --storage."
 )
@@ -107,10 +117,11 @@ def command(
     out: str | None,
     timeout: float | None,
     foreign: bool,
-    resume: bool,
+    resume: str | None,
     overwrite: bool,
     storage: str | None,
     study_name: str,
+    wait: float,
     as_json: bool,
     **asked: Any,
 ) -> int:
@@ -127,6 +138,7 @@ def command(
     from repvit_nas.searching.inputs import input_of, load_inputs
     from repvit_nas.searching.run import search
     from repvit_nas.searching.settings import Settings, default_folder
+    from repvit_nas.searching.shared import Sharing
 
     asked["resolution"], asked["num_classes"] = input_of(
         asked["accuracy"], asked["resolution"], asked["num_classes"]
@@ -146,10 +158,9 @@ def command(
             folder,
             render,
             command=_command_line(settings, out),
-            resume=resume,
+            resume=AUTO if resume == AUTO else resume is not None,
             overwrite=overwrite,
-            storage=storage,
-            study_name=study_name,
+            sharing=None if storage is None else Sharing(storage, study_name, wait, note),
             timeout_s=timeout,
             progress=progress,
         )
