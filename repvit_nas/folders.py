@@ -18,7 +18,9 @@ LOCK_FILES: Final = (_LOCK_FILE, _HOLDER_FILE)
 
 
 @contextlib.contextmanager
-def held(folder: Path, *, otherwise: str = "choose another folder with --out") -> Iterator[None]:
+def held(
+    folder: Path, *, otherwise: str = "choose another folder with --out", wait_s: float = 0
+) -> Iterator[None]:
     """Keep every other run out of a folder, which is made if it is not there.
 
     Folders that were made for it and stayed empty are removed in the end.
@@ -26,12 +28,13 @@ def held(folder: Path, *, otherwise: str = "choose another folder with --out") -
     Args:
         folder: The folder.
         otherwise: What else to do where it cannot be had, for messages.
+        wait_s: How long another run may hold it before that is an error.
 
     Raises:
         RepvitNasError: Another run holds it; the message says which.
         FileError: It is a file, or cannot be written.
     """
-    lock = filelock.FileLock(folder / _LOCK_FILE, timeout=0)
+    lock = filelock.FileLock(folder / _LOCK_FILE, timeout=wait_s)
     made: list[Path] = []
     try:
         if folder.exists() and not folder.is_dir():
@@ -56,7 +59,8 @@ def held(folder: Path, *, otherwise: str = "choose another folder with --out") -
             with contextlib.suppress(OSError):
                 (folder / name).unlink()
         lock.release()
-        _remove_empty(made)
+        if not wait_s:  # else others may be waiting for it
+            _remove_empty(made)
 
 
 def _holder(folder: Path) -> str:

@@ -32,6 +32,8 @@ from repvit_nas.searching.records import (
 )
 from repvit_nas.searching.run import NO_PROGRESS, Finding
 from repvit_nas.searching.settings import SAMPLERS, Settings, command_line, default_folder
+from repvit_nas.searching.shared import STUDY_NAME, Resume, Sharing
+from repvit_nas.storages import WAIT_S
 from repvit_nas.words import Progress
 
 # How many trials of a sampler that learns from every single one take minutes.
@@ -207,10 +209,11 @@ def search(
     out: str | Path | None = None,
     say: Callable[[str], None] = lambda _: None,
     progress: Progress = NO_PROGRESS,
-    resume: bool = False,
+    resume: Resume = False,
     overwrite: bool = False,
     storage: str | None = None,
-    study_name: str = "repvit-nas",
+    study_name: str = STUDY_NAME,
+    wait_s: float = WAIT_S,
     timeout_s: float | None = None,
     foreign: bool = False,
     **asked: Any,
@@ -227,10 +230,13 @@ def search(
         out: Folder to write the run into; None writes nothing (`Search.write` does later).
         say: Called with lines that say what was loaded.
         progress: Called with what is being done, how far it is and how far it goes.
-        resume: Go on with an unfinished run in `out` or `storage`, or add trials to it.
+        resume: Go on with an unfinished run in `out` or `storage`, or add trials to it; `"auto"`: or
+            start it.
         overwrite: Replace another run in `out`.
-        storage: URL of an Optuna storage to keep the study in.
+        storage: URL of an Optuna storage whose study is shared with other searches; see
+            docs/machines.md.
         study_name: The study's name there.
+        wait_s: Seconds to wait for a storage that does not answer.
         timeout_s: Stop after this many seconds, improvement included.
         foreign: Accept a processor's table that was measured on another machine.
         **asked: What else decides the outcome: `accuracy`, `trials`, `seed`, `sampler`, `risk`, `confidence`,
@@ -267,8 +273,7 @@ def search(
             command=command_line(settings, str(folder) if named else None),
             resume=resume,
             overwrite=overwrite,
-            storage=storage,
-            study_name=study_name,
+            sharing=None if storage is None else Sharing(storage, study_name, wait_s, say),
             timeout_s=timeout_s,
             progress=progress,
         )

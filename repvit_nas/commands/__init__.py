@@ -14,6 +14,7 @@ from repvit_nas.version import __version__
 # The commands in the order in which a user meets them.
 COMMANDS: Final = (
     "search",
+    "merge",
     "predict",
     "show",
     "compare",

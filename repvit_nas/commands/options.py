@@ -81,6 +81,19 @@ accuracy_option: Decorator = click.option(
     metavar="family|NAME",
     help="Who says how accurate a network would be; measure-accuracy makes more.",
 )
+storage_option: Decorator = click.option(
+    "--storage",
+    metavar="URL",
+    help="Share the study: postgresql://, mysql://, sqlite:///, journal:///, redis:// or grpc://.",
+)
+wait_option: Decorator = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds to wait for a storage that does not answer.",
+)
 architecture_argument: Decorator = click.argument(
     "arch", metavar="ARCH", shell_complete=complete_network
 )

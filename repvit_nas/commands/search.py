@@ -6,6 +6,8 @@ import click
 
 from repvit_nas.commands.completion import complete_device, complete_sampler, complete_space
 from repvit_nas.commands.options import (
+    AUTO,
+    ResumingCommand,
     accuracy_option,
     console,
     debug_option,
@@ -16,6 +18,8 @@ from repvit_nas.commands.options import (
     parse_budgets,
     progress_bar,
     show,
+    storage_option,
+    wait_option,
 )
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 IMPOSSIBLE: Final = 2
 
 
-@click.command("search")
+@click.command("search", cls=ResumingCommand)
 @click.option(
     "--budget-ms",
     required=True,
@@ -93,9 +97,15 @@ IMPOSSIBLE: Final = 2
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
 @click.option("--max-size-mb", type=float, metavar="MB", help="Most megabytes of fp16 weights.")
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run, or add trials to it.")
+@click.option(
+    "--resume",
+    type=click.Choice(["yes", AUTO]),
+    metavar="[auto]",
+    help="Go on with an unfinished run, add trials to it, or join a shared study; auto: or start it.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
-@click.option("--storage", metavar="URL", help="Keep the study in an Optuna storage.")
+@storage_option
+@wait_option
 @click.option(
     "--study-name", default="repvit-nas", show_default=True, help="The study's name in --storage."
 )
@@ -107,6 +117,8 @@ def command(
     budget_ms: str,
     device: str,
     out: str | None,
+    resume: str | None,
+    wait: float,
     as_json: bool,
     timeout: float | None,
     **asked: Any,
@@ -130,6 +142,8 @@ def command(
             budgets,
             out=usual_folder(budgets, **asked) if out is None else out,
             say=note,
+            resume=AUTO if resume == AUTO else resume is not None,
+            wait_s=wait,
             progress=progress,
             timeout_s=timeout,
             **asked,

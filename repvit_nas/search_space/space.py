@@ -278,7 +278,7 @@ class Space:
         """
         row = np.zeros((1, len(self.parameters)), dtype=np.intp)
         for column, parameter in enumerate(self.parameters):
-            wanted = {_choice(architecture.stages[i], parameter) for i in parameter.stages}
+            wanted = _choices([architecture.stages[i] for i in parameter.stages], parameter)
             if len(wanted) > 1:
                 raise RepvitNasError(
                     f"{parameter.field} is one choice for all stages of space {self.name!r}; "
@@ -421,14 +421,15 @@ def _parameters(file: SpaceFile) -> Iterator[Parameter]:
             yield Parameter(f"{field}_{index}", field, (index,), stage.values(field))
 
 
-def _choice(stage: Stage, parameter: Parameter) -> Value:
+def _choices(stages: Sequence[Stage], parameter: Parameter) -> set[Value]:
+    """Return what stages that share a parameter have of it: one value, or they do not share it."""
     if parameter.field != "se":
-        value: Value = getattr(stage, parameter.field)
-        return value
-    for name in parameter.values:
-        if stage.se == se_bits(SE_PATTERNS[str(name)], stage.depth):
-            return name
-    return stage.se
+        return {getattr(stage, parameter.field) for stage in stages}
+    for name in parameter.values:  # a stage of one block has several of them
+        pattern = SE_PATTERNS[str(name)]
+        if all(stage.se == se_bits(pattern, stage.depth) for stage in stages):
+            return {name}
+    return {stage.se for stage in stages}
 
 
 def _even_step(values: tuple[Value, ...]) -> int:

@@ -26,9 +26,12 @@ from repvit_nas.searching.records import (
     read_run,
 )
 from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.shared import Resume
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"
+# How long a search waits for another one of the same study, which writes for a moment.
+_SHARED_WAIT_S: Final = 60.0
 # Where a run is made whole before it takes the place of another.
 NEW_FOLDER: Final = ".new"
 _MADE: Final = f"{NEW_FOLDER}/run"
@@ -63,18 +66,22 @@ class RunFolder:
         self._settings = settings
         self._digest = digest
         self._new = path / NEW_FOLDER
+        self._shared = self._overwrite = False
         self.checkpoint = Checkpoint(path / CHECKPOINT_FILE, digest)
 
     @contextlib.contextmanager
     def claimed(
-        self, *, resume: bool = False, overwrite: bool = False, stored: bool = False
+        self, *, resume: Resume = False, overwrite: bool = False, shared: bool = False
     ) -> Iterator[None]:
         """Keep the folder for one run; nothing half-made is left behind if it fails.
 
+        Searches that share a study find the same and may share the folder: each keeps it only while
+        it looks and while it writes.
+
         Args:
-            resume: Go on with the run in it.
+            resume: Go on with the run in it; `auto`, or start one where there is none.
             overwrite: Replace another run in it.
-            stored: The study is kept in a storage, not in the folder.
+            shared: The study is shared, in a storage.
 
         Raises:
             RepvitNasError: It holds another run, other files, or nothing to resume, or another
@@ -82,13 +89,23 @@ class RunFolder:
             FileError: It cannot be written.
         """
         self._refuse_links()
-        with held(self.path):
-            self._check(resume=resume, overwrite=overwrite, stored=stored)
-            try:
+        self._shared, self._overwrite = shared, overwrite
+        with held(self.path, wait_s=_SHARED_WAIT_S if shared else 0):
+            self._check(resume=resume, overwrite=overwrite, shared=shared)
+            if not shared:
+                with self._or_nothing():
+                    yield
+        if shared:
+            with self._or_nothing():
                 yield
-            except BaseException:
-                self.abandon()
-                raise
+
+    @contextlib.contextmanager
+    def _or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
 
     def _refuse_links(self) -> None:
         """Raise where a file of the run is a link: what is behind it is not the run's."""
@@ -100,25 +117,27 @@ class RunFolder:
                     "choose another folder with --out"
                 )
 
-    def _check(self, *, resume: bool, overwrite: bool, stored: bool) -> None:
+    def _check(self, *, resume: Resume, overwrite: bool, shared: bool) -> None:
         run_is_there = (self.path / RUN_FILE).is_file()
         started = self.checkpoint.path.is_file()
+        if resume == "auto":
+            resume = started or shared
         if not run_is_there and not started:
             if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise RepvitNasError(
                     f"{self.path}: holds files that are no run; choose another folder with --out"
                 )
-            if resume and not (overwrite or stored):
+            if resume and not (overwrite or shared):
                 raise RepvitNasError(f"{self.path}: there is no run to resume; leave out --resume")
             return
         if not overwrite:
-            self._check_same(resume=resume, started=started, stored=stored)
+            self._check_same(resume=resume, started=started, shared=shared)
         if overwrite or not resume:
             self.checkpoint = Checkpoint(self._new / CHECKPOINT_FILE, self._digest)
-            if stored or not resume:  # what is left of a replacement that was killed
+            if shared or not resume:  # what is left of a replacement that was killed
                 self.checkpoint.path.unlink(missing_ok=True)
 
-    def _check_same(self, *, resume: bool, started: bool, stored: bool) -> None:
+    def _check_same(self, *, resume: bool, started: bool, shared: bool) -> None:
         run = self._run()
         if started:
             self.checkpoint.read()  # another search's log, or a broken one, is refused here
@@ -127,7 +146,7 @@ class RunFolder:
                 f"{self.path}: holds another run (other settings, or fitted on other data); choose "
                 "another folder with --out, or replace it with --overwrite"
             )
-        if resume and not (started or stored):
+        if resume and not (started or shared):
             raise RepvitNasError(
                 f"{self.path}: its study was not kept, so it cannot be resumed; leave out --resume"
             )
@@ -169,8 +188,17 @@ class RunFolder:
             FileError: The folder cannot be written or is full; the study's log stays, and so does
                 the run that was to be replaced.
         """
-        made = self.path / _MADE
         contents = _contents(result, run, space, page=page, picture=picture)
+        if not self._shared:
+            self._write(contents)
+            return
+        with held(self.path, wait_s=_SHARED_WAIT_S):
+            # Another search of the same study may have finished meanwhile.
+            self._check(resume=True, overwrite=self._overwrite, shared=True)
+            self._write(contents)
+
+    def _write(self, contents: dict[str, bytes]) -> None:
+        made = self.path / _MADE
         try:
             for name, content in contents.items():
                 files.write_bytes(made / name, content)

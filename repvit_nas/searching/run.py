@@ -10,21 +10,21 @@ import numpy as np
 
 from repvit_nas.accuracy.estimator import meaning_at
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.agreement import disputed
+from repvit_nas.searching.entries import entries_of, names_of
 from repvit_nas.searching.exact import exact_front, shares
 from repvit_nas.searching.folder import RunFolder
 from repvit_nas.searching.front import Front, front_of, hypervolume, reference_point
 from repvit_nas.searching.improve import improve
 from repvit_nas.searching.inputs import Inputs, study_digest
 from repvit_nas.searching.problem import Problem
-from repvit_nas.searching.records import DeviceLatency, FrontEntry, Result, RunFile
+from repvit_nas.searching.records import BEST, Result, RunFile
 from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.shared import Resume, Sharing, say_winners
 from repvit_nas.searching.study import Studied, run_study
 from repvit_nas.searching.winners import broken_limits, nearest, unbound, winners
-from repvit_nas.units import rows as unit_rows
 from repvit_nas.version import __version__
 from repvit_nas.words import Progress
 
@@ -77,10 +77,9 @@ def search(
     render: Render,
     *,
     command: str = "",
-    resume: bool = False,
+    resume: Resume = False,
     overwrite: bool = False,
-    storage: str | None = None,
-    study_name: str = "repvit-nas",
+    sharing: Sharing | None = None,
     timeout_s: float | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Outcome:
@@ -92,10 +91,10 @@ def search(
         folder: Where the run goes.
         render: Makes the page and the picture of the run.
         command: The command line to note in the run.
-        resume: Go on with the run in `folder`, or with the study in `storage`.
+        resume: Go on with the run in `folder`, or with the study that is shared; `auto`, or start.
         overwrite: Replace another run in `folder`.
-        storage: An Optuna storage URL; None keeps the study in memory and logs it in `folder`.
-        study_name: The study's name in a storage.
+        sharing: Which study in a storage is shared with other searches, which may also share
+            `folder`; None keeps the study in memory and logs it in `folder`.
         timeout_s: Stop after this many seconds: half for proposing at most, the rest for improving.
         progress: Called with what is being done, how far it is and how far it goes.
 
@@ -117,7 +116,7 @@ def search(
             settings=settings,
             digest=digest,
             inputs=inputs.digests(),
-            versions=_versions(),
+            versions=versions(),
             complete=complete,
             unbound=far or {},
         )
@@ -126,14 +125,13 @@ def search(
     def left_s() -> float:
         return math.inf if timeout_s is None else timeout_s - (time.monotonic() - began)
 
-    with run_folder.claimed(resume=resume, overwrite=overwrite, stored=storage is not None):
+    with run_folder.claimed(resume=resume, overwrite=overwrite, shared=sharing is not None):
         studied = run_study(
             problem,
             start=references,
-            checkpoint=None if storage else run_folder.checkpoint,
+            checkpoint=run_folder.checkpoint,
             resume=resume,
-            storage=storage,
-            study_name=study_name,
+            sharing=sharing,
             digest=digest,
             timeout_s=None if timeout_s is None else timeout_s / 2,
             progress=lambda done: progress("searching", done, settings.trials),
@@ -156,12 +154,27 @@ def search(
                 found = finding(_impossible(problem, studied, closest))
                 return Outcome(found, None, time.monotonic() - began, missed)
         found = finding(
-            _result(problem, studied, proposed, improved, progress),
+            result_of(
+                problem,
+                proposed,
+                improved,
+                trials=len(studied.choices),
+                evaluations=studied.evaluations,
+                progress=progress,
+            ),
             complete=complete,
             far=unbound(problem, improved),
         )
         page, picture = render(found)
         run_folder.write(found.result, found.run, inputs.space, page=page, picture=picture)
+        if sharing is not None:
+            say_winners(
+                sharing,
+                {
+                    name: f'repvit_nas.load("{folder}:{name}")'
+                    for name in (BEST, *found.result.winners)
+                },
+            )
     return Outcome(found, folder, time.monotonic() - began)
 
 
@@ -177,16 +190,33 @@ def reachable_references(problem: Problem) -> Choices:
     return np.unique(np.vstack([*rows, np.zeros((0, width), dtype=np.intp)]), axis=0)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions that a run is noted to be made with."""
     import optuna
 
     return {"repvit-nas": __version__, "optuna": optuna.__version__}
 
 
-def _result(
-    problem: Problem, studied: Studied, proposed: Front, improved: Front, progress: Progress
+def result_of(
+    problem: Problem,
+    proposed: Front,
+    improved: Front,
+    *,
+    trials: int,
+    evaluations: int,
+    progress: Progress = NO_PROGRESS,
 ) -> Result:
-    names = _names(problem, improved)
+    """Return what was found: the front, its winners, and how much of it was reached by what.
+
+    Args:
+        problem: What was searched.
+        proposed: The front of what Optuna proposed.
+        improved: The front in the end.
+        trials: How many networks Optuna proposed.
+        evaluations: How many different ones.
+        progress: Told how far a space that is small enough is enumerated.
+    """
+    names = names_of(problem, improved)
     entries = entries_of(problem, improved.choices, names)
     chosen = winners(problem, improved)
     reference = reference_point(improved)
@@ -202,8 +232,8 @@ def _result(
         best=entries[chosen[0]],
         winners=tuple(names[row] for row in chosen),
         accuracy_meaning=meaning_at(problem.estimator, problem.resolution),
-        trials=len(studied.choices),
-        evaluations=studied.evaluations,
+        trials=trials,
+        evaluations=evaluations,
         optuna_share=optuna_share,
         exact_share=exact_share,
         exact_optuna_share=exact_optuna_share,
@@ -231,58 +261,3 @@ def _impossible(problem: Problem, studied: Studied, closest: Choices) -> Result:
         trials=len(studied.choices),
         evaluations=studied.evaluations,
     )
-
-
-def _names(problem: Problem, front: Front) -> list[str]:
-    """Name networks by their latency on the first device; equal ones get a letter."""
-    names: list[str] = []
-    for latency in front.objectives[:, 0]:
-        name = f"{problem.devices[0]}-{latency:.4f}ms"
-        taken = sum(other == name or other.startswith(f"{name}-") for other in names)
-        names.append(f"{name}-{taken + 1}" if taken else name)
-    return names
-
-
-def entries_of(
-    problem: Problem, choices: Choices, names: list[str], *, feasible: bool = True
-) -> list[FrontEntry]:
-    """Return rows of choices as entries of a front."""
-    scores = problem.score(choices)
-    shapes = problem.space.decode(
-        choices, resolution=problem.resolution, num_classes=problem.num_classes
-    )
-    entries = []
-    for row, name in enumerate(names):
-        architecture = shapes.architecture(row, name)
-        units = set(unit_rows(architecture))
-        devices = {
-            device: DeviceLatency(
-                round(float(scores.latency_ms[row, index]), 4),
-                round(float(scores.low_ms[row, index]), 4),
-                round(float(scores.high_ms[row, index]), 4),
-                problem.predictors[index].source(units),
-            )
-            for index, device in enumerate(problem.devices)
-        }
-        first = devices[problem.devices[0]]
-        seen = problem.estimator.observed(architecture)
-        params = round(float(scores.params[row]))
-        entries.append(
-            FrontEntry(
-                architecture=architecture,
-                latency_ms=first.latency_ms,
-                low_ms=first.low_ms,
-                high_ms=first.high_ms,
-                source=first.source,
-                accuracy=round(float(scores.accuracy[row]), 3),
-                accuracy_std=round(float(scores.accuracy_std[row]), 3),
-                params=params,
-                macs=round(float(scores.macs[row])),
-                size_bytes=BYTES_PER_ELEMENT * params,
-                devices=devices,
-                feasible=feasible,
-                accuracy_source="estimated" if seen is None else seen.source,
-                observed=None if seen is None else round(seen.top1, 3),
-            )
-        )
-    return entries

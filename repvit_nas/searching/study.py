@@ -1,10 +1,10 @@
 """The Optuna study: proposes networks in batches, which are scored as arrays."""
 
-import re
+import contextlib
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,16 @@ from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.checkpoint import Checkpoint, TrialRecord
 from repvit_nas.searching.problem import NetworkScores, Problem, concatenate
 from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.shared import Resume, Sharing, open_shared
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.distributions import BaseDistribution
 
     Distributions = dict[str, BaseDistribution]
     from optuna.samplers import BaseSampler
 
     from repvit_nas.searching.samplers import Generations
+    from repvit_nas.searching.shared import SharedStudy
 
 # NSGA-II's generation, and how many trials are proposed, scored and logged at once.
 BATCH: Final = 50
@@ -29,10 +30,6 @@ BATCH: Final = 50
 SEQUENTIAL: Final = ("tpe", "gp")
 # How Optuna's genetic samplers name what a resumed study needs of a trial.
 _GENERATION: Final = "StaticNSGAIISampler:generation"
-# The attribute of a study in a storage that says which search it belongs to.
-_DIGEST: Final = "repvit-nas search"
-# A password in a URL, or in what a database says of one.
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):.*@|(?<=password=)[^&\s]*", re.IGNORECASE)
 
 
 class Studied(NamedTuple):
@@ -72,16 +69,18 @@ class _Scorer:
         self._asked += keys
         return concatenate([self._known[key] for key in keys])
 
-    def studied(self, *, interrupted: bool) -> "Studied":
-        """Return everything that was asked, in order."""
-        width = len(self._problem.space.parameters)
-        choices = np.frombuffer(b"".join(self._asked), dtype=np.intp).reshape(-1, width)
+    def studied(self, choices: Choices | None, *, interrupted: bool) -> "Studied":
+        """Return what is known of `choices`, or of everything that was asked, in order."""
+        if choices is None:
+            width = len(self._problem.space.parameters)
+            choices = np.frombuffer(b"".join(self._asked), dtype=np.intp).reshape(-1, width)
+        keys = [row.tobytes() for row in choices]
         scores = (
-            concatenate([self._known[key] for key in self._asked])
-            if self._asked
+            concatenate([self._known[key] for key in keys])
+            if keys
             else self._problem.score(choices)
         )
-        return Studied(choices, scores, len(self._known), interrupted)
+        return Studied(choices, scores, len(set(keys)), interrupted)
 
 
 def batch_size(settings: Settings) -> int:
@@ -90,16 +89,27 @@ def batch_size(settings: Settings) -> int:
 
 
 def make_sampler(
-    settings: Settings, done: int, distributions: "Distributions", generations: "Generations"
+    settings: Settings,
+    done: int,
+    distributions: "Distributions",
+    generations: "Generations",
+    token: tuple[int, ...] = (),
 ) -> "BaseSampler":
     """Return the sampler for the batch after `done` trials.
 
     Each batch draws from its own stream of the seed, so a study that is resumed at a batch goes on
     exactly as an undisturbed one; and one that is resumed within a batch repeats no draws.
+
+    Args:
+        settings: Of the search.
+        done: How many trials are known.
+        distributions: The parameters.
+        generations: The study's.
+        token: Keeps apart the draws of searches that share a study.
     """
     import optuna
 
-    entropy = [settings.seed, *divmod(done, batch_size(settings))]
+    entropy = [settings.seed, *divmod(done, batch_size(settings)), *token]
     seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -121,9 +131,8 @@ def run_study(
     *,
     start: Choices,
     checkpoint: Checkpoint | None = None,
-    resume: bool = False,
-    storage: str | None = None,
-    study_name: str = "repvit-nas",
+    resume: Resume = False,
+    sharing: Sharing | None = None,
     digest: str = "",
     timeout_s: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
@@ -134,161 +143,181 @@ def run_study(
         problem: What to search.
         start: Rows of choices that are tried first, `(n, parameters)`.
         checkpoint: Where finished batches are logged; without one the study is not resumable.
-        resume: Go on from the checkpoint, or from the study in the storage.
-        storage: An Optuna storage URL; None keeps the study in memory.
-        study_name: The study's name in a storage.
-        digest: Of the search, which a study in a storage must belong to.
+        resume: Go on from the checkpoint, or with the study that is shared; `auto`, or start.
+        sharing: Which study in a storage is shared with other searches; None keeps it in memory.
+        digest: Of the search, which a shared study must belong to.
         timeout_s: Stop proposing after this many seconds.
         progress: Called with the number of finished trials.
 
     Raises:
         RepvitNasError: There is no such study, it is another search's, or it is longer already.
     """
-    from repvit_nas.searching.samplers import Generations
+    with contextlib.ExitStack() as stack:
+        shared = None
+        if sharing is not None:
+            shared = stack.enter_context(open_shared(problem, sharing, digest, resume=resume))
+        run = _Run(problem, None if shared else checkpoint, shared)
+        if shared is None:
+            run.restore(resume=bool(resume))
+        else:
+            run.join()
+        run.enqueue(start)
+        complete = _run(run, problem.settings.trials, timeout_s, progress)
+        return run.studied(interrupted=not complete)
 
-    study = open_study(problem, storage, study_name, digest, resume=resume)
-    scorer, generations = _Scorer(problem), Generations(BATCH)
-    done = _restore(study, problem, scorer, generations, checkpoint if resume else None)
-    if done == 0 and checkpoint is not None:
-        checkpoint.start()
-    distributions = _distributions(problem)
-    began, trials, batch = time.monotonic(), problem.settings.trials, batch_size(problem.settings)
-    for row in start[len(study.get_trials(deepcopy=False)) : trials]:
-        study.enqueue_trial(problem.space.parameters_of(row))
-    took = 0.0
+
+def _run(
+    run: "_Run", trials: int, timeout_s: float | None, progress: Callable[[int], None]
+) -> bool:
+    """Propose until all trials are told; returns whether they are, or the time or a person ended it."""
+    took, began = 0.0, time.monotonic()
     try:
-        while done < trials:
+        while (size := run.room()) != 0:
             elapsed = time.monotonic() - began
             # A batch that would take as long as the last one must end in time, too.
             if timeout_s is not None and elapsed + took >= timeout_s:
-                return scorer.studied(interrupted=True)
-            size = min(batch - done % batch, trials - done)
-            study.sampler = make_sampler(problem.settings, done, distributions, generations)
-            records = _ask_and_tell(study, problem, scorer, generations, size)
-            if checkpoint is not None:
-                checkpoint.append(records)
-            done += size
-            progress(done)
+                return False
+            if size is None:
+                continue
+            run.batch(size)
+            progress(min(run.done, trials))
             took = time.monotonic() - began - elapsed
     except KeyboardInterrupt:
-        return scorer.studied(interrupted=True)
-    return scorer.studied(interrupted=False)
+        return False
+    return True
 
 
-def open_study(
-    problem: Problem, storage: str | None, study_name: str, digest: str, *, resume: bool
-) -> "optuna.Study":
-    """Create the Optuna study of `problem`, or load it from `storage` where `resume` says so.
+class _Run:
+    """A study under way: in memory, and kept in a log, or shared with other searches."""
 
-    Raises:
-        RepvitNasError: The storage cannot be opened, or holds such a study and `resume` is off, or
-            one of another search.
-    """
-    import optuna
+    def __init__(
+        self, problem: Problem, checkpoint: Checkpoint | None, shared: "SharedStudy | None"
+    ) -> None:
+        import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    directions: list[Literal["minimize"]] = ["minimize"] * (len(problem.devices) + 1)
-    try:
-        study = optuna.create_study(
-            storage=storage,
-            study_name=study_name if storage else None,
-            directions=directions,
-            load_if_exists=resume,
+        from repvit_nas.searching.samplers import Generations
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.done = 0
+        self._problem = problem
+        self._checkpoint = checkpoint
+        self._shared = shared
+        self._distributions = _distributions(problem)
+        self._generations = Generations(BATCH)
+        self._scorer = _Scorer(problem)
+        self._study = optuna.create_study(directions=["minimize"] * (len(problem.devices) + 1))
+
+    def restore(self, *, resume: bool) -> None:
+        """Bring back the finished trials of an earlier run, or begin its log."""
+        checkpoint = self._checkpoint
+        if checkpoint is None:
+            return
+        if resume and checkpoint.path.exists():
+            self._add(_whole_batches(self._problem, checkpoint))
+        if self.done == 0:
+            checkpoint.start()
+
+    def join(self) -> None:
+        """Learn what the other searches have told so far."""
+        if self._shared is not None:
+            self._add(self._shared.news())
+            _require_room(self._problem, self.done)
+
+    def enqueue(self, start: Choices) -> None:
+        """Have rows of choices tried first, but for those that were or that another search tries."""
+        if self._shared is None or self._shared.created:
+            for row in start[self.done : self._problem.settings.trials]:
+                self._study.enqueue_trial(self._problem.space.parameters_of(row))
+
+    def room(self) -> int | None:
+        """Return the size of the next batch: 0 at the end, None while only others are at work."""
+        settings = self._problem.settings
+        batch = batch_size(settings)
+        if self._shared is None:
+            return min(batch - self.done % batch, settings.trials - self.done)
+        self._add(self._shared.news())
+        if self.done >= settings.trials:
+            return 0
+        room = min(batch - self.done % batch, self._shared.room())
+        if room:
+            return room
+        self._shared.wait()
+        return None
+
+    def batch(self, size: int) -> None:
+        """Propose so many networks, score and keep them."""
+        import optuna
+
+        problem, study = self._problem, self._study
+        token = () if self._shared is None else self._shared.token
+        study.sampler = make_sampler(
+            problem.settings, self.done, self._distributions, self._generations, token
         )
-    except optuna.exceptions.DuplicatedStudyError as error:
-        raise RepvitNasError(
-            f"the storage holds a study {study_name!r} already: continue it with --resume"
-        ) from error
-    except Exception as error:  # storages raise whatever their database raises
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RepvitNasError(
-            _masked(f"the storage {storage!r} cannot be opened: {line}")
-        ) from error
-    if storage and _DIGEST not in study.user_attrs and not study.get_trials(deepcopy=False):
-        study.set_user_attr(_DIGEST, digest)
-    if storage and study.user_attrs.get(_DIGEST) != digest:
-        raise RepvitNasError(
-            f"the study {study_name!r} belongs to another search: give another --study-name"
-        )
-    return study
-
-
-def _masked(message: str) -> str:
-    """Return `message` without the passwords of the URLs in it."""
-    return _PASSWORD.sub(
-        lambda match: f"{match[1]}:***@" if match[1] is not None else "***", message
-    )
-
-
-def _ask_and_tell(
-    study: "optuna.Study",
-    problem: Problem,
-    scorer: _Scorer,
-    generations: "Generations",
-    size: int,
-) -> list[TrialRecord]:
-    trials = [study.ask() for _ in range(size)]
-    choices = np.array([problem.space.suggest(trial) for trial in trials], dtype=np.intp)
-    scores = scorer.score(choices)
-    objectives = problem.objectives(scores)
-    records = []
-    for row, trial in enumerate(trials):
-        values, constraints = objectives[row].tolist(), scores.violations[row].tolist()
-        for name, violation in zip(problem.constraint_names, constraints, strict=True):
-            trial.set_constraint(name, violation)
-        told = study.tell(trial, values)
-        generations.add([told])
-        records.append(
+        trials = [study.ask() for _ in range(size)]
+        choices = np.array([problem.space.suggest(trial) for trial in trials], dtype=np.intp)
+        scores = self._scorer.score(choices)
+        objectives = problem.objectives(scores)
+        asked = study.get_trials(deepcopy=False)
+        records = [
             TrialRecord(
                 choices=tuple(choices[row].tolist()),
-                values=tuple(values),
-                constraints=tuple(constraints),
+                values=tuple(objectives[row].tolist()),
+                constraints=tuple(scores.violations[row].tolist()),
                 notes={
-                    name: value for name, value in told.system_attrs.items() if name == _GENERATION
+                    name: value
+                    for name, value in asked[trial.number].system_attrs.items()
+                    if name == _GENERATION
                 },
             )
-        )
-    return records
-
-
-def _restore(
-    study: "optuna.Study",
-    problem: Problem,
-    scorer: _Scorer,
-    generations: "Generations",
-    checkpoint: Checkpoint | None,
-) -> int:
-    """Bring back the finished trials of an earlier run; return how many there are."""
-    import optuna
-
-    finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-    if finished:
-        _require_room(problem, len(finished))
-        rows = [problem.space.choices_of(trial.params) for trial in finished]
-        scorer.score(np.array(rows, dtype=np.intp))
-        generations.add(finished)
-        return len(finished)
-    if checkpoint is None or not checkpoint.path.exists():
-        return 0
-    records = _whole_batches(problem, checkpoint)
-    if not records:
-        return 0
-    scorer.score(np.array([record.choices for record in records], dtype=np.intp))
-    distributions = _distributions(problem)
-    study.add_trials(
-        [
-            optuna.create_trial(
-                params=problem.space.parameters_of(np.array(record.choices)),
-                distributions=distributions,
-                values=list(record.values),
-                system_attrs=dict(record.notes),
-                constraints=dict(zip(problem.constraint_names, record.constraints, strict=True)),
-            )
-            for record in records
+            for row, trial in enumerate(trials)
         ]
-    )
-    generations.add(study.get_trials(deepcopy=False))
-    return len(records)
+        kept = self._keep(records)
+        for trial, record, keeps in zip(trials, records, kept, strict=True):
+            if not keeps:  # others took the last places
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                continue
+            for name, violation in zip(problem.constraint_names, record.constraints, strict=True):
+                trial.set_constraint(name, violation)
+            self._generations.add([study.tell(trial, list(record.values))])
+            self.done += 1
+
+    def _keep(self, records: list[TrialRecord]) -> list[bool]:
+        if self._shared is not None:
+            return self._shared.keep(records, self._distributions)
+        if self._checkpoint is not None:
+            self._checkpoint.append(records)
+        return [True] * len(records)
+
+    def _add(self, records: list[TrialRecord]) -> None:
+        """Add trials that were told before, or by others."""
+        import optuna
+
+        if not records:
+            return
+        problem = self._problem
+        self._scorer.score(np.array([record.choices for record in records], dtype=np.intp))
+        before = len(self._study.get_trials(deepcopy=False))
+        self._study.add_trials(
+            [
+                optuna.create_trial(
+                    params=problem.space.parameters_of(np.array(record.choices)),
+                    distributions=self._distributions,
+                    values=list(record.values),
+                    system_attrs=dict(record.notes),
+                    constraints=dict(
+                        zip(problem.constraint_names, record.constraints, strict=True)
+                    ),
+                )
+                for record in records
+            ]
+        )
+        self._generations.add(self._study.get_trials(deepcopy=False)[before:])
+        self.done += len(records)
+
+    def studied(self, *, interrupted: bool) -> Studied:
+        """Return what the study found; of a shared one in the order of its trials' numbers."""
+        choices = None if self._shared is None else self._shared.choices
+        return self._scorer.studied(choices, interrupted=interrupted)
 
 
 def _require_room(problem: Problem, done: int) -> None:

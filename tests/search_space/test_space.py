@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import msgspec
@@ -304,3 +305,14 @@ def test_a_space_too_large_to_be_priced_is_refused_at_once(tmp_path):
 def test_digests_tell_spaces_apart(repvit, coarse):
     assert repvit.digest != coarse.digest
     assert repvit.digest == load_space("repvit")[0].digest
+
+
+def test_every_network_of_a_tied_space_is_found_in_it_again(tiny):
+    """Even where a stage of one block has SE both in all and in alternate blocks."""
+    rows = np.array(list(itertools.product(*map(range, tiny.radix))), dtype=np.intp)
+    shapes = tiny.decode(rows)
+
+    for row in range(len(rows)):
+        architecture = shapes.architecture(row, "")
+        again = tiny.decode(tiny.encode(architecture)).architecture(0, "")
+        assert again == architecture

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import optuna
 import pytest
 from support import ROOT, write_narrow
 
@@ -20,6 +21,8 @@ from repvit_nas.searching.inputs import load_inputs
 from repvit_nas.searching.records import Result, read_run
 from repvit_nas.searching.run import search
 from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.shared import Sharing
+from repvit_nas.storages import open_storage
 
 
 def run(folder, *, resume=False, overwrite=False, storage=None, show=render, **changes):
@@ -33,7 +36,7 @@ def run(folder, *, resume=False, overwrite=False, storage=None, show=render, **c
         show,
         resume=resume,
         overwrite=overwrite,
-        storage=storage,
+        sharing=None if storage is None else Sharing(storage),
     )
 
 
@@ -533,3 +536,29 @@ def test_a_time_out_binds_the_improvement_and_is_noted(tmp_path):
     whole = run(tmp_path / "whole", trials=50)
     assert len(outcome.result.front) < len(whole.result.front)
     assert read_run(tmp_path / "whole").complete
+
+
+def test_searches_that_share_a_study_may_share_the_folder(tmp_path):
+    """The same line on each machine: whoever ends last finds the run there, and it is the same."""
+    url = f"journal:///{tmp_path}/study.log?password=geheim"
+    first = run(tmp_path / "run", storage=url, trials=60, resume="auto")
+    before = contents(tmp_path / "run")
+
+    second = run(tmp_path / "run", storage=url, trials=60, resume="auto")
+
+    assert second.result == first.result
+    assert contents(tmp_path / "run") == before
+    assert b"geheim" not in b"".join(before.values())
+    storage = open_storage(url)
+    [summary] = optuna.get_all_study_summaries(storage)
+    loads = summary.user_attrs["winners are loaded with"]
+    assert loads["best"] == f'repvit_nas.load("{tmp_path}/run:best")'
+    assert set(loads) == {"best", *first.result.winners}
+
+
+def test_one_line_starts_a_run_goes_on_with_it_and_repeats_it(tmp_path):
+    run(tmp_path / "auto", resume="auto", trials=50)
+    run(tmp_path / "auto", resume="auto", trials=100)
+    longer = run(tmp_path / "auto", resume="auto", trials=100)
+
+    assert longer.result == run(tmp_path / "at once", trials=100).result

@@ -10,6 +10,7 @@ from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.searching.checkpoint import Checkpoint
 from repvit_nas.searching.front import front_of
+from repvit_nas.searching.shared import Sharing
 from repvit_nas.searching.study import BATCH, run_study
 
 SAMPLERS = ["nsga2", "tpe", "random", "gp"]
@@ -100,12 +101,11 @@ def test_constraints_reach_optuna(make_problem, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     problem = make_problem(trials=30, max_params_m=4.0)
 
-    run_study(problem, start=nothing(problem), storage=storage)
+    run_study(problem, start=nothing(problem), sharing=Sharing(storage))
 
     study = optuna.load_study(study_name="repvit-nas", storage=storage)
     for trial in study.trials:
-        named = trial.constraints
-        assert set(named) == set(problem.constraint_names)
+        named = {name: trial.constraints[name] for name in problem.constraint_names}
         choices = np.array([problem.space.choices_of(trial.params)])
         assert list(named.values()) == pytest.approx(problem.score(choices).violations[0].tolist())
     best = {trial.number for trial in study.best_trials}
@@ -115,12 +115,12 @@ def test_constraints_reach_optuna(make_problem, tmp_path):
 def test_a_study_in_a_storage_is_continued_only_when_asked(make_problem, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     problem = make_problem(trials=20)
-    first = run_study(problem, start=nothing(problem), storage=storage)
+    first = run_study(problem, start=nothing(problem), sharing=Sharing(storage))
 
     with pytest.raises(RepvitNasError, match="--resume"):
-        run_study(problem, start=nothing(problem), storage=storage)
+        run_study(problem, start=nothing(problem), sharing=Sharing(storage))
     longer = make_problem(trials=30)
-    again = run_study(longer, start=nothing(longer), storage=storage, resume=True)
+    again = run_study(longer, start=nothing(longer), sharing=Sharing(storage), resume=True)
 
     assert len(again.choices) == 30
     assert (again.choices[:20] == first.choices).all()
@@ -131,7 +131,7 @@ def test_a_storage_that_cannot_be_opened_is_one_line(make_problem, url):
     problem = make_problem(trials=5)
 
     with pytest.raises(RepvitNasError) as error:
-        run_study(problem, start=nothing(problem), storage=url)
+        run_study(problem, start=nothing(problem), sharing=Sharing(url))
 
     assert "\n" not in str(error.value)
     assert "cannot be opened" in str(error.value)
@@ -141,10 +141,10 @@ def test_a_study_of_other_objectives_is_not_continued(make_problem, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     one = make_problem(trials=5)
     two = make_problem(trials=5, budgets_ms={"iphone12": 0.9, "iphone13": 0.9})
-    run_study(one, start=nothing(one), storage=storage)
+    run_study(one, start=nothing(one), sharing=Sharing(storage))
 
     with pytest.raises(RepvitNasError, match="'repvit-nas' belongs to another search"):
-        run_study(two, start=nothing(two), storage=storage, digest="two", resume=True)
+        run_study(two, start=nothing(two), sharing=Sharing(storage), digest="two", resume=True)
 
 
 def test_a_study_of_somebody_else_is_not_continued(make_problem, tmp_path):
@@ -153,7 +153,7 @@ def test_a_study_of_somebody_else_is_not_continued(make_problem, tmp_path):
     problem = make_problem(trials=5)
 
     with pytest.raises(RepvitNasError, match="belongs to another search: give another"):
-        run_study(problem, start=nothing(problem), storage=storage, study_name="mine", resume=True)
+        run_study(problem, start=nothing(problem), sharing=Sharing(storage, "mine"), resume=True)
 
 
 def test_a_study_in_a_storage_that_stopped_within_a_batch_repeats_no_draws(make_problem, tmp_path):
@@ -161,7 +161,7 @@ def test_a_study_in_a_storage_that_stopped_within_a_batch_repeats_no_draws(make_
     storage = f"sqlite:///{tmp_path}/study.db"
     for trials in (20, 40):
         problem = make_problem("repvit", sampler="random", trials=trials)
-        studied = run_study(problem, start=nothing(problem), storage=storage, resume=True)
+        studied = run_study(problem, start=nothing(problem), sharing=Sharing(storage), resume=True)
 
     assert studied.evaluations == 40
 
@@ -179,7 +179,7 @@ def test_a_password_in_a_url_is_not_told(make_problem, url):
     problem = make_problem(trials=5)
 
     with pytest.raises(RepvitNasError, match=r"cannot be opened") as error:
-        run_study(problem, start=nothing(problem), storage=url)
+        run_study(problem, start=nothing(problem), sharing=Sharing(url))
 
     assert "heim" not in str(error.value)
     assert "***" in str(error.value)

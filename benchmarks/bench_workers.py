@@ -1,0 +1,100 @@
+"""Several searches on one study: trials a second, and what a storage costs beside them.
+
+    python benchmarks/bench_workers.py [URL ...]
+
+Each trial takes a second, asleep, so that two cores do for several workers. Promise: up to four workers
+keep 0.9 of what they would do each for itself. A journal file is tried always; a database by its URL,
+which must be empty.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Final
+
+TASK_S: Final = 1.0
+TASKS: Final = 10
+WORKERS: Final = (1, 2, 4)
+PROMISE: Final = 0.9
+_WORKER: Final = "worker"
+
+
+def main() -> None:
+    """Print trials a second and efficiency for each storage and number of workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        for url in (f"journal:///{folder}/study.log", *sys.argv[1:]):
+            kind = url.partition(":")[0]
+            for workers in WORKERS:
+                asked = TASKS * workers
+                seconds = run(url, f"{workers} workers", workers, asked)
+                efficiency = asked * TASK_S / workers / seconds
+                kept = "kept" if efficiency >= PROMISE else "missed"
+                print(
+                    f"{kind:<11} {workers} workers: {asked / seconds:5.2f} trials/s, efficiency "
+                    f"{efficiency:.2f}; promise {kept}"
+                )
+            print(f"{kind:<11} {rate(url):,.0f} trials/s of no length, one worker")
+
+
+def run(url: str, name: str, workers: int, asked: int) -> float:
+    """Return how long workers that start together take for all trials."""
+    command = [sys.executable, __file__, _WORKER, url, name, str(asked)]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(workers)
+    ]
+    for each in running:
+        if each.stdout is not None:
+            each.stdout.readline()
+    began = time.monotonic()
+    for each in running:
+        if each.stdin is not None:
+            each.stdin.close()
+    for each in running:
+        each.wait()
+    return time.monotonic() - began
+
+
+def rate(url: str) -> float:
+    """Return how many trials a second one search tells."""
+    began = time.monotonic()
+    work(url, "fast", 50, 0.0, ready=False)
+    return 50 / (time.monotonic() - began)
+
+
+def work(url: str, name: str, asked: int, task_s: float, *, ready: bool = True) -> None:
+    """Tell trials until there are as many as asked."""
+    import numpy as np
+
+    from repvit_nas.accuracy.family import load_family_estimator
+    from repvit_nas.predictors.predictor import load_predictor
+    from repvit_nas.search_space import load_space
+    from repvit_nas.searching.problem import Problem
+    from repvit_nas.searching.settings import Settings
+    from repvit_nas.searching.shared import Sharing
+    from repvit_nas.searching.study import run_study
+
+    settings = Settings(budgets_ms={"iphone12": 1.0}, trials=asked, sampler="tpe")
+    problem = Problem(
+        load_space("repvit")[0], [load_predictor("iphone12")[0]], load_family_estimator(), settings
+    )
+    start = np.zeros((0, len(problem.space.parameters)), dtype=np.intp)
+    if ready:
+        print("ready", flush=True)
+        sys.stdin.read()
+    run_study(
+        problem,
+        start=start,
+        sharing=Sharing(url, name),
+        digest="bench",
+        resume="auto",
+        progress=lambda _: time.sleep(task_s),
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == [_WORKER]:
+        work(sys.argv[2], sys.argv[3], int(sys.argv[4]), TASK_S)
+    else:
+        main()

@@ -1,0 +1,97 @@
+import sys
+import time
+
+import pytest
+from databases import free_port
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.storages import masked, open_storage, patiently
+
+
+def test_an_outage_is_waited_for_and_said_once():
+    failing, said = [ConnectionRefusedError("nobody there\nmore"), TimeoutError(), None], []
+
+    def call():
+        error = failing.pop(0)
+        if error:
+            raise error
+        return "here"
+
+    assert patiently(call, "the storage", wait_s=60, say=said.append) == "here"
+    assert said == [
+        "the storage does not answer (nobody there); waiting for up to 60 s",
+        "the storage answers again",
+    ]
+
+
+def test_what_no_waiting_mends_is_not_waited_for():
+    def call():
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        patiently(call, "the storage", wait_s=60, say=pytest.fail)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "grpc"])
+def test_an_unreachable_storage_is_one_line_after_the_wait(scheme):
+    pytest.importorskip({"postgresql": "psycopg", "grpc": "grpc"}[scheme])
+    path = "/db" if scheme == "postgresql" else ""
+    url, said = f"{scheme}://me:geheim@127.0.0.1:{free_port()}{path}", []
+
+    began = time.monotonic()
+    with pytest.raises(RepvitNasError, match="cannot be opened") as error:
+        open_storage(url, wait_s=0.3, say=said.append)
+
+    assert time.monotonic() - began < 20
+    assert "\n" not in str(error.value)
+    assert len(said) == 1
+    assert "waiting for up to 0.3 s" in said[0]
+    for line in (*said, str(error.value)):
+        assert "geheim" not in line
+
+
+def test_a_driver_that_is_not_there_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+
+    with pytest.raises(RepvitNasError, match=r"needs pymysql: pip install 'repvit-nas\[mysql\]'"):
+        open_storage("mysql://me:geheim@127.0.0.1/db")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("journal://study.log", "journal:///FILE"),
+        ("journal:///", "journal:///FILE"),
+        ("journal:///no/such/folder/study.log", "four slashes"),
+        ("grpc://nowhere", "grpc://HOST:PORT"),
+        ("postgresql://me:a@b@host/db", "%40"),
+        ("nonsense", "cannot be opened"),
+    ],
+)
+def test_a_url_that_means_nothing_says_what_would(url, said):
+    with pytest.raises(RepvitNasError, match=said) as error:
+        open_storage(url)
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_journal_may_be_named_from_here_or_from_the_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    open_storage("journal:///here.log")
+    open_storage(f"journal:///{tmp_path}/there.log")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"here.log", "there.log"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://:geheim@host:6379/0", "redis://:***@host:6379/0"),
+        ("mysql://me:geheim@host/db", "mysql://me:***@host/db"),
+        ("x://host/db?password=geheim&a=b", "x://host/db?password=***&a=b"),
+        ("sqlite:///study.db", "sqlite:///study.db"),
+    ],
+)
+def test_passwords_are_masked_and_nothing_else(text, shown):
+    assert masked(text) == shown
