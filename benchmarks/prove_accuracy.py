@@ -57,12 +57,13 @@ from repvit_nas.report.tables import markdown
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.shapes import Floats
-from repvit_nas.training.data import DataSpec, Opened, open_data
+from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.recipe import Recipe, load_recipe
 from repvit_nas.training.records import Asked as TrainAsked
 from repvit_nas.training.records import TrainFile, is_training_run, read_training
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 
 RESULTS: Final = Path(__file__).parents[1] / "results" / "accuracy-cifar"
 BENCHMARK_FILE: Final = "benchmark.json"

@@ -4,10 +4,10 @@ import msgspec
 import torch
 
 from repvit_nas.architecture import Architecture, Stage
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 
 
 def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution=32):

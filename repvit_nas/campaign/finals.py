@@ -15,12 +15,13 @@ from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.searching.records import FRONT_FILE, Result, read_run
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, Precision, is_training_run
 from repvit_nas.training.records import Asked as TrainAsked
 from repvit_nas.training.run import Place, train
+from repvit_nas.training.spec import DataSpec
 from repvit_nas.words import Progress, Say
 
 FINALS_FILE: Final = "finals.json"

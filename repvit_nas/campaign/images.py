@@ -8,7 +8,8 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.accuracy.comparison import highest_tau
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, Opened
+from repvit_nas.training.data import Opened
+from repvit_nas.training.spec import DataSpec
 
 # Files of more bytes together are told apart by their names and sizes alone.
 _READ: Final = 1_000_000_000

@@ -9,9 +9,9 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.lines import LineLog
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import Precision
+from repvit_nas.training.spec import DataSpec
 
 CAMPAIGN_FILE: Final = "campaign.json"
 TASKS_FILE: Final = "tasks.jsonl"

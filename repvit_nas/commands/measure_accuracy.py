@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from repvit_nas.campaign.opening import Campaign
     from repvit_nas.campaign.records import Asked
     from repvit_nas.campaign.run import Outcome
-    from repvit_nas.training.data import DataSpec
     from repvit_nas.training.recipe import Recipe
+    from repvit_nas.training.spec import DataSpec
 
 _MOST: Final = 2**63 - 2
 
@@ -224,7 +224,7 @@ def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _data(given: dict[str, Any]) -> "DataSpec":
-    from repvit_nas.training.data import DataSpec
+    from repvit_nas.training.spec import DataSpec
 
     return DataSpec(
         name=given["data"],

@@ -121,7 +121,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
 
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.report.training import curves_picture
-    from repvit_nas.training.data import DataSpec, open_data
+    from repvit_nas.training.data import open_data
     from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
     from repvit_nas.training.records import RANDOM, Asked
     from repvit_nas.training.run import (
@@ -132,6 +132,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
         train,
         world_size,
     )
+    from repvit_nas.training.spec import DataSpec
 
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])

@@ -4,16 +4,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from repvit_nas.training.data import DataSpec
     from repvit_nas.training.recipe import Recipe, load_recipe
     from repvit_nas.training.records import Asked
     from repvit_nas.training.run import train
+    from repvit_nas.training.spec import DataSpec
 
 __all__ = ["Asked", "DataSpec", "Recipe", "load_recipe", "train"]
 
 _HOMES = {
     "Asked": "records",
-    "DataSpec": "data",
+    "DataSpec": "spec",
     "Recipe": "recipe",
     "load_recipe": "recipe",
     "train": "run",

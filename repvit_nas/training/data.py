@@ -14,6 +14,7 @@ from repvit_nas.training import shapes
 from repvit_nas.training.folder import FolderImages, Split, check_splits, is_hidden, scan
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.images import read_image
+from repvit_nas.training.spec import TRAIN_SPLIT, VAL_SPLIT, DataSpec
 from repvit_nas.words import number_of
 
 DIGITS: Final = "digits"
@@ -24,8 +25,6 @@ SHAPES_IMAGES: Final = (24_000, 2_400)
 # As timm searches for the folders of a split.
 _TRAIN_FOLDERS: Final = ("train", "training")
 _VAL_FOLDERS: Final = ("val", "valid", "validation", "eval", "evaluation", "test")
-TRAIN_SPLIT: Final = "train"
-VAL_SPLIT: Final = "validation"
 _DIGITS_VAL: Final = 360
 # Which values of a `DataSpec` mean something for which images.
 _MEANT: Final = {
@@ -38,35 +37,6 @@ _MEANT_NAMED: Final = frozenset({"root", "train_split", "val_split", "num_classe
 _DOWNLOADING: Final = ("torch/", "tfds/", "hfids/")
 # The validation images of `shapes` are another stream of the same seed.
 _VAL_STREAM: Final = 1 << 40
-
-
-class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which images, as a run remembers it.
-
-    Attributes:
-        name: `digits`, `shapes`, a folder of images, or a name with a prefix that timm knows.
-        root: Where timm finds (or downloads) a data set that it knows by name.
-        train_split: The split or folder to train on; `train` also stands for `training`.
-        val_split: The split or folder to validate on; `validation` also stands for a folder of
-            another usual name.
-        num_classes: The number of classes, where a data set does not say so itself.
-        train_images: How many images of `shapes` to train on.
-        val_images: How many images of `shapes` to validate on.
-        seed: Which `shapes`.
-        skip_bad_images: Leave out what cannot be read, instead of refusing the folder.
-        download: Let timm download the data set.
-    """
-
-    name: str
-    root: str = ""
-    train_split: str = TRAIN_SPLIT
-    val_split: str = VAL_SPLIT
-    num_classes: int | None = None
-    train_images: int | None = None
-    val_images: int | None = None
-    seed: int = 0
-    skip_bad_images: bool = False
-    download: bool = False
 
 
 class Images(Protocol):

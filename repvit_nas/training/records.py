@@ -9,9 +9,9 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search_space.space import SpaceFile
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
+from repvit_nas.training.spec import DataSpec
 
 TRAINING_FILE: Final = "training.json"
 WEIGHTS_FILE: Final = "model.safetensors"

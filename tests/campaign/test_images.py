@@ -5,7 +5,8 @@ from image_folders import folder
 
 from repvit_nas.campaign.images import check_images, data_digest
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
+from repvit_nas.training.spec import DataSpec
 
 
 def digest(spec):

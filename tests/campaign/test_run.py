@@ -17,8 +17,8 @@ from repvit_nas.campaign.records import Asked, Task, task_log
 from repvit_nas.campaign.run import Limits, run_campaign
 from repvit_nas.campaign.validation import validation_of
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
+from repvit_nas.training.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)

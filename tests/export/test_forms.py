@@ -19,8 +19,9 @@ from repvit_nas.export.forms import export_run, export_untrained
 from repvit_nas.export.records import read_export
 from repvit_nas.export.subject import untrained_subject
 from repvit_nas.report.export import export_lines
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.records import read_training
+from repvit_nas.training.spec import DataSpec
 from repvit_nas.units import rows
 
 

@@ -7,9 +7,9 @@ import torch
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.images import DrawnImages, batches, drawn, run_images
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import read_training
+from repvit_nas.training.spec import DataSpec
 
 
 def test_drawn_images_repeat_and_differ_and_half_of_them_are_noise():

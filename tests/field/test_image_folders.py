@@ -11,9 +11,10 @@ from training_support import small
 from repvit_nas.architecture import write_architecture
 from repvit_nas.commands import _run
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.folder import scan
 from repvit_nas.training.found import found_text
+from repvit_nas.training.spec import DataSpec
 
 
 def picture(path, shade=0, **options):

@@ -3,9 +3,9 @@ import pytest
 import torch
 from training_support import small
 
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked
+from repvit_nas.training.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)

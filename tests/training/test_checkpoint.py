@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.run import Place, train
+from repvit_nas.training.spec import DataSpec
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 

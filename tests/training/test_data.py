@@ -12,9 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, DrawnShapes, open_data
+from repvit_nas.training.data import DrawnShapes, open_data
 from repvit_nas.training.found import found_text
 from repvit_nas.training.run import Place, train
+from repvit_nas.training.spec import DataSpec
 
 
 def test_digits_are_the_1797_of_scikit_learn_each_once():

@@ -4,8 +4,9 @@ import pytest
 from image_folders import folder
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.folder import scan
+from repvit_nas.training.spec import DataSpec
 
 
 def test_a_class_without_a_readable_image_is_refused(tmp_path):

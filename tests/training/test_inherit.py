@@ -9,11 +9,12 @@ from training_support import small
 
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.inherit import inherit, mapped, recalibrate
 from repvit_nas.training.loading import World, val_batches
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.start import start_from
 
 IMAGE = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

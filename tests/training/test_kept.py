@@ -3,9 +3,10 @@ import pytest
 from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 
 
 @pytest.fixture

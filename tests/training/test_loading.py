@@ -4,9 +4,10 @@ import torch
 from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.loading import World, mixed, posterize, train_batches, val_batches
 from repvit_nas.training.recipe import load_recipe
+from repvit_nas.training.spec import DataSpec
 
 CPU = torch.device("cpu")
 HARD = {

@@ -7,8 +7,8 @@ import torch
 import repvit_nas
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.named import load_architecture
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trained import load_trained
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)

@@ -11,8 +11,9 @@ from training_support import small
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network import create
 from repvit_nas.search_space.family import family
-from repvit_nas.training.data import DataSpec, open_data
+from repvit_nas.training.data import open_data
 from repvit_nas.training.recipe import load_recipe
+from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.start import read_weights, start_from
 
 RECIPE = load_recipe("quick", {"batch": 16})

@@ -6,8 +6,8 @@ from safetensors.torch import load_file
 
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 import repvit_nas
 from repvit_nas.errors import FileError
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.run import train
+from repvit_nas.training.spec import DataSpec
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 

@@ -6,9 +6,9 @@ import torch
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
-from repvit_nas.training.data import DataSpec
 from repvit_nas.training.records import read_training
 from repvit_nas.training.run import Place, train
+from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trainer import Trainer, load_strictly
 
 TINY = DataSpec(name="shapes", train_images=96, val_images=24)
