@@ -51,3 +51,16 @@ def test_a_prediction_loads_neither_torch_nor_pandas():
     code = "import repvit_nas; repvit_nas.predict('repvit_m0_9')"
 
     assert loaded_after(code, "torch", "timm", "pandas", "matplotlib", "coremltools") == []
+
+
+def test_functions_keep_their_names_whatever_is_imported():
+    """A sub-package of a function's name would take its place once anything imported it."""
+    code = (
+        "import pkgutil, repvit_nas\n"
+        "files = {each.name for each in pkgutil.iter_modules(repvit_nas.__path__)}\n"
+        "assert not files & set(repvit_nas.__all__), files & set(repvit_nas.__all__)\n"
+        "import repvit_nas.searching.run, repvit_nas.api.search\n"
+        "assert callable(repvit_nas.search)"
+    )
+
+    assert loaded_after(code, "torch") == []

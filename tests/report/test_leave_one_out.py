@@ -41,7 +41,7 @@ def test_a_row_says_what_the_others_make_of_it():
         "error %": "+5.0",
     }
     assert second["error %"] == "-5.0"
-    assert left_out_table(SEVERAL).row_count == 2
+    assert len(left_out_table(SEVERAL).rows) == 2
 
 
 def test_of_one_network_nothing_is_known_of_the_error():
