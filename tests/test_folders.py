@@ -1,5 +1,7 @@
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -69,3 +71,22 @@ def test_a_holder_s_word_is_not_believed_whatever_it_says(tmp_path):
         (tmp_path / LOCK_FILES[1]).write_bytes(b"\x1b[31m")
         with pytest.raises(RepvitNasError, match="another run is writing here"), held(tmp_path):
             pass
+
+
+def test_a_folder_is_waited_for_where_that_is_asked(tmp_path):
+    held_by_another, seen = threading.Event(), []
+
+    def another():
+        with held(tmp_path / "run", wait_s=30):
+            held_by_another.set()
+            time.sleep(0.3)
+            seen.append("another")
+
+    thread = threading.Thread(target=another)
+    thread.start()
+    held_by_another.wait()
+    with held(tmp_path / "run", wait_s=30):
+        seen.append("this")
+    thread.join()
+
+    assert seen == ["another", "this"]
