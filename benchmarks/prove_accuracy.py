@@ -32,20 +32,20 @@ from repvit_nas.accuracy import trained
 from repvit_nas.accuracy.held_out import (
     ESTIMATOR,
     LATENCY,
+    AccuracyValidation,
     Truth,
-    Validation,
     truth_of,
     validate,
 )
 from repvit_nas.accuracy.observations import Circumstances, Observation, binomial_sd, nameless
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.campaign.band import Band
-from repvit_nas.campaign.finals import FINALS_FILE, Finals, Wishes, hold_finals, sentence
+from repvit_nas.campaign.finals import FINALS_FILE, Finals, FinalsWishes, hold_finals, sentence
 from repvit_nas.campaign.images import data_digest
 from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import HELD_OUT_STREAM
-from repvit_nas.campaign.records import Asked
-from repvit_nas.campaign.run import Limits, run_campaign
+from repvit_nas.campaign.records import CampaignAsked
+from repvit_nas.campaign.run import CampaignLimits, run_campaign
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.accuracy import (
@@ -60,8 +60,7 @@ from repvit_nas.shapes import Floats
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.recipe import Recipe, load_recipe
-from repvit_nas.training.records import Asked as TrainAsked
-from repvit_nas.training.records import TrainFile, is_training_run, read_training
+from repvit_nas.training.records import Asked, TrainFile, is_training_run, read_training
 from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 
@@ -169,7 +168,7 @@ class Proof:
     def train(self, network: Architecture, seed: int) -> TrainFile:
         """Train a network by the whole recipe, or go on with it."""
         folder = self.run_of(network, seed)
-        asked = TrainAsked(architecture=network, recipe=self.recipe, data=self.spec, seed=seed)
+        asked = Asked(architecture=network, recipe=self.recipe, data=self.spec, seed=seed)
         return train(asked, folder, opened=self.opened, resume=is_training_run(folder))
 
     def finished(self, network: Architecture) -> dict[int, TrainFile]:
@@ -242,7 +241,7 @@ def campaign(proof: Proof) -> None:
     given = proof.given
     changes = {"epochs": given.proxy_epochs, "batch": proof.recipe.batch}
     by_name = {each.name: each for each in proof.references}
-    asked = Asked(
+    asked = CampaignAsked(
         data=proof.spec,
         recipe=load_recipe("proxy", changes),
         recipe_name="proxy",
@@ -253,7 +252,7 @@ def campaign(proof: Proof) -> None:
         held_out=0,
     )
     opened = open_campaign(NAME, asked, foreign=True, say=print)
-    outcome = run_campaign(opened, Limits(networks=given.short), say=print)
+    outcome = run_campaign(opened, CampaignLimits(networks=given.short), say=print)
     overhead = 1 - outcome.trained_s / outcome.seconds
     print(f"ended: {outcome.reason}; {overhead:.1%} of the time was not training", flush=True)
 
@@ -284,7 +283,7 @@ def finals(proof: Proof) -> None:
     """Train the winner of a search, and the references, by the whole recipe with three seeds."""
     run = searched(proof)
     by_name = {each.name: each for each in proof.references}
-    wishes = Wishes(
+    wishes = FinalsWishes(
         data=proof.spec,
         recipe=proof.recipe,
         seeds=proof.given.final_seeds,
@@ -370,7 +369,9 @@ def observations_of(found: Benchmark, networks: Sequence[Network]) -> list[Obser
     ]
 
 
-def compared(found: Benchmark, estimator: trained.TrainedEstimator) -> tuple[Truth, Validation]:
+def compared(
+    found: Benchmark, estimator: trained.TrainedEstimator
+) -> tuple[Truth, AccuracyValidation]:
     """Compare an estimator with the random networks of a benchmark."""
     random = [network for network in found.networks if not network.reference]
     truth = truth_of(observations_of(found, random), None)
@@ -419,7 +420,9 @@ def report(proof: Proof) -> None:
     files.write_bytes(RESULTS / "README.md", f"{heading}\n{page}\n".encode())
 
 
-def picture(truth: Truth, validation: Validation, estimator: trained.TrainedEstimator) -> bytes:
+def picture(
+    truth: Truth, validation: AccuracyValidation, estimator: trained.TrainedEstimator
+) -> bytes:
     """Draw the tau of each score, and what was estimated against what was found."""
     from matplotlib.figure import Figure
 

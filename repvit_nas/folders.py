@@ -4,13 +4,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import filelock
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
 
+# Whether to go on with what a folder holds: no, yes, or if there is something to go on with.
+Resume = bool | Literal["auto"]
 _LOCK_FILE: Final = ".lock"
 _HOLDER_FILE: Final = ".holder"
 # What lies in a folder while it is held.

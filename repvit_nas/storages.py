@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import Say
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -35,7 +36,6 @@ _FINAL: Final = re.compile(
     re.IGNORECASE,
 )
 T = TypeVar("T")
-Say = Callable[[str], None]
 
 
 class Driver(NamedTuple):

@@ -29,7 +29,7 @@ SEEDS: Final = "one seed by another"
 FEWEST_NETWORKS: Final = 5
 
 
-class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AccuracyValidation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `validation.json` of an estimator (schema 1).
 
     Attributes:
@@ -99,7 +99,7 @@ def validate(
     *,
     other_scores: dict[str, Floats] | None = None,
     other_recipe: bool = False,
-) -> Validation:
+) -> AccuracyValidation:
     """Compare an estimator with networks that it never saw.
 
     Args:
@@ -139,7 +139,7 @@ def validate(
     if truth.by_seed.shape[1] >= FEWEST_NETWORKS:
         rankings[SEEDS] = rank(truth.by_seed[0], truth.by_seed[1])
     moved = family.mean + (truth.points - family.mean).mean()
-    return Validation(
+    return AccuracyValidation(
         name=estimator.name,
         meaning=estimator.meaning,
         networks=count,

@@ -89,7 +89,7 @@ def usual_compute(shapes: Shapes) -> float:
     return float(np.median(described.log_macs @ stage_weights(described.share)))
 
 
-class Family(NamedTuple):
+class FamilyAt(NamedTuple):
     """What the family says, beside a usual network.
 
     Attributes:
@@ -103,14 +103,14 @@ class Family(NamedTuple):
     usual: float
 
 
-def unseen(family: Family) -> Learned:
+def unseen(family: FamilyAt) -> Learned:
     """Return what is believed before the first observation."""
     prior = _prior(family.effects, 1.0, (), 50.0)
     return Learned(family.exponent, family.usual, prior, _NOISE_BEFORE, _NOISE_BEFORE)
 
 
 def learn(
-    family: Family,
+    family: FamilyAt,
     observations: Sequence[Observation],
     found: Responses,
     scales: Sequence[float] = SCALES,
@@ -147,7 +147,7 @@ def learn(
     return Learned(family.exponent, family.usual, Normal(mean, within + between), misfit, noise)
 
 
-def _matrix(family: Family, observations: Sequence[Observation]) -> tuple[Floats, list[str]]:
+def _matrix(family: FamilyAt, observations: Sequence[Observation]) -> tuple[Floats, list[str]]:
     """Return the columns of the observations, and the names of those that are no shape feature."""
     shapes = shapes_of([each.architecture for each in observations])
     shape = features(shapes, family.exponent, family.usual)

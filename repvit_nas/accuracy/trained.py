@@ -22,7 +22,7 @@ from repvit_nas.accuracy.observations import (
     circumstances_of,
     nameless,
 )
-from repvit_nas.accuracy.posterior import Family, Learned, learn, usual_compute
+from repvit_nas.accuracy.posterior import FamilyAt, Learned, learn, usual_compute
 from repvit_nas.accuracy.priors import SHAPE_FEATURES
 from repvit_nas.accuracy.regression import Normal, covariance, line, predict
 from repvit_nas.accuracy.responses import responses
@@ -168,10 +168,10 @@ def fit(name: str, observations: Sequence[Observation], folder: Path) -> Posteri
     )
 
 
-def family_beside(architectures: Sequence[Architecture]) -> Family:
+def family_beside(architectures: Sequence[Architecture]) -> FamilyAt:
     """Return what the family says, beside the usual one of some networks."""
     posterior = load_family_estimator().posterior
-    return Family(posterior.exponent, posterior.shape, usual_compute(shapes_of(architectures)))
+    return FamilyAt(posterior.exponent, posterior.shape, usual_compute(shapes_of(architectures)))
 
 
 def digest(observations: Sequence[Observation]) -> str:

@@ -34,7 +34,7 @@ class Description(Shown, msgspec.Struct, frozen=True):
         found: Which copy of the predictor priced it.
     """
 
-    content: network.Description
+    content: network.NetworkLines
     found: str
 
     def document(self) -> dict[str, Any]:

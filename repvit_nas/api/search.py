@@ -14,6 +14,7 @@ from repvit_nas.api.loading import estimator_of, path_of
 from repvit_nas.api.shown import Shown, axes_or_new
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError, WrongTypeError
+from repvit_nas.folders import Resume
 from repvit_nas.report.family_rows import FamilyRow
 from repvit_nas.report.run_picture import draw
 from repvit_nas.report.run_report import budgets, families_of, render, winners_table
@@ -32,7 +33,7 @@ from repvit_nas.searching.records import (
 )
 from repvit_nas.searching.run import NO_PROGRESS, Finding
 from repvit_nas.searching.settings import SAMPLERS, Settings, command_line, default_folder
-from repvit_nas.searching.shared import STUDY_NAME, Resume, Sharing
+from repvit_nas.searching.shared import STUDY_NAME, Sharing
 from repvit_nas.storages import WAIT_S
 from repvit_nas.words import Progress
 

@@ -18,8 +18,7 @@ from repvit_nas.searching.records import FRONT_FILE, Result, read_run
 from repvit_nas.training.data import open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.recipe import Recipe
-from repvit_nas.training.records import RANDOM, Precision, is_training_run
-from repvit_nas.training.records import Asked as TrainAsked
+from repvit_nas.training.records import RANDOM, Asked, Precision, is_training_run
 from repvit_nas.training.run import Place, train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.words import Progress, Say
@@ -87,7 +86,7 @@ class Finals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     networks: tuple[FinalRow, ...]
 
 
-class Wishes(NamedTuple):
+class FinalsWishes(NamedTuple):
     """How finals are held.
 
     Attributes:
@@ -107,7 +106,9 @@ class Wishes(NamedTuple):
     precision: Precision = "fp32"
 
 
-def entrants(run: Path, wishes: Wishes, *, foreign: bool = False) -> tuple[str, list[Entrant]]:
+def entrants(
+    run: Path, wishes: FinalsWishes, *, foreign: bool = False
+) -> tuple[str, list[Entrant]]:
     """Return the device of a search, its best winners, and the references beside them.
 
     Raises:
@@ -153,7 +154,7 @@ def _latency(one: Entrant) -> float:
 
 def hold_finals(
     run: Path,
-    wishes: Wishes,
+    wishes: FinalsWishes,
     folder: Path,
     place: Place | None = None,
     *,
@@ -188,7 +189,7 @@ def hold_finals(
             architecture = msgspec.structs.replace(
                 network.architecture, num_classes=len(opened.classes)
             )
-            asked = TrainAsked(
+            asked = Asked(
                 architecture=architecture,
                 recipe=wishes.recipe,
                 data=wishes.data,
@@ -219,7 +220,7 @@ def hold_finals(
 def _finals(
     run: Path,
     device: str,
-    wishes: Wishes,
+    wishes: FinalsWishes,
     networks: Sequence[Entrant],
     top1: dict[str, list[float]],
 ) -> Finals:

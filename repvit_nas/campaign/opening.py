@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from repvit_nas.accuracy.observations import (
 from repvit_nas.campaign.band import Band
 from repvit_nas.campaign.images import check_images, data_digest
 from repvit_nas.campaign.planning import (
-    State,
+    CampaignState,
     first_tasks,
     held_out_of,
     pool_of,
@@ -30,9 +30,9 @@ from repvit_nas.campaign.planning import (
 from repvit_nas.campaign.records import (
     CAMPAIGN_FILE,
     DONOR,
-    Asked,
+    CampaignAsked,
     CampaignFile,
-    Task,
+    TrainingTask,
     read_campaign,
     task_log,
 )
@@ -41,14 +41,13 @@ from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search_space.space import Choices, Space, load_space
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.kept import kept
-from repvit_nas.training.records import Asked as TrainAsked
 from repvit_nas.training.records import (
+    Asked,
     differences,
 )
+from repvit_nas.words import Say
 
 _STATE_LOCK: Final = ".tasks.lock"
-
-Say = Callable[[str], None]
 
 
 class Campaign:
@@ -101,17 +100,17 @@ class Campaign:
         with filelock.FileLock(self.folder / _STATE_LOCK):
             yield
 
-    def state(self) -> State:
+    def state(self) -> CampaignState:
         """Read how far the campaign is."""
         return state_of(self.tasks.read(), self.observations.read())
 
-    def training_of(self, task: Task) -> TrainAsked:
+    def training_of(self, task: TrainingTask) -> Asked:
         """Return what the training of a task is asked."""
         asked = self.file.asked
         init = asked.init if task.inherits else RANDOM
         if init == DONOR:
             init = str(self.trainings / first_tasks(self.file)[0].name)
-        return TrainAsked(
+        return Asked(
             architecture=task.architecture,
             recipe=asked.recipe,
             data=asked.data,
@@ -123,7 +122,7 @@ class Campaign:
 
 def open_campaign(
     name: str,
-    asked: Asked,
+    asked: CampaignAsked,
     *,
     command: str = "",
     trainings: Path | None = None,
@@ -178,7 +177,11 @@ def open_campaign(
 
 
 def _band(
-    space: Space, predictors: Sequence[Predictor], asked: Asked, resolution: int, classes: int
+    space: Space,
+    predictors: Sequence[Predictor],
+    asked: CampaignAsked,
+    resolution: int,
+    classes: int,
 ) -> Band:
     return Band(
         space,
@@ -191,7 +194,7 @@ def _band(
 
 
 def _refuse_others(
-    folder: Path, file: CampaignFile, asked: Asked, digests: tuple[str, str]
+    folder: Path, file: CampaignFile, asked: CampaignAsked, digests: tuple[str, str]
 ) -> None:
     apart = differences(file.asked, asked)
     if apart:
@@ -219,7 +222,7 @@ def _refuse_imported(folder: Path, circumstances: Circumstances) -> None:
 
 def _planned(
     name: str,
-    asked: Asked,
+    asked: CampaignAsked,
     band: Band,
     opened: Opened,
     digests: tuple[str, str],

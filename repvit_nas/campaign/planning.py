@@ -17,7 +17,14 @@ from repvit_nas.accuracy.selection import choose, expected_regret
 from repvit_nas.accuracy.trained import FEWEST, family_beside
 from repvit_nas.architecture import Architecture
 from repvit_nas.campaign.band import Band
-from repvit_nas.campaign.records import DONOR, CampaignFile, Failure, Finished, Role, Task
+from repvit_nas.campaign.records import (
+    DONOR,
+    CampaignFile,
+    Failure,
+    Finished,
+    NetworkRole,
+    TrainingTask,
+)
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.search_space.family import family
@@ -45,7 +52,7 @@ _IMPROVE_S: Final = 5.0
 HELD_OUT_STREAM, POOL_STREAM = 1, 2
 
 
-class State(NamedTuple):
+class CampaignState(NamedTuple):
     """How far a campaign is.
 
     Attributes:
@@ -55,13 +62,13 @@ class State(NamedTuple):
         observations: What the trained ones say, and what was imported.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[TrainingTask, ...]
     finished: dict[str, float]
     failed: dict[str, str]
     observations: tuple[Observation, ...]
 
     @property
-    def open(self) -> list[Task]:
+    def open(self) -> list[TrainingTask]:
         """The tasks that are neither trained nor left out."""
         return [
             task
@@ -82,11 +89,11 @@ class State(NamedTuple):
 
 
 def state_of(
-    lines: Sequence[Task | Failure | Finished], observations: Sequence[Observation]
-) -> State:
+    lines: Sequence[TrainingTask | Failure | Finished], observations: Sequence[Observation]
+) -> CampaignState:
     """Put together what a campaign has written."""
-    return State(
-        tasks=tuple(each for each in lines if isinstance(each, Task)),
+    return CampaignState(
+        tasks=tuple(each for each in lines if isinstance(each, TrainingTask)),
         finished={each.name: each.seconds for each in lines if isinstance(each, Finished)},
         failed={each.name: each.reason for each in lines if isinstance(each, Failure)},
         observations=tuple(observations),
@@ -139,9 +146,11 @@ def held_out_of(
     )
 
 
-def task_of(role: Role, architecture: Architecture, seed: int, *, inherits: bool) -> Task:
+def task_of(
+    role: NetworkRole, architecture: Architecture, seed: int, *, inherits: bool
+) -> TrainingTask:
     """Return a training that is to be made."""
-    return Task(f"{architecture.name}-seed-{seed}", architecture, seed, role, inherits)
+    return TrainingTask(f"{architecture.name}-seed-{seed}", architecture, seed, role, inherits)
 
 
 def inherits(file: CampaignFile) -> bool:
@@ -149,7 +158,7 @@ def inherits(file: CampaignFile) -> bool:
     return file.asked.init != RANDOM
 
 
-def first_tasks(file: CampaignFile) -> list[Task]:
+def first_tasks(file: CampaignFile) -> list[TrainingTask]:
     """Return the trainings that come before any choice: the donor, and the other references."""
     seed = file.asked.seed
     given = file.asked.init not in {DONOR, RANDOM}
@@ -158,7 +167,7 @@ def first_tasks(file: CampaignFile) -> list[Task]:
     return [donor, *(task_of("reference", each, seed, inherits=inherits(file)) for each in others)]
 
 
-def learned_from(file: CampaignFile, state: State, folder: Path) -> Learned:
+def learned_from(file: CampaignFile, state: CampaignState, folder: Path) -> Learned:
     """Return what the campaign's observations say; before there are enough, what the family says."""
     seen = [observation for observation in state.observations if not observation.held_out]
     networks = {nameless(observation.architecture) for observation in seen}
@@ -227,8 +236,8 @@ def candidates_of(
 
 
 def next_batch(
-    file: CampaignFile, state: State, learned: Learned, candidates: Candidates, most: int
-) -> list[Task]:
+    file: CampaignFile, state: CampaignState, learned: Learned, candidates: Candidates, most: int
+) -> list[TrainingTask]:
     """Return the trainings that come next; none where all that was asked for is trained.
 
     Args:
@@ -239,7 +248,7 @@ def next_batch(
         most: How many different networks it may train in all, held-out ones not counted.
     """
     seed = file.asked.seed
-    tasks: list[Task] = []
+    tasks: list[TrainingTask] = []
     count = min(BATCH, most - state.networks)
     if count > 0:
         tasks += _chosen(file, state, learned, candidates, count)
@@ -254,15 +263,15 @@ def next_batch(
 
 
 def _chosen(
-    file: CampaignFile, state: State, learned: Learned, candidates: Candidates, count: int
-) -> list[Task]:
+    file: CampaignFile, state: CampaignState, learned: Learned, candidates: Candidates, count: int
+) -> list[TrainingTask]:
     """Choose the networks that say most about which one is best."""
     known = {nameless(task.architecture) for task in state.tasks}
     known |= {nameless(network) for network in file.held_out}
     matrix = learned.columns(candidates.shapes)
     fresh = choose(learned.effects, matrix, learned.beyond, count + len(known))
     number = sum(task.role == "chosen" for task in state.tasks)
-    tasks: list[Task] = []
+    tasks: list[TrainingTask] = []
     for row in fresh.rows:
         network = candidates.shapes.architecture(int(row), f"chosen-{number + len(tasks):02d}")
         if nameless(network) not in known and len(tasks) < count:
@@ -270,7 +279,7 @@ def _chosen(
     return tasks
 
 
-def _second_seeds(file: CampaignFile, state: State, learned: Learned) -> list[Task]:
+def _second_seeds(file: CampaignFile, state: CampaignState, learned: Learned) -> list[TrainingTask]:
     """Return second trainings of the networks that seem best, once enough are trained.
 
     They say what a seed does; where weights are inherited, the last of them start from random ones

@@ -18,10 +18,10 @@ TASKS_FILE: Final = "tasks.jsonl"
 # Where a training inherits from the first network of the campaign.
 DONOR: Final = "donor"
 
-Role = Literal["donor", "reference", "chosen", "second seed", "held out"]
+NetworkRole = Literal["donor", "reference", "chosen", "second seed", "held out"]
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CampaignAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a campaign is asked; the same name goes on only with the same.
 
     Attributes:
@@ -74,7 +74,7 @@ class CampaignFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     schema: Literal[1] = 1
     name: str
     command: str
-    asked: Asked
+    asked: CampaignAsked
     data_digest: str
     recipe_digest: str
     classes: tuple[str, ...]
@@ -86,7 +86,7 @@ class CampaignFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     trainings: str
 
 
-class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="task"):
+class TrainingTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="task"):
     """One training that is to be made.
 
     Attributes:
@@ -100,7 +100,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="task"):
     name: str
     architecture: Architecture
     seed: int
-    role: Role
+    role: NetworkRole
     inherits: bool
 
 
@@ -128,9 +128,9 @@ class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fin
     seconds: float
 
 
-def task_log(folder: Path) -> LineLog[Task | Failure | Finished]:
+def task_log(folder: Path) -> LineLog[TrainingTask | Failure | Finished]:
     """Return the log of what a campaign is to train and has trained."""
-    return LineLog(folder / TASKS_FILE, Task | Failure | Finished, "task of a campaign")
+    return LineLog(folder / TASKS_FILE, TrainingTask | Failure | Finished, "task of a campaign")
 
 
 def read_campaign(folder: Path) -> CampaignFile:

@@ -27,7 +27,7 @@ from repvit_nas.accuracy.responses import read_losses
 from repvit_nas.architecture import Architecture
 from repvit_nas.campaign.opening import Campaign
 from repvit_nas.campaign.planning import (
-    State,
+    CampaignState,
     candidates_of,
     first_tasks,
     learned_from,
@@ -39,7 +39,7 @@ from repvit_nas.campaign.records import (
     CampaignFile,
     Failure,
     Finished,
-    Task,
+    TrainingTask,
 )
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search_space.family import family
@@ -58,7 +58,7 @@ _FAILURES: Final = 3
 _POLL_S: Final = 2.0
 
 
-class Limits(NamedTuple):
+class CampaignLimits(NamedTuple):
     """When a campaign ends at the latest.
 
     Attributes:
@@ -70,7 +70,7 @@ class Limits(NamedTuple):
     hours: float | None = None
 
 
-class Outcome(NamedTuple):
+class CampaignOutcome(NamedTuple):
     """How a campaign ended.
 
     Attributes:
@@ -83,7 +83,7 @@ class Outcome(NamedTuple):
     """
 
     folder: Path
-    state: State
+    state: CampaignState
     reason: str
     fitted: trained.PosteriorFile | None
     trained_s: float
@@ -108,12 +108,12 @@ def epoch_seconds(campaign: Campaign, place: Place) -> float:
 
 def run_campaign(
     campaign: Campaign,
-    limits: Limits,
+    limits: CampaignLimits,
     place: Place | None = None,
     *,
     say: Say = lambda _: None,
     progress: Progress = lambda _, __, ___: None,
-) -> Outcome:
+) -> CampaignOutcome:
     """Train networks until the campaign is settled or its limits are reached.
 
     Args:
@@ -157,12 +157,14 @@ def run_campaign(
     state = campaign.state()
     with campaign.locked():
         fitted = _fitted(campaign, state, say)
-    return Outcome(campaign.folder, state, reason, fitted, trained_s, time.monotonic() - began)
+    return CampaignOutcome(
+        campaign.folder, state, reason, fitted, trained_s, time.monotonic() - began
+    )
 
 
 def _next_step(
-    campaign: Campaign, limits: Limits, say: Say
-) -> "contextlib.AbstractContextManager[Task] | str | None":
+    campaign: Campaign, limits: CampaignLimits, say: Say
+) -> "contextlib.AbstractContextManager[TrainingTask] | str | None":
     """Return the next training, claimed; why there is none; or None to wait for other processes."""
     with campaign.locked():
         campaign.tasks.mend()
@@ -179,7 +181,7 @@ def _next_step(
     return None
 
 
-def _ready(campaign: Campaign, state: State) -> list[Task]:
+def _ready(campaign: Campaign, state: CampaignState) -> list[TrainingTask]:
     """Return the open trainings that can begin: what inherits waits for the donor."""
     donor = first_tasks(campaign.file)[0].name
     if donor in state.failed:
@@ -191,7 +193,7 @@ def _ready(campaign: Campaign, state: State) -> list[Task]:
     return [task for task in state.open if not (waits and task.inherits)]
 
 
-def _claim(campaign: Campaign, task: Task) -> filelock.BaseFileLock | None:
+def _claim(campaign: Campaign, task: TrainingTask) -> filelock.BaseFileLock | None:
     campaign.trainings.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(campaign.trainings / f".{task.name}.lock", timeout=0)
     try:
@@ -202,14 +204,14 @@ def _claim(campaign: Campaign, task: Task) -> filelock.BaseFileLock | None:
 
 
 @contextlib.contextmanager
-def _held(task: Task, lock: filelock.BaseFileLock) -> Iterator[Task]:
+def _held(task: TrainingTask, lock: filelock.BaseFileLock) -> Iterator[TrainingTask]:
     try:
         yield task
     finally:
         lock.release()
 
 
-def _extend(campaign: Campaign, state: State, limits: Limits, say: Say) -> str:
+def _extend(campaign: Campaign, state: CampaignState, limits: CampaignLimits, say: Say) -> str:
     """Choose what comes next; returns why nothing does, if so."""
     file = campaign.file
     if not state.tasks:
@@ -232,7 +234,9 @@ def _extend(campaign: Campaign, state: State, limits: Limits, say: Say) -> str:
     return found.reason or "nothing is left to train"
 
 
-def _train(campaign: Campaign, task: Task, place: Place, say: Say, progress: Progress) -> float:
+def _train(
+    campaign: Campaign, task: TrainingTask, place: Place, say: Say, progress: Progress
+) -> float:
     """Train one network, and log what it says; returns the seconds."""
     folder = campaign.trainings / task.name
     state = campaign.state()
@@ -265,7 +269,7 @@ def _train(campaign: Campaign, task: Task, place: Place, say: Say, progress: Pro
 
 
 def _refuse_many_failures(campaign: Campaign) -> None:
-    ended = [each for each in campaign.tasks.read() if not isinstance(each, Task)]
+    ended = [each for each in campaign.tasks.read() if not isinstance(each, TrainingTask)]
     last = ended[-_FAILURES:]
     if len(last) == _FAILURES and all(isinstance(each, Failure) for each in last):
         raise RepvitNasError(
@@ -275,7 +279,9 @@ def _refuse_many_failures(campaign: Campaign) -> None:
         )
 
 
-def _observation(campaign: Campaign, task: Task, folder: Path, record: TrainFile) -> Observation:
+def _observation(
+    campaign: Campaign, task: TrainingTask, folder: Path, record: TrainFile
+) -> Observation:
     """Return what a finished training says."""
     outcome = record.outcome
     if outcome is None:
@@ -315,7 +321,7 @@ def _donor(file: CampaignFile) -> Architecture | None:
     return None if found is None else found.architecture
 
 
-def _fitted(campaign: Campaign, state: State, say: Say) -> trained.PosteriorFile | None:
+def _fitted(campaign: Campaign, state: CampaignState, say: Say) -> trained.PosteriorFile | None:
     try:
         fitted = trained.fit(campaign.file.name, state.observations, campaign.folder)
     except RepvitNasError as error:

@@ -10,7 +10,7 @@ from repvit_nas.accuracy.held_out import (
     FEWEST_NETWORKS,
     LATENCY,
     VALIDATION_FILE,
-    Validation,
+    AccuracyValidation,
     truth_of,
     validate,
 )
@@ -23,7 +23,7 @@ from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.shapes import Floats
 
 
-def validation_of(folder: Path) -> Validation | None:
+def validation_of(folder: Path) -> AccuracyValidation | None:
     """Compare an estimator with the held-out networks of its campaign, and write that down.
 
     Returns:

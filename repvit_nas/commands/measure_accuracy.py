@@ -26,8 +26,8 @@ from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     from repvit_nas.campaign.opening import Campaign
-    from repvit_nas.campaign.records import Asked
-    from repvit_nas.campaign.run import Outcome
+    from repvit_nas.campaign.records import CampaignAsked
+    from repvit_nas.campaign.run import CampaignOutcome
     from repvit_nas.training.recipe import Recipe
     from repvit_nas.training.spec import DataSpec
 
@@ -138,7 +138,7 @@ def command(
     import torch
 
     from repvit_nas.campaign.opening import open_campaign
-    from repvit_nas.campaign.run import Limits, run_campaign
+    from repvit_nas.campaign.run import CampaignLimits, run_campaign
     from repvit_nas.training.run import Place
 
     if hours is not None and not 0 < hours < 1e5:
@@ -167,7 +167,7 @@ def command(
         with progress_bar() as progress:
             outcome = run_campaign(
                 campaign,
-                Limits(networks, hours),
+                CampaignLimits(networks, hours),
                 Place(given["on"], given["workers"]),
                 say=note,
                 progress=progress,
@@ -191,12 +191,12 @@ def _helpers(processes: int, threads: int | None) -> "list[subprocess.Popen[byte
 
 def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
     """Hold the finals of a search, and say whether its winner leads."""
-    from repvit_nas.campaign.finals import Wishes, hold_finals, sentence
+    from repvit_nas.campaign.finals import FinalsWishes, hold_finals, sentence
     from repvit_nas.named import load_architecture
     from repvit_nas.report.accuracy import finals_table
     from repvit_nas.training.run import Place, find_precision
 
-    wishes = Wishes(
+    wishes = FinalsWishes(
         data=_data(given),
         recipe=_recipe(given),
         seeds=given["seeds"],
@@ -248,14 +248,14 @@ def _words() -> list[str]:
     return [word for word in sys.argv[1:] if word not in {"--json", "--debug"}]
 
 
-def _asked(given: dict[str, Any]) -> "Asked":
-    from repvit_nas.campaign.records import Asked
+def _asked(given: dict[str, Any]) -> "CampaignAsked":
+    from repvit_nas.campaign.records import CampaignAsked
     from repvit_nas.named import load_architecture
     from repvit_nas.training.run import find_precision
 
     if not 0 < given["band"] < 1:
         raise RepvitNasError(f"--band must be above 0 and below 1; got {given['band']}")
-    return Asked(
+    return CampaignAsked(
         data=_data(given),
         recipe=_recipe(given),
         recipe_name=Path(given["recipe"]).name.removesuffix(".toml"),
@@ -271,7 +271,7 @@ def _asked(given: dict[str, Any]) -> "Asked":
     )
 
 
-def _show(campaign: "Campaign", outcome: "Outcome", *, as_json: bool) -> None:
+def _show(campaign: "Campaign", outcome: "CampaignOutcome", *, as_json: bool) -> None:
     from repvit_nas.campaign.validation import validation_of
     from repvit_nas.report.accuracy import coverage_text, trained_table, validation_table
 

@@ -24,7 +24,7 @@ from repvit_nas.conversion.package import (
     package_digest,
 )
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
+from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
 from repvit_nas.programs import Program
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
@@ -49,7 +49,7 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rms: float
 
 
-class _RandomWeights(Sequence[Weights]):
+class _RandomWeights(Sequence[UnitWeights]):
     """Weights of a program's units, drawn when they are asked for and not kept."""
 
     def __init__(self, program: Program) -> None:
@@ -59,19 +59,19 @@ class _RandomWeights(Sequence[Weights]):
         return len(self._units)
 
     @overload
-    def __getitem__(self, place: int) -> Weights: ...
+    def __getitem__(self, place: int) -> UnitWeights: ...
 
     @overload
-    def __getitem__(self, place: slice) -> list[Weights]: ...
+    def __getitem__(self, place: slice) -> list[UnitWeights]: ...
 
-    def __getitem__(self, place: int | slice) -> Weights | list[Weights]:
+    def __getitem__(self, place: int | slice) -> UnitWeights | list[UnitWeights]:
         """Draw: the copies of one unit have different seeds."""
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(len(self)))]
         return random_weights(self._units[place], place + 1)
 
 
-def program_weights(program: Program) -> Sequence[Weights]:
+def program_weights(program: Program) -> Sequence[UnitWeights]:
     """Return the weights of a program's units: random, and different in every copy.
 
     They are drawn anew every time they are asked for, which is cheaper than keeping them while a
@@ -114,7 +114,7 @@ def write_module(module: nn.Module, shape: Sequence[int], package: Path) -> None
     save(model, package)
 
 
-def _module(program: Program, weights: Sequence[Weights]) -> nn.Sequential:
+def _module(program: Program, weights: Sequence[UnitWeights]) -> nn.Sequential:
     units = program.sequence
     parts = [fused_module(unit, own) for unit, own in zip(units, weights, strict=True)]
     module = nn.Sequential(*parts)
@@ -151,7 +151,7 @@ def _operations(unit: Unit) -> tuple[str, ...]:
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
 
 
-def check(program: Program, weights: Sequence[Weights], package: Path) -> Package:
+def check(program: Program, weights: Sequence[UnitWeights], package: Path) -> Package:
     """Read a package back and compare it with torch: operations, weights, and what it computes.
 
     Raises:
@@ -189,7 +189,7 @@ def _check_operations(program: Program, found: MilProgram, package: Path) -> Non
             raise RepvitNasError(f"{package}: gelu must be EXACT; got {mode}")
 
 
-def _check_weights(weights: Sequence[Weights], found: MilProgram, package: Path) -> None:
+def _check_weights(weights: Sequence[UnitWeights], found: MilProgram, package: Path) -> None:
     """Compare the weights bit by bit with torch's, rounded to half precision."""
     mine = Counter(
         _fingerprint(value.astype(np.float16)) for own in weights for value in own.values()
@@ -237,7 +237,7 @@ def distance(
 
 def unit_distances(
     program: Program,
-    weights: Sequence[Weights],
+    weights: Sequence[UnitWeights],
     found: MilProgram,
     negated: Sequence[str] = (),
 ) -> list[float]:

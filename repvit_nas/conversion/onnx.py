@@ -23,7 +23,7 @@ from onnx import helper
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.network.pieces import Weights, fused_module, input_shape, random_weights
+from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 INPUT: Final = "image"
@@ -43,11 +43,11 @@ class ProgramModel(NamedTuple):
     """
 
     model: onnx.ModelProto
-    weights: Weights
+    weights: UnitWeights
 
 
 def program_model(
-    units: Sequence[Unit], weights: Sequence[Weights], batch: int = 1
+    units: Sequence[Unit], weights: Sequence[UnitWeights], batch: int = 1
 ) -> ProgramModel:
     """Return the model that runs `units` one after the other.
 
@@ -103,7 +103,10 @@ def _declare(tensor: onnx.TensorProto, name: str, shape: tuple[int, ...]) -> Non
 
 
 def check(
-    unit: Unit, produced: npt.NDArray[np.float32], taken: npt.NDArray[np.float32], weights: Weights
+    unit: Unit,
+    produced: npt.NDArray[np.float32],
+    taken: npt.NDArray[np.float32],
+    weights: UnitWeights,
 ) -> None:
     """Compare what a runtime made of a unit with torch.
 

@@ -36,7 +36,7 @@ from repvit_nas.programs import Program
 _OTHER_UNITS: Final = ("CPU_ONLY", "CPU_AND_GPU")
 
 
-class Part(NamedTuple):
+class ImportedPart(NamedTuple):
     """Reports of one tool, system, compute units and model: what becomes one series.
 
     Attributes:
@@ -60,7 +60,7 @@ def checked_parts(
     reports: list[Imported],
     *,
     unlike_predicted: bool = False,
-) -> list[Part]:
+) -> list[ImportedPart]:
     """Return reports as what is written of them, one part for each series; nothing is written yet.
 
     Args:
@@ -115,12 +115,18 @@ def checked_parts(
         if product.product_type == ANY_MAC and model != ANY_MAC:
             words.insert(0, model)
         file = _imported_device(product, plan, (tool, system, units, model))
-        parts.append(Part("_".join(_word(word) for word in words), file, visits, placements))
+        parts.append(
+            ImportedPart("_".join(_word(word) for word in words), file, visits, placements)
+        )
     return parts
 
 
 def write_parts(
-    folder: Path, plan: Plan, parts: list[Part], *, say: Callable[[str], None] = lambda _: None
+    folder: Path,
+    plan: Plan,
+    parts: list[ImportedPart],
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """Write parts of an import as series of a device.
 

@@ -63,7 +63,7 @@ class Answering(NamedTuple):
     scores: Scoring
 
 
-class Comparison(NamedTuple):
+class FormComparison(NamedTuple):
     """What came of comparing.
 
     Attributes:
@@ -95,7 +95,7 @@ def scoring(model: nn.Module) -> Scoring:
 
 def compare(
     model: nn.Module, fused: Fused, answering: Sequence[Answering], batches: Iterable[torch.Tensor]
-) -> Comparison:
+) -> FormComparison:
     """Compare forms with the training form, a part of the images at a time.
 
     The first `JUDGED` are computed in double precision too, and give the bound; on the others a form may
@@ -148,7 +148,7 @@ def compare(
         _check(form.path, error, rounding, rounding.allowed)
         _check(form.path, furthest / max(largest, 1e-12), rounding, BEYOND * rounding.allowed)
         forms.append(made)
-    return Comparison(rounding, forms)
+    return FormComparison(rounding, forms)
 
 
 def _rounding(model: nn.Module, fused: Fused, images: torch.Tensor, exact: Any) -> Rounding:

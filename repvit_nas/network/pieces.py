@@ -19,7 +19,7 @@ from repvit_nas.network.fusing import reparameterize
 from repvit_nas.network.model import RepVitBlock
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
-Weights = dict[str, npt.NDArray[np.float32]]
+UnitWeights = dict[str, npt.NDArray[np.float32]]
 # Weights are slices of one pool of normal numbers: drawing millions for every copy takes longer
 # than timing them. A prime, so that copies start at different places.
 _POOL: Final = 1_299_709
@@ -86,7 +86,7 @@ def parameter_shapes(unit: Unit) -> Mapping[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def random_weights(unit: Unit, seed: int) -> Weights:
+def random_weights(unit: Unit, seed: int) -> UnitWeights:
     """Return weights of a fused unit that keep activations near unit variance.
 
     Weights of zero, or activations that vanish or overflow, would be timed as something else than
@@ -109,7 +109,7 @@ def _pool() -> npt.NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(_POOL, dtype=np.float32)
 
 
-def fused_module(unit: Unit, weights: Weights) -> nn.Module:
+def fused_module(unit: Unit, weights: UnitWeights) -> nn.Module:
     """Return `unit` fused, in evaluation mode, with the weights given."""
     module = copy.deepcopy(_fused_without_weights(unit))
     state = {name: torch.from_numpy(value) for name, value in weights.items()}

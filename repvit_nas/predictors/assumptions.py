@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from repvit_nas.predictors.engine import Engine, RatePrior, Term
-from repvit_nas.predictors.physical import FUSING_COLUMNS, Column, CostForm, FormGrid
+from repvit_nas.predictors.physical import FUSING_COLUMNS, CostColumn, CostForm, FormGrid
 
 ASSUMPTIONS_FILE: Final = "assumptions.json"
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -54,7 +54,7 @@ class Assumptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     schema: Literal[1] = 1
     note: str = ""
-    columns: tuple[Column, ...] = FUSING_COLUMNS
+    columns: tuple[CostColumn, ...] = FUSING_COLUMNS
     forms: FormGrid | msgspec.UnsetType = msgspec.UNSET
     errors: ErrorModel
     engine: Engine | msgspec.UnsetType = msgspec.UNSET

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 import numpy as np
 
-from repvit_nas.predictors.physical import Column, CostForm, Overlap, Spill
+from repvit_nas.predictors.physical import CostColumn, CostForm, Overlap, Spill
 
 # Draws of the rates for each combination of choices.
 DRAWS: Final = 32
@@ -21,7 +21,7 @@ DRAWS: Final = 32
 FREE: Final = 0.5
 
 # The overhead of a call, or what a column's coefficient multiplies.
-Term = Literal["overhead"] | Column
+Term = Literal["overhead"] | CostColumn
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 

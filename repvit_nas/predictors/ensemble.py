@@ -19,7 +19,7 @@ from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.physical import (
     FUSING_COLUMNS,
     MS_PER,
-    Column,
+    CostColumn,
     CostForm,
     features,
     tabulate,
@@ -145,7 +145,7 @@ def expected(assumptions: Assumptions) -> Expected:
 def matrices(
     observations: Sequence[Observation],
     forms: Sequence[CostForm],
-    columns: Sequence[Column] = FUSING_COLUMNS,
+    columns: Sequence[CostColumn] = FUSING_COLUMNS,
 ) -> Floats:
     """Return the features of observations under each form, overhead first, `(forms, n, 1 + columns)`."""
     units, counts = counted(observations)
@@ -267,7 +267,7 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected
 
 
 def member_costs(
-    members: Sequence[Member], units: Sequence[Unit], columns: Sequence[Column] = FUSING_COLUMNS
+    members: Sequence[Member], units: Sequence[Unit], columns: Sequence[CostColumn] = FUSING_COLUMNS
 ) -> Floats:
     """Return what each member says of each unit, `(units, members)` in milliseconds."""
     table = tabulate(units)

@@ -46,7 +46,7 @@ FEWEST_OBSERVATIONS: Final = 12
 _MODELLED_BASE: Final = "iphone12"
 
 
-class Known(NamedTuple):
+class KnownOfDevice(NamedTuple):
     """What is known of a device.
 
     Attributes:
@@ -122,7 +122,7 @@ def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
     )
 
 
-def read_known(device: Device) -> Known:
+def read_known(device: Device) -> KnownOfDevice:
     """Read what is known of a device.
 
     Raises:
@@ -135,7 +135,7 @@ def read_known(device: Device) -> Known:
     published = _whole_networks(device)
     if device.file.like:
         base, found = load_predictor(device.file.like, foreign=True)
-        return Known(
+        return KnownOfDevice(
             device=device,
             published=published,
             table=table,
@@ -158,7 +158,7 @@ def read_known(device: Device) -> Known:
     # Of a person's file, or of the record where a table may have given it.
     stated = files.read_bytes(path) if path and not measured else msgspec.json.encode(assumptions)
     folder = data.listed("predictors").get(device.name)
-    return Known(
+    return KnownOfDevice(
         device=device,
         published=published,
         table=table,
@@ -178,7 +178,7 @@ def _whole_networks(device: Device) -> list[Observation]:
     return [*published, *own_observations(read_own(own), published)]
 
 
-def _learned(known: Known, progress: Progress) -> tuple[Learning, Validation]:
+def _learned(known: KnownOfDevice, progress: Progress) -> tuple[Learning, Validation]:
     """Fit what is known: to the table where it makes a measured device, to published rows else."""
     device, table = known.device, known.table
     if known.assumptions is None:

@@ -25,7 +25,7 @@ from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pointwise, Po
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
-Column = Literal[
+CostColumn = Literal[
     "pointwise",
     "depthwise",
     "dense",
@@ -38,10 +38,10 @@ Column = Literal[
 # What a form's coefficients multiply, per unit. A device's assumptions say which of them it has:
 # an accelerator fuses elementwise operations into the convolution before them, a processor pays;
 # `convolution` is all three kinds of it together.
-COLUMNS: Final[tuple[Column, ...]] = get_args(Column)[:-1]
+COLUMNS: Final[tuple[CostColumn, ...]] = get_args(CostColumn)[:-1]
 FUSING_COLUMNS: Final = COLUMNS[:-1]
 # Those that count things; these bring their coefficients near 1.
-MS_PER: Final[dict[Column, float]] = {
+MS_PER: Final[dict[CostColumn, float]] = {
     "operation": 0.001,
     "squeeze": 0.004,
     "output": 0.5,
@@ -144,13 +144,13 @@ def tabulate(units: Sequence[Unit]) -> OperationTable:
 
 
 def features(
-    form: CostForm, table: OperationTable, columns: Sequence[Column] = FUSING_COLUMNS
+    form: CostForm, table: OperationTable, columns: Sequence[CostColumn] = FUSING_COLUMNS
 ) -> Floats:
     """Return what the coefficients multiply, `(units, len(columns))`, in milliseconds."""
     time_ms = _operation_ms(form, table)
     out_mb = _map_mb(table.channels_out, table.size_out, 1)
     convolution = (table.kind == _POINTWISE) | (table.kind == _DEPTHWISE) | (table.kind == _DENSE)
-    per_operation: dict[Column, Floats] = {
+    per_operation: dict[CostColumn, Floats] = {
         "pointwise": np.where(table.kind == _POINTWISE, time_ms, 0.0),
         "depthwise": np.where(table.kind == _DEPTHWISE, time_ms, 0.0),
         "dense": np.where(table.kind == _DENSE, time_ms, 0.0),

@@ -24,7 +24,7 @@ from repvit_nas.predictors.lookup import (
     TimedCosts,
     read_arrays,
 )
-from repvit_nas.predictors.physical import Column, CostForm
+from repvit_nas.predictors.physical import CostColumn, CostForm
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
 
@@ -70,7 +70,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     schema: Literal[1] = 1
     device: str
     source: Source
-    columns: tuple[Column, ...]
+    columns: tuple[CostColumn, ...]
     members: tuple[MemberRecord, ...]
     misfit: float
     large_misfit: float
@@ -140,7 +140,7 @@ class Costs:
     def __init__(
         self,
         members: Sequence[Member],
-        columns: Sequence[Column],
+        columns: Sequence[CostColumn],
         learned: TimedCosts | None = None,
         outside: Outside = "flag",
         physical: Pricer | None = None,

@@ -29,7 +29,7 @@ from repvit_nas.predictors.ensemble import (
     fit,
     member_costs,
 )
-from repvit_nas.predictors.physical import Column
+from repvit_nas.predictors.physical import CostColumn
 from repvit_nas.predictors.validation import Probe, Probed
 
 
@@ -45,7 +45,7 @@ class RowOrigin(NamedTuple):
 
     device: str
     members: Sequence[Member]
-    columns: Sequence[Column]
+    columns: Sequence[CostColumn]
     engine: Engine
 
 
@@ -91,7 +91,7 @@ def probes(
 
 
 def predicted(
-    members: Sequence[Member], observations: Sequence[Observation], columns: Sequence[Column]
+    members: Sequence[Member], observations: Sequence[Observation], columns: Sequence[CostColumn]
 ) -> HeldOut:
     """Return what an ensemble says of observations."""
     units, counts = counted(observations)

@@ -23,7 +23,7 @@ from repvit_nas.predictors.lookup import (
     floored,
     ranges_of,
 )
-from repvit_nas.predictors.physical import Column
+from repvit_nas.predictors.physical import CostColumn
 from repvit_nas.predictors.predictor import Predictor, Pricer
 from repvit_nas.predictors.residual import (
     NO_KERNEL,
@@ -146,7 +146,7 @@ class PartlyMeasured:
         errors: How far figures may be off, see :func:`beside_measured`.
     """
 
-    def __init__(self, table: Table, columns: Sequence[Column], errors: ErrorModel) -> None:
+    def __init__(self, table: Table, columns: Sequence[CostColumn], errors: ErrorModel) -> None:
         networks = any(isinstance(row, NetworkRow) for row in table.rows)
         self._telling = networks and len(table.units) >= TELLING_UNITS
         self._table = table

@@ -10,14 +10,14 @@ from repvit_nas.report.tables import Grid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from repvit_nas.accuracy.held_out import Validation
+    from repvit_nas.accuracy.held_out import AccuracyValidation
     from repvit_nas.accuracy.observations import Observation
     from repvit_nas.campaign.finals import Finals
 
 VALIDATION_HEADER = ("ranked by", "tau (90 % interval)", "best 3 found", "behind the best")
 
 
-def validation_cells(validation: "Validation") -> list[list[str]]:
+def validation_cells(validation: "AccuracyValidation") -> list[list[str]]:
     """Return a row for each score: its tau, how many of the best it names, and what it loses."""
     return [
         [
@@ -30,13 +30,13 @@ def validation_cells(validation: "Validation") -> list[list[str]]:
     ]
 
 
-def validation_table(validation: "Validation") -> Grid:
+def validation_table(validation: "AccuracyValidation") -> Grid:
     """Return how each score ranks the networks that no fit saw."""
     title = f"{validation.networks} networks that no fit saw, {validation.trainings} trainings"
     return Grid.of(title, VALIDATION_HEADER, validation_cells(validation))
 
 
-def coverage_text(validation: "Validation") -> str:
+def coverage_text(validation: "AccuracyValidation") -> str:
     """Say how often the intervals hold."""
     moved = (
         "" if validation.level is None else f", moved by {validation.level:+.1f} points as a whole"

@@ -37,7 +37,7 @@ class UnitLine(msgspec.Struct, frozen=True):
     source: Source
 
 
-class Description(msgspec.Struct, frozen=True):
+class NetworkLines(msgspec.Struct, frozen=True):
     """A network, its rows and its totals; latencies are in milliseconds on `device`."""
 
     architecture: Architecture
@@ -63,7 +63,7 @@ class Description(msgspec.Struct, frozen=True):
 
 def describe(
     architecture: Architecture, predictor: Predictor, estimator: AccuracyEstimator
-) -> Description:
+) -> NetworkLines:
     """Describe a network on the device of `predictor`."""
     units = rows(architecture)
     costs = predictor.unit_costs(units).mean(axis=1)
@@ -82,7 +82,7 @@ def describe(
         )
         for unit, cost in zip(units, costs, strict=True)
     )
-    return Description(
+    return NetworkLines(
         architecture=architecture,
         shape=shape_text(architecture),
         rows=described,
@@ -100,7 +100,7 @@ def describe(
     )
 
 
-def network_table(description: Description) -> Grid:
+def network_table(description: NetworkLines) -> Grid:
     """Return the table of a network's rows; equal rows in a run share a line."""
     cells = [
         (

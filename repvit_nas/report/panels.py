@@ -24,7 +24,7 @@ from repvit_nas.searching.records import Result, RunFile
 from repvit_nas.training.records import EpochRow, TrainFile
 
 
-class Latency(msgspec.Struct, frozen=True):
+class PanelLatency(msgspec.Struct, frozen=True):
     """Milliseconds with their 90 % interval and where they come from."""
 
     ms: float
@@ -52,7 +52,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     stages: tuple[Stage, ...]
-    latency: dict[str, Latency]
+    latency: dict[str, PanelLatency]
     accuracy: float
     std: float
     accuracy_source: str
@@ -176,7 +176,7 @@ def front_panel(
             name=entry.architecture.name,
             stages=entry.architecture.stages,
             latency={
-                device: Latency(one.latency_ms, one.low_ms, one.high_ms, one.source)
+                device: PanelLatency(one.latency_ms, one.low_ms, one.high_ms, one.source)
                 for device, one in entry.devices.items()
             },
             accuracy=entry.accuracy,

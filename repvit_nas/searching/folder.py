@@ -10,7 +10,7 @@ from typing import Final
 from repvit_nas import files
 from repvit_nas.architecture import architecture_json
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.folders import LOCK_FILES, held
+from repvit_nas.folders import LOCK_FILES, Resume, held
 from repvit_nas.search_space.space import Space
 from repvit_nas.searching.checkpoint import CHECKPOINT_FILE, Checkpoint
 from repvit_nas.searching.records import (
@@ -26,7 +26,6 @@ from repvit_nas.searching.records import (
     read_run,
 )
 from repvit_nas.searching.settings import Settings
-from repvit_nas.searching.shared import Resume
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"

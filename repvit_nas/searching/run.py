@@ -10,6 +10,7 @@ import numpy as np
 
 from repvit_nas.accuracy.estimator import meaning_at
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import Resume
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.agreement import disputed
@@ -22,7 +23,7 @@ from repvit_nas.searching.inputs import Inputs, study_digest
 from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.records import BEST, Result, RunFile
 from repvit_nas.searching.settings import Settings
-from repvit_nas.searching.shared import Resume, Sharing, say_winners
+from repvit_nas.searching.shared import Sharing, say_winners
 from repvit_nas.searching.study import Studied, run_study
 from repvit_nas.searching.winners import broken_limits, nearest, unbound, winners
 from repvit_nas.version import __version__

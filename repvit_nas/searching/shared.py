@@ -12,25 +12,26 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import Resume
 from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.checkpoint import TrialRecord
 from repvit_nas.searching.entries import entries_of
 from repvit_nas.searching.problem import Problem
 from repvit_nas.storages import (
     WAIT_S,
-    Say,
     close_storage,
     first_line,
     masked,
     open_storage,
     patiently,
 )
+from repvit_nas.words import Say
 
 if TYPE_CHECKING:
     import optuna
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from optuna.study import StudyDirection
     from optuna.trial import FrozenTrial
 
-Resume = bool | Literal["auto"]
 T = TypeVar("T")
 STUDY_NAME: Final = "repvit-nas"
 # The attribute of a study that says which search it belongs to; written last, when all else is.

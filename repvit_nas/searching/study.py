@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.folders import Resume
 from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.checkpoint import Checkpoint, TrialRecord
 from repvit_nas.searching.problem import NetworkScores, Problem, concatenate
 from repvit_nas.searching.settings import Settings
-from repvit_nas.searching.shared import Resume, Sharing, open_shared
+from repvit_nas.searching.shared import Sharing, open_shared
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

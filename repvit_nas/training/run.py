@@ -8,7 +8,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from repvit_nas import files
 from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.folders import LOCK_FILES, held
+from repvit_nas.folders import LOCK_FILES, Resume, held
 from repvit_nas.machine import machine
 from repvit_nas.search_space.space import SpaceFile
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
@@ -50,7 +50,6 @@ from repvit_nas.version import __version__
 from repvit_nas.words import Progress, Say
 
 BEST_FILES: Final = "best-*.safetensors"
-Resume = bool | Literal["auto"]
 Picture = Callable[[Sequence[EpochRow]], bytes]
 
 

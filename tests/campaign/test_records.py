@@ -2,11 +2,11 @@
 
 import pytest
 
-from repvit_nas.campaign.records import Failure, Finished, Task, read_campaign, task_log
+from repvit_nas.campaign.records import Failure, Finished, TrainingTask, read_campaign, task_log
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search_space.family import family
 
-TASK = Task("n1-seed-0", family()["repvit_m0_9"].architecture, 0, "chosen", inherits=True)
+TASK = TrainingTask("n1-seed-0", family()["repvit_m0_9"].architecture, 0, "chosen", inherits=True)
 
 
 def test_tasks_failures_and_ends_come_back_as_what_they_were(tmp_path):

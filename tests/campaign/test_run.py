@@ -13,8 +13,8 @@ from repvit_nas.accuracy.observations import ObservationLog, nameless
 from repvit_nas.accuracy.trained import load_estimator
 from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import state_of
-from repvit_nas.campaign.records import Asked, Task, task_log
-from repvit_nas.campaign.run import Limits, run_campaign
+from repvit_nas.campaign.records import CampaignAsked, TrainingTask, task_log
+from repvit_nas.campaign.run import CampaignLimits, run_campaign
 from repvit_nas.campaign.validation import validation_of
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import load_recipe
@@ -38,7 +38,7 @@ def asked(**changes):
         "budgets_ms": {"cpu-epyc": 0.15},
         "held_out": 2,
     }
-    return Asked(**(given | changes))
+    return CampaignAsked(**(given | changes))
 
 
 def begun(name="shapes", **changes):
@@ -47,7 +47,7 @@ def begun(name="shapes", **changes):
 
 def test_a_campaign_trains_fits_and_goes_on(tmp_path):
     said = []
-    outcome = run_campaign(begun(), Limits(networks=3), say=said.append)
+    outcome = run_campaign(begun(), CampaignLimits(networks=3), say=said.append)
 
     roles = [task.role for task in outcome.state.tasks]
     assert roles.count("donor") == 1
@@ -60,7 +60,7 @@ def test_a_campaign_trains_fits_and_goes_on(tmp_path):
     assert sum(each.held_out for each in seen) == 2
     assert load_estimator("shapes").file == outcome.fitted
 
-    again = run_campaign(begun(), Limits(networks=4))
+    again = run_campaign(begun(), CampaignLimits(networks=4))
     assert len(again.state.finished) > len(outcome.state.finished)
     assert ObservationLog(outcome.folder).read()[: len(seen)] == seen
 
@@ -71,7 +71,7 @@ def test_held_out_networks_are_drawn_before_anything_is_chosen(tmp_path):
 
     assert len(first.held_out) == 2
     assert first.held_out != second.held_out
-    outcome = run_campaign(begun("one"), Limits(networks=3))
+    outcome = run_campaign(begun("one"), CampaignLimits(networks=3))
     held_out = {nameless(each) for each in first.held_out}
     chosen = {nameless(task.architecture) for task in outcome.state.tasks if task.role == "chosen"}
     assert not held_out & chosen
@@ -79,7 +79,7 @@ def test_held_out_networks_are_drawn_before_anything_is_chosen(tmp_path):
 
 def test_hours_stop_before_a_training_that_would_not_end(tmp_path):
     said = []
-    outcome = run_campaign(begun(), Limits(networks=3, hours=1e-6), say=said.append)
+    outcome = run_campaign(begun(), CampaignLimits(networks=3, hours=1e-6), say=said.append)
 
     assert not outcome.state.finished
     assert "the next training would end after" in outcome.reason
@@ -88,8 +88,8 @@ def test_hours_stop_before_a_training_that_would_not_end(tmp_path):
 
 def test_a_training_that_diverges_is_named_and_left_out(tmp_path):
     campaign = begun()
-    run_campaign(campaign, Limits(networks=2))
-    tasks = [each for each in campaign.tasks.read() if isinstance(each, Task)]
+    run_campaign(campaign, CampaignLimits(networks=2))
+    tasks = [each for each in campaign.tasks.read() if isinstance(each, TrainingTask)]
     wild = msgspec.structs.replace(tasks[0], name="wild", role="chosen")
     campaign.tasks.append(wild)
     broken = campaign.trainings / "wild"
@@ -97,7 +97,7 @@ def test_a_training_that_diverges_is_named_and_left_out(tmp_path):
     (broken / "notes.txt").write_text("not a run")
 
     said = []
-    outcome = run_campaign(campaign, Limits(networks=2), say=said.append)
+    outcome = run_campaign(campaign, CampaignLimits(networks=2), say=said.append)
     assert list(outcome.state.failed) == ["wild"]
     assert any(line.startswith("wild: left out:") for line in said)
     assert outcome.fitted is not None
@@ -109,7 +109,7 @@ def test_a_recipe_by_which_nothing_can_be_trained_is_told_at_once(tmp_path):
     with pytest.raises(
         RepvitNasError, match=r"(cannot be trained|failed one after the other).*finite"
     ):
-        run_campaign(campaign, Limits(networks=3))
+        run_campaign(campaign, CampaignLimits(networks=3))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_same_name_goes_on_only_with_the_same(changes, said):
 
 
 def test_two_names_for_one_data_set_are_refused(tmp_path):
-    run_campaign(begun("one"), Limits(networks=2))
+    run_campaign(begun("one"), CampaignLimits(networks=2))
 
     with pytest.raises(RepvitNasError, match="are known as 'one' already; go on with --name one"):
         begun("two")
@@ -167,7 +167,7 @@ def test_too_few_validation_images_are_told_with_the_tau_they_cap():
 
 def test_a_campaign_of_one_network_says_that_it_tells_nothing(tmp_path):
     said = []
-    outcome = run_campaign(begun(), Limits(networks=1), say=said.append)
+    outcome = run_campaign(begun(), CampaignLimits(networks=1), say=said.append)
 
     assert outcome.fitted is None
     assert any("at least 2 different ones are needed" in line for line in said)
@@ -199,7 +199,7 @@ def test_a_campaign_survives_kill_at_any_moment(tmp_path):
     process.wait()
     before = ObservationLog(log.path.parent).read()
 
-    outcome = run_campaign(begun(), Limits(networks=4))
+    outcome = run_campaign(begun(), CampaignLimits(networks=4))
     seen = ObservationLog(outcome.folder).read()
     assert seen[: len(before)] == before
     assert len(seen) == len({each.source for each in seen}) == len(outcome.state.finished)
@@ -220,7 +220,7 @@ def test_two_processes_share_a_campaign(tmp_path):
 
 
 def test_the_files_are_plain(tmp_path):
-    outcome = run_campaign(begun(), Limits(networks=2))
+    outcome = run_campaign(begun(), CampaignLimits(networks=2))
 
     fitted = json.loads((outcome.folder / "posterior.json").read_text())
     assert fitted["schema"] == 1

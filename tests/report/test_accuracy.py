@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from repvit_nas.accuracy.comparison import Ranking
-from repvit_nas.accuracy.held_out import SEEDS, Validation
+from repvit_nas.accuracy.held_out import SEEDS, AccuracyValidation
 from repvit_nas.accuracy.observations import Circumstances, Observation
 from repvit_nas.campaign.finals import FinalRow, Finals
 from repvit_nas.report.accuracy import (
@@ -25,7 +25,7 @@ def ranking(tau):
     return Ranking(tau=tau, low=tau - 0.1, high=tau + 0.1, precision=2 / 3, regret=0.125)
 
 
-VALIDATION = Validation(
+VALIDATION = AccuracyValidation(
     name="plants", meaning="", networks=20, trainings=40, coverage=0.85, coverage_family=0.5,
     rankings={"estimator": ranking(0.71), SEEDS: ranking(0.9)}, picked=3,
 )  # fmt: skip
