@@ -3,12 +3,14 @@
 # make test-all install and run all tests
 # make docs     build the documentation's site into site/
 # make lint     formatter, linter and type checker
+# make fuzz     20,000 mutations of each format that is read; SEED=2 for others
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?= --budget-ms 1.0
+SEED ?= 1
 
-.PHONY: install search test test-all lint bench docs clean
+.PHONY: install search test test-all lint fuzz bench docs clean
 
 install: $(VENV)/.installed
 search: $(VENV)/.installed
@@ -24,6 +26,10 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# 20,000 mutations of each format that is read; half an hour and more.
+fuzz: $(VENV)/.test
+	FUZZ_MUTATIONS=20000 FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n auto tests/field/test_formats.py
 
 bench: $(VENV)/.installed
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

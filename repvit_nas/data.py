@@ -45,7 +45,7 @@ def find(folder: str, name: str, kind: str, *, suffix: str = "") -> Found:
     """
     for root, shipped in _roots():
         path = root / folder / f"{name}{suffix}"
-        if path.exists():
+        if _holds_something(path):
             return Found(path, shipped)
     raise UnknownNameError.of(kind, name, sorted(listed(folder)))
 
@@ -59,9 +59,19 @@ def listed(folder: str) -> dict[str, Found]:
             entries |= {
                 path.name if path.is_dir() else path.stem: Found(path, shipped)
                 for path in sorted(base.iterdir())
-                if not path.name.startswith(".")
+                if not path.name.startswith(".") and _holds_something(path)
             }
     return entries
+
+
+def _holds_something(path: Path) -> bool:
+    """Return whether there is a file, or a folder with more than what hides: one may just be begun."""
+    if not path.is_dir():
+        return path.exists()
+    try:
+        return any(not inner.name.startswith(".") for inner in path.iterdir())
+    except OSError:  # whoever reads it says why it cannot be
+        return True
 
 
 def _roots() -> list[tuple[Path, bool]]:

@@ -1,15 +1,24 @@
 """The errors a caller may want to catch."""
 
 import difflib
+from typing import Final
 
 # How much of what arrived is looked at or shown.
 _LONGEST = 80
 # How many known names are listed.
 _MOST = 40
+# A message quotes what arrived, which may be of any length; it begins with where, and ends with what to do.
+_HEAD: Final = 1_200
+_TAIL: Final = 400
 
 
 class RepvitNasError(Exception):
     """Something the user gave cannot be used; the message is one line that says what to do."""
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > _HEAD + _TAIL:
+            message = f"{message[:_HEAD]} … {message[-_TAIL:]}"
+        super().__init__(message)
 
 
 class FileError(RepvitNasError):

@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,7 +26,15 @@ MAX_BYTES = 64_000_000
 _PIECE = 1 << 20
 # What a cell begins with that a spreadsheet runs, in narrow and in wide characters.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+# As it stands in a file, and as JSON and TOML write it: no path or name may hold one.
+_NULL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
 _FIELD = re.compile(r"^(?P<rule>.*?)(?: - at `(?P<at>.*)`)?$", re.DOTALL)
+
+
+# The name of a file or folder in another one: what leaves that is no name.
+FileName: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}$")
+]
 
 
 def digest(*contents: bytes | Path) -> str:
@@ -116,6 +124,8 @@ def read_csv(path: Path, kind: type[Record]) -> list[Record]:
     """
     try:
         text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a mark before the header
+        if "\0" in text:
+            raise FileError(f"{path}: holds a null character, which no text of ours does")
         lines = list(csv.DictReader(io.StringIO(text), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path}: is no valid CSV: {error}") from error
@@ -189,6 +199,8 @@ def convert(path: Path | str, raw: Any, kind: type[Record], *, schema: int | Non
 
 def _decode(path: Path, decode: Callable[[bytes], Any]) -> Any:
     content = read_bytes(path)
+    if _NULL.search(content):
+        raise FileError(f"{path}: holds a null character, which no text of ours does")
     try:
         return decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -211,8 +223,8 @@ def _explain(message: str, raw: Any) -> str:
     match = _FIELD.match(message)
     rule, at = (match["rule"], match["at"]) if match else (message, None)
     if at is None:
-        return rule
-    field = at.removeprefix("$").removeprefix(".")
+        return _cut(rule)
+    rule, field = _cut(rule), at.removeprefix("$").removeprefix(".")
     said = re.search(r"; got |, got \d", rule)
     arrived = "" if said else f"; got {_shown(_value_at(raw, field))}"
     return f"{field or 'the file'}: {rule}{arrived}"
@@ -228,6 +240,9 @@ def _value_at(raw: Any, field: str) -> Any:
     return value
 
 
-def _shown(value: Any, limit: int = 60) -> str:
-    text = repr(value)
+def _shown(value: Any) -> str:
+    return _cut(repr(value), 60)
+
+
+def _cut(text: str, limit: int = 400) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"

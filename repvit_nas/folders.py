@@ -1,8 +1,9 @@
-"""One writer at a time in a folder."""
+"""One writer at a time in a folder, which keeps what it writes in there; one clock a machine."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,6 +16,9 @@ from repvit_nas.errors import FileError, RepvitNasError
 Resume = bool | Literal["auto"]
 _LOCK_FILE: Final = ".lock"
 _HOLDER_FILE: Final = ".holder"
+_MOMENT_S: Final = 0.2
+# In the folder for temporary files, for all of a machine.
+_CLOCK_FILE: Final = "repvit-nas.clock"
 # What lies in a folder while it is held.
 LOCK_FILES: Final = (_LOCK_FILE, _HOLDER_FILE)
 
@@ -25,7 +29,8 @@ def held(
 ) -> Iterator[None]:
     """Keep every other run out of a folder, which is made if it is not there.
 
-    Folders that were made for it and stayed empty are removed in the end.
+    Folders that were made for it and stayed empty are removed in the end. A link in it that leads out
+    is refused: what is behind that is not the run's to write or remove.
 
     Args:
         folder: The folder.
@@ -33,10 +38,12 @@ def held(
         wait_s: How long another run may hold it before that is an error.
 
     Raises:
-        RepvitNasError: Another run holds it; the message says which.
+        RepvitNasError: Another run holds it, which the message names, or a link in it leads out.
         FileError: It is a file, or cannot be written.
     """
-    lock = filelock.FileLock(folder / _LOCK_FILE, timeout=wait_s)
+    # A moment, for one that is just being given up.
+    wait = max(wait_s, _MOMENT_S)
+    lock = filelock.FileLock(folder / _LOCK_FILE, timeout=wait, poll_interval=_MOMENT_S / 4)
     made: list[Path] = []
     try:
         if folder.exists() and not folder.is_dir():
@@ -52,17 +59,71 @@ def held(
         _remove_empty(made)
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:
+        refuse_links(folder, otherwise)
         with contextlib.suppress(FileError):  # a word in another run's message, no more
             files.write_bytes(folder / _HOLDER_FILE, f"process {os.getpid()}\n".encode())
         yield
     finally:
-        # Before the lock is given up: then they could be another's.
+        # Before the lock is given up: then they could be another's. Whoever opened the lock's file
+        # before it went finds that out from its count of names (filelock does), and tries anew.
         for name in LOCK_FILES:
             with contextlib.suppress(OSError):
                 (folder / name).unlink()
         lock.release()
         if not wait_s:  # else others may be waiting for it
             _remove_empty(made)
+
+
+def refuse_links(folder: Path, otherwise: str) -> None:
+    """Raise where something in a folder is a link that leads out of it.
+
+    Args:
+        folder: The folder, which may be a link itself.
+        otherwise: What else to do, for messages.
+
+    Raises:
+        RepvitNasError: There is one.
+    """
+    home = folder.resolve()
+    for place, inner, names in os.walk(home):
+        for name in (*inner, *names):
+            path = Path(place) / name
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise RepvitNasError(
+                    f"{path}: is a link that leads out of {folder}, where nothing is written or "
+                    f"removed through links; remove it, or {otherwise}"
+                )
+
+
+def writable(folder: Path) -> bool:
+    """Return whether files can be made in a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def clock(say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Wait until nobody else takes times on this machine: two at once spoil each other.
+
+    Args:
+        say: Told that it has to wait.
+    """
+    lock = filelock.FileLock(Path(tempfile.gettempdir()) / _CLOCK_FILE, mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        say("another repvit-nas takes times on this machine; waiting for its end")
+        lock.acquire()
+    except OSError:  # another user's, or nowhere to write: then nobody can be told
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _holder(folder: Path) -> str:

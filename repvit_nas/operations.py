@@ -6,6 +6,8 @@ Neural Engine). Elementwise operations count no multiply-accumulates, as is usua
 
 import msgspec
 
+from repvit_nas.quantities import Extent
+
 BYTES_PER_ELEMENT = 2
 
 
@@ -21,12 +23,12 @@ class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):
         size_out: Height and width of the output.
     """
 
-    c_in: int
-    c_out: int
-    taps: int
-    groups: int
-    size_in: int
-    size_out: int
+    c_in: Extent
+    c_out: Extent
+    taps: Extent
+    groups: Extent
+    size_in: Extent
+    size_out: Extent
 
     @property
     def weights(self) -> int:
@@ -58,8 +60,8 @@ class Pointwise(msgspec.Struct, frozen=True, tag="pointwise", forbid_unknown_fie
     """An operation on every element: `gelu`, `relu`, `add` (two inputs) or `scale` (SE's gate)."""
 
     function: str
-    channels: int
-    size: int
+    channels: Extent
+    size: Extent
 
     macs = 0
     params = 0
@@ -81,8 +83,8 @@ class Pointwise(msgspec.Struct, frozen=True, tag="pointwise", forbid_unknown_fie
 class Pool(msgspec.Struct, frozen=True, tag="pool", forbid_unknown_fields=True):
     """The mean over a whole feature map."""
 
-    channels: int
-    size: int
+    channels: Extent
+    size: Extent
 
     macs = 0
     params = 0
@@ -102,8 +104,8 @@ class Pool(msgspec.Struct, frozen=True, tag="pool", forbid_unknown_fields=True):
 class Output(msgspec.Struct, frozen=True, tag="output", forbid_unknown_fields=True):
     """A feature map handed back to the caller, beyond a classifier's logits."""
 
-    channels: int
-    size: int
+    channels: Extent
+    size: Extent
 
     macs = 0
     params = 0

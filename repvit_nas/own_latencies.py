@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ from repvit_nas.latency_lut.own import OWN_FILE, OwnLatency, own_observations, r
 from repvit_nas.named import load_architecture
 from repvit_nas.predictors.plausible import FURTHEST, check_like_predicted
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
+from repvit_nas.quantities import Count, Duration, Milliseconds, Side
 from repvit_nas.units import rows
 from repvit_nas.words import number_of
 
@@ -50,11 +51,11 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     architecture: str
-    latency_ms: Annotated[float, msgspec.Meta(gt=0)]
+    latency_ms: Milliseconds
     tool: str
-    error_ms: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    resolution: int | None = None
-    num_classes: int | None = None
+    error_ms: Duration | None = None
+    resolution: Side | None = None
+    num_classes: Count | None = None
     source: str = ""
     note: str = ""
 

@@ -1,13 +1,14 @@
 """Timing whole networks on a device that is known, whatever runtime times it; nothing is kept."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import Device, device_names, load_device
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
@@ -160,6 +161,7 @@ def time_on(
     access: Access | None = None,
     seed: int = 0,
     isolated: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Timed:
     """Time networks on a measured device, as its table was timed; nothing is kept.
 
@@ -171,14 +173,16 @@ def time_on(
         access: How a phone is reached.
         seed: Of the order of visits.
         isolated: Also time their units alone.
+        say: Told that another measurement has to end first.
 
     Raises:
         RepvitNasError: The device cannot be timed here, or is not as it was measured.
     """
     with tempfile.TemporaryDirectory(prefix="repvit-nas-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
-        with open_session(device, folder, access or Access()) as session:
-            then = read_table(device.path(TABLE_FILE))
+        mine = nullcontext() if timed_by_core_ml(device) else clock(say)
+        with mine, open_session(device, folder, access or Access()) as session:
+            then = read_table(device.path(TABLE_FILE), device.name)
             plan = network_plan(
                 list(networks), seed=seed, isolated=isolated, sentinel_resolution=then.resolution
             )

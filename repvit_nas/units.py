@@ -13,6 +13,7 @@ import msgspec
 
 from repvit_nas.architecture import Architecture, hidden_channels
 from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Operation, Output, Pointwise, Pool
+from repvit_nas.quantities import Extent, ExtentOrNone
 
 SE_RATIO = 0.25
 SE_DIVISOR = 8
@@ -76,9 +77,9 @@ class _Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Stem(_Unit, frozen=True, tag="stem"):
     """Two 3x3 stride-2 convolutions with GELU between: 3 -> `width`/2 -> `width` channels."""
 
-    width: int
-    size: int
-    c_in: int = 3
+    width: Extent
+    size: Extent
+    c_in: Extent = 3
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -101,11 +102,11 @@ class Stem(_Unit, frozen=True, tag="stem"):
 class Block(_Unit, frozen=True, tag="block"):
     """A RepViT block: depthwise `kernel`, SE (`se` bottleneck channels, 0 for none), FFN."""
 
-    width: int
-    hidden: int
-    se: int
-    kernel: int
-    size: int
+    width: Extent
+    hidden: Extent
+    se: ExtentOrNone
+    kernel: Extent
+    size: Extent
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -123,10 +124,10 @@ class Block(_Unit, frozen=True, tag="block"):
 class Downsample(_Unit, frozen=True, tag="downsample"):
     """A stride-2 depthwise convolution and a 1x1 convolution `c_in` -> `c_out`."""
 
-    c_in: int
-    c_out: int
-    kernel: int
-    size: int
+    c_in: Extent
+    c_out: Extent
+    kernel: Extent
+    size: Extent
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -148,9 +149,9 @@ class Downsample(_Unit, frozen=True, tag="downsample"):
 class Ffn(_Unit, frozen=True, tag="ffn"):
     """A residual FFN: 1x1 `width` -> `hidden`, GELU, 1x1 back, addition."""
 
-    width: int
-    hidden: int
-    size: int
+    width: Extent
+    hidden: Extent
+    size: Extent
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -166,9 +167,9 @@ class Ffn(_Unit, frozen=True, tag="ffn"):
 class Head(_Unit, frozen=True, tag="head"):
     """Global average pooling and one linear layer."""
 
-    width: int
-    classes: int
-    size: int
+    width: Extent
+    classes: Extent
+    size: Extent
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -184,8 +185,8 @@ class Head(_Unit, frozen=True, tag="head"):
 class Features(_Unit, frozen=True, tag="features"):
     """A stage's feature map handed back to the caller: what a backbone does instead of a head."""
 
-    width: int
-    size: int
+    width: Extent
+    size: Extent
 
     @property
     def operations(self) -> tuple[Operation, ...]:

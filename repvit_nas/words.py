@@ -1,11 +1,16 @@
 """Numbers and names in what people read, and how whoever waits is told how far something is."""
 
+import html
+import re
 from collections.abc import Callable
+from typing import Final
 
 # Told what is being done, how much of it is done, and of how much.
 Progress = Callable[[str, int, int], None]
 # Told what the user should know.
 Say = Callable[[str], None]
+# What Markdown takes for a cell's end, a link or code.
+_MARKS: Final = re.compile(r"[\\|\[\]`]")
 
 
 def number_of(number: int, what: str, *, grouped: bool = False) -> str:
@@ -27,4 +32,17 @@ def number_of(number: int, what: str, *, grouped: bool = False) -> str:
 def printable(name: str) -> str:
     """Return a name of a file as it can be printed and kept: what no terminal shows is written out."""
     text = name.encode("utf-8", "backslashreplace").decode()
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
+
+
+def plain(text: str) -> str:
+    """Return text as a terminal can show it: its lines stay, what else a terminal obeys is written out."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def markdown(text: str) -> str:
+    """Return text that came from a file as it can stand in a line of a Markdown page: as text alone."""
+    return _MARKS.sub(r"\\\g<0>", html.escape(printable(text), quote=False))

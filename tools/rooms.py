@@ -16,7 +16,7 @@ PACKAGE: Final = Path(__file__).parents[1] / "repvit_nas"
 API: Final = "repvit_nas"
 # From the ground up. Rooms of one floor do not know each other.
 ORDER: Final = (
-    ("errors", "version", "words"),
+    ("errors", "quantities", "version", "words"),
     ("data", "files", "machine", "storages"),
     ("folders", "lines"),
     ("architecture", "operations"),

@@ -16,6 +16,7 @@ from repvit_nas.accuracy.observations import (
 )
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.quantities import Count, Deviation, Loss, Percent, Seed, Side
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Space
 
@@ -57,15 +58,15 @@ class ImportRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     se: str = "alternate"
     expansion: str = "2"
     kernel: str = "3"
-    resolution: int | None = None
-    num_classes: int | None = None
-    top1: float
-    top1_sd: float | None = None
-    loss: float | None = None
-    loss_sd: float | None = None
-    images: int | None = None
-    epochs: int | None = None
-    seed: int | None = None
+    resolution: Side | None = None
+    num_classes: Count | None = None
+    top1: Percent
+    top1_sd: Deviation | None = None
+    loss: Loss | None = None
+    loss_sd: Deviation | None = None
+    images: Count | None = None
+    epochs: Count | None = None
+    seed: Seed | None = None
     start: str = RANDOM
     data: str = ""
     recipe: str = ""

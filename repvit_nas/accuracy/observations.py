@@ -14,6 +14,7 @@ import msgspec
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.lines import LineLog
+from repvit_nas.quantities import Count, Deviation, Loss, Percent, Seed
 
 OBSERVATIONS_FILE: Final = "observations.jsonl"
 RANDOM: Final = "random"
@@ -77,15 +78,15 @@ class Observation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     architecture: Architecture
     circumstances: Circumstances
     short: bool = False
-    epochs: int | None = None
-    seed: int | None = None
+    epochs: Count | None = None
+    seed: Seed | None = None
     start: str = RANDOM
     donor: Architecture | None = None
-    top1: float
-    top1_sd: float | None = None
-    loss: float | None = None
-    loss_sd: float | None = None
-    images: int | None = None
+    top1: Percent
+    top1_sd: Deviation | None = None
+    loss: Loss | None = None
+    loss_sd: Deviation | None = None
+    images: Count | None = None
     losses: str = ""
     held_out: bool = False
     origin: Origin

@@ -131,6 +131,8 @@ def read_trained(path: Path) -> Trained:
         )
     except (KeyError, ValueError, OSError, EOFError, csv.Error, zlib.error) as error:
         raise FileError(f"{path}: is no table of trainings: {error}") from error
+    if not all(np.isfinite(field).all() for field in found):
+        raise FileError(f"{path}: holds what is no finite number")
     if not all((field > 0).all() for field in found._replace(se=found.top1)):
         raise FileError(f"{path}: holds a number that is not above 0")
     return found

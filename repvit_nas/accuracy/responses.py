@@ -85,7 +85,7 @@ def read_losses(path: Path) -> Floats:
     """
     try:
         losses = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy raises many kinds for a damaged header
         raise FileError(f"{path}: holds no losses of images: {error}") from error
     if losses.ndim != 1 or not len(losses) or not np.all(np.isfinite(losses)):
         raise FileError(f"{path}: must hold a finite loss for each image; got {losses.shape}")

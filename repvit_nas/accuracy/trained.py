@@ -28,6 +28,7 @@ from repvit_nas.accuracy.regression import Normal, covariance, line, predict
 from repvit_nas.accuracy.responses import responses
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.quantities import Count, Deviation, Number, Side
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 
 FOLDER: Final = "predictors/accuracy"
@@ -63,18 +64,18 @@ class PosteriorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: str
     circumstances: Circumstances
     short: bool
-    resolution: int
-    num_classes: int
-    observations: int
-    networks: int
+    resolution: Side
+    num_classes: Count
+    observations: Count
+    networks: Count
     digest: str
-    exponent: float
-    usual: float
-    misfit: float
-    noise: float
+    exponent: Number
+    usual: Number
+    misfit: Deviation
+    noise: Deviation
     features: tuple[str, ...]
-    mean: tuple[float, ...]
-    covariance: tuple[tuple[float, ...], ...]
+    mean: tuple[Number, ...]
+    covariance: tuple[tuple[Number, ...], ...]
 
     @property
     def learned(self) -> Learned:

@@ -9,6 +9,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.lines import LineLog
+from repvit_nas.quantities import Count, Duration, Milliseconds, Seed, Share, Side
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import Precision
 from repvit_nas.training.spec import DataSpec
@@ -43,13 +44,13 @@ class CampaignAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     recipe: Recipe
     recipe_name: str
     space: str
-    budgets_ms: dict[str, float]
-    band: float = 0.1
-    resolution: int | None = None
+    budgets_ms: dict[str, Milliseconds]
+    band: Share = 0.1
+    resolution: Side | None = None
     references: tuple[Architecture, ...] = ()
     init: str = DONOR
-    held_out: int = 6
-    seed: int = 0
+    held_out: Count = 6
+    seed: Seed = 0
     precision: Precision = "fp32"
 
 
@@ -78,8 +79,8 @@ class CampaignFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     data_digest: str
     recipe_digest: str
     classes: tuple[str, ...]
-    resolution: int
-    val_images: int
+    resolution: Side
+    val_images: Count
     donor: Architecture
     references: tuple[Architecture, ...]
     held_out: tuple[Architecture, ...]
@@ -99,7 +100,7 @@ class TrainingTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
     name: str
     architecture: Architecture
-    seed: int
+    seed: Seed
     role: NetworkRole
     inherits: bool
 
@@ -125,7 +126,7 @@ class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fin
     """
 
     name: str
-    seconds: float
+    seconds: Duration
 
 
 def task_log(folder: Path) -> LineLog[TrainingTask | Failure | Finished]:

@@ -1,5 +1,6 @@
 """`check`: what was promised of a trained network against what is found, and the family beside it."""
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.export.forms import COREML_FILE, ONNX_FILE, export_run
 from repvit_nas.export.images import ComparedOn, run_images
 from repvit_nas.export.records import ExportRecord, form_digest, read_export
+from repvit_nas.folders import refuse_links
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PUBLISHED_FILE, published_latency, read_published
 from repvit_nas.network import reparameterize
@@ -71,6 +73,7 @@ def check_run(
     folder: Path,
     where: Where | None = None,
     *,
+    keep: bool = True,
     data: str = "",
     train_family: Iterable[str] = (),
     say: Say = lambda _: None,
@@ -78,9 +81,12 @@ def check_run(
 ) -> CheckRecord:
     """Check a finished training run, and write what was found into its folder.
 
+    Where nothing can be kept there, the fused form is made elsewhere, and is gone in the end.
+
     Args:
         folder: The run.
         where: On what it is checked.
+        keep: Write into the run's folder.
         data: Where the images are now; empty for where the run had them. What needs them and they are
             not there is said not to be checked.
         train_family: Reference networks to train by the same recipe on the same images first.
@@ -92,6 +98,7 @@ def check_run(
             `data` does not hold the run's classes.
     """
     where = where or Where()
+    refuse_links(folder, "check the run it belongs to")
     record = finished(folder)
     predictor, _ = load_predictor(where.device, foreign=where.foreign)
     for name in train_family:
@@ -101,12 +108,12 @@ def check_run(
     if chosen.missing:
         say(f"without the images to validate on, accuracy is not checked: {chosen.missing}")
     model = load_trained(folder, verify=False)  # whether they are as written is a promise below
-    exported = _exported(folder, chosen)
+    exported, forms = _exported(folder, chosen, keep=keep)
     promises = (
         _in_space(record, where.space),
         *_counted(model, record.asked.architecture),
         *_as_written(folder, record),
-        *_forms(folder, exported),
+        *forms,
         _accuracy(model, record, chosen, progress),
     )
     variant = _row(
@@ -114,7 +121,7 @@ def check_run(
     )
     top1 = None if record.outcome is None else record.outcome.top1
     variant = msgspec.structs.replace(variant, top1=top1)
-    timed = _measured(where, record.asked.architecture, progress)
+    timed = _measured(where, record.asked.architecture, say, progress)
     found = CheckRecord(
         run=str(folder),
         device=where.device,
@@ -130,7 +137,8 @@ def check_run(
         off_engine=timed.off_engine,
         export=exported,
     )
-    files.write_json(folder / CHECK_FILE, found)
+    if keep:
+        files.write_json(folder / CHECK_FILE, found)
     return found
 
 
@@ -191,9 +199,19 @@ def _as_trained(architecture: Architecture, like: Architecture) -> Architecture:
     )
 
 
-def _exported(folder: Path, images: ComparedOn) -> ExportRecord:
-    """Return what was exported of the run; the fused form is made where nothing was."""
-    return read_export(folder) or export_run(folder, (), images=images, verify=False)
+def _exported(
+    folder: Path, images: ComparedOn, *, keep: bool
+) -> tuple[ExportRecord, list[Promise]]:
+    """Return what was exported of the run, and whether that holds; where nothing was, it is made."""
+    found = read_export(folder)
+    if found is not None:
+        return found, _forms(folder, found, folder)
+    if keep:
+        made = export_run(folder, (), images=images, verify=False)
+        return made, _forms(folder, made, folder)
+    with tempfile.TemporaryDirectory(prefix="repvit-nas-") as scratch:
+        made = export_run(folder, (), images=images, verify=False, into=Path(scratch))
+        return made, _forms(folder, made, Path(scratch))
 
 
 def _as_written(folder: Path, record: TrainFile) -> list[Promise]:
@@ -254,8 +272,8 @@ def _equal(name: str, promised: int, found: int) -> Promise:
     return Promise(name=name, kept=promised == found, promised=f"{promised:,}", found=f"{found:,}")
 
 
-def _forms(folder: Path, exported: ExportRecord) -> list[Promise]:
-    """Check that the files are of these weights, and answer as they do."""
+def _forms(folder: Path, exported: ExportRecord, place: Path) -> list[Promise]:
+    """Check that the files in `place` are of a run's weights, and answer as they do."""
     now = file_digest(folder / WEIGHTS_FILE)
     found = [
         Promise(
@@ -278,7 +296,7 @@ def _forms(folder: Path, exported: ExportRecord) -> list[Promise]:
     ]
     on = " random and drawn" if exported.missing else ""
     for form in exported.forms:
-        now = form_digest(folder / form.file)
+        now = form_digest(place / form.file)
         text = f"{form.error:.1e}, same class {form.agreement:.2f} % of {form.images:,}{on}"
         if now != form.digest:
             text = f"{form.file} is {'not what was compared' if now else 'missing'}: export again"
@@ -395,12 +413,17 @@ class _Measured(NamedTuple):
     why_not: str = ""
 
 
-def _measured(where: Where, architecture: Architecture, progress: Progress) -> _Measured:
+def _measured(where: Where, architecture: Architecture, say: Say, progress: Progress) -> _Measured:
     """Time the network on the device; where that cannot be done here, say why."""
     try:
         device = measured_device(where.device)
         timed = time_on(
-            device, [architecture], network_limits(device), progress, access=where.access
+            device,
+            [architecture],
+            network_limits(device),
+            progress,
+            access=where.access,
+            say=say,
         )
     except RepvitNasError as error:
         return _Measured(None, why_not=str(error))

@@ -7,6 +7,7 @@ import msgspec
 
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.predictors.lookup import Source
+from repvit_nas.quantities import Count, Duration, Milliseconds, Percent, check_interval
 
 CHECK_FILE: Final = "check.json"
 
@@ -47,16 +48,20 @@ class ComparedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """
 
     name: str
-    params: int
-    macs: int
-    latency_ms: float
-    low_ms: float
-    high_ms: float
+    params: Count
+    macs: Count
+    latency_ms: Milliseconds
+    low_ms: Duration
+    high_ms: Milliseconds
     source: Source
-    top1: float | None = None
-    published_ms: float | None = None
-    published_top1: float | None = None
+    top1: Percent | None = None
+    published_ms: Milliseconds | None = None
+    published_top1: Percent | None = None
     relation: Relation = ""
+
+    def __post_init__(self) -> None:
+        """Check that the interval is one."""
+        check_interval(self.low_ms, self.latency_ms, self.high_ms, "latency_ms")
 
 
 class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,11 +83,11 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     schema: Literal[1] = 1
     run: str
     device: str
-    val_images: int
+    val_images: Count
     promises: tuple[Promise, ...]
     variant: ComparedNetwork
     family: tuple[ComparedNetwork, ...]
-    measured_ms: float | None = None
+    measured_ms: Milliseconds | None = None
     not_measured: str = ""
     off_engine: bool = False
     export: ExportRecord

@@ -10,6 +10,7 @@ import msgspec
 
 from repvit_nas.checking.records import CheckRecord, ComparedNetwork, Relation, relation
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.quantities import Count, Deviation, Difference, Percent, Seed
 from repvit_nas.training.records import differences, read_training
 
 SEEDS_FILE: Final = "seeds.json"
@@ -31,10 +32,10 @@ class SeededRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """
 
     network: ComparedNetwork
-    top1: tuple[float, ...]
-    sd: float | None = None
-    lead: float | None = None
-    lead_half: float | None = None
+    top1: tuple[Percent, ...]
+    sd: Deviation | None = None
+    lead: Difference | None = None
+    lead_half: Deviation | None = None
 
 
 class SeedsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,9 +52,9 @@ class SeedsRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     schema: Literal[1] = 1
     runs: tuple[str, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
     device: str
-    val_images: int
+    val_images: Count
     kept: bool
     networks: tuple[SeededRow, ...]
 

@@ -10,6 +10,7 @@ import click
 from repvit_nas.commands.streams import speak_plainly
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.version import __version__
+from repvit_nas.words import printable
 
 # The commands in the order in which a user meets them.
 COMMANDS: Final = (
@@ -99,5 +100,5 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 def _fail(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     return code

@@ -19,6 +19,7 @@ from repvit_nas.commands.options import (
     space_option,
 )
 from repvit_nas.commands.runtime import check_options, stoppable
+from repvit_nas.folders import writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,17 +87,22 @@ def command(
         same_but_for_seed(runs)  # before anything is trained
     checked = []
     for run in runs:
+        keep = writable(run)
+        if not keep and run.is_dir():
+            note(f"{run}: cannot be written, so what is found is not kept there")
         with progress_bar() as bar, stoppable(bar) as progress:
             found = check_run(
                 run,
                 Where(device, space or Where().space, foreign, Access(team, udid)),
+                keep=keep,
                 data=data,
                 train_family=[name.strip() for name in names if name.strip()],
                 say=note,
                 progress=progress,
             )
         checked.append(found)
-        _draw(run / PICTURE_FILE, [found.variant, *found.family], found)
+        if keep:
+            _draw(run / PICTURE_FILE, [found.variant, *found.family], found)
         if not as_json:
             _print_run(run, found, beside=len(runs) == 1)
     code = 0 if all(found.kept for found in checked) else BROKEN

@@ -3,7 +3,7 @@
 import click
 
 from repvit_nas.commands.coreml import phone_options
-from repvit_nas.commands.options import debug_option, echo_json, json_option
+from repvit_nas.commands.options import debug_option, echo_json, json_option, tell
 from repvit_nas.errors import UnknownNameError
 
 _MARKS = {True: "ok", False: "missing", None: "note"}
@@ -34,5 +34,5 @@ def command(device: str, team: str, udid: str, *, as_json: bool) -> int:
         echo_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"{_MARKS[finding.fine]:8}{finding.name}: {finding.said}")
+            tell(f"{_MARKS[finding.fine]:8}{finding.name}: {finding.said}")
     return 1 if any(finding.fine is False for finding in findings) else 0

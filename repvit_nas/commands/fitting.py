@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repvit_nas.commands.options import console, echo_json, note, progress_bar, show
+from repvit_nas.folders import held
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
@@ -16,10 +17,12 @@ def fit_and_write(device: "Device") -> "Validation":
     from repvit_nas.predictors.fit_device import fit_device, write_fitted
     from repvit_nas.report.validation import validation_picture
 
-    with progress_bar() as progress:
-        fitted = fit_device(device, progress)
-    picture = validation_picture(fitted.validation, fitted.predictor)
-    write_fitted(Path("predictors") / device.name, fitted, picture=picture)
+    folder = Path("predictors") / device.name
+    with held(folder, otherwise="fit another device"):
+        with progress_bar() as progress:
+            fitted = fit_device(device, progress)
+        picture = validation_picture(fitted.validation, fitted.predictor)
+        write_fitted(folder, fitted, picture=picture)
     return fitted.validation
 
 

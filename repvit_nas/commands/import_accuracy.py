@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from repvit_nas.commands.options import debug_option, echo_json, json_option
+from repvit_nas.commands.options import debug_option, echo_json, json_option, tell
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -71,8 +71,8 @@ def command(
         )
         return
     again = len(observations) - added
-    click.echo(
+    tell(
         f"{number_of(added, 'observation')} added to {folder}"
         + (f" ({again} were there already)" if again else "")
     )
-    click.echo(said)
+    tell(said)

@@ -13,6 +13,7 @@ from repvit_nas.commands.options import (
     json_option,
     note,
     progress_bar,
+    tell,
 )
 from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
@@ -75,7 +76,9 @@ def command(
     limits = network_limits(known)
     limits = limits._replace(minutes=minutes or limits.minutes, precision=precision)
     with progress_bar() as bar, stoppable(bar) as progress:
-        timed = time_on(known, [architecture], limits, progress, access=Access(team, udid))
+        timed = time_on(
+            known, [architecture], limits, progress, access=Access(team, udid), say=note
+        )
     if timed.ran_off(architecture):
         note("advice: not all of it runs on the Neural Engine, which its prediction is for")
     if timed.slower:
@@ -94,12 +97,12 @@ def command(
     if as_json:
         echo_json(document)
         return
-    click.echo(
+    tell(
         f"{document['architecture']} on {device}: {row.latency_ms:.3f} ms (90 % interval "
         f"{row.low_ms:.3f} to {row.high_ms:.3f}), measured in {row.rounds} rounds"
     )
     if "predicted_ms" in document:
-        click.echo(
+        tell(
             f"predicted {document['predicted_ms']:.3f} ms (90 % interval "
             f"{document['predicted_low_ms']:.3f} to {document['predicted_high_ms']:.3f}), "
             f"{document['predicted_source']}: off by {document['error_percent']:+.1f} %"

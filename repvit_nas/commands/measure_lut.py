@@ -24,6 +24,7 @@ from repvit_nas.commands.runtime import (
     runtime_spec,
     stoppable,
 )
+from repvit_nas.folders import clock
 
 INTERRUPTED = 130
 
@@ -150,7 +151,7 @@ def command(
     runner = open_runner(spec)
     note(f"space: {searched.name}, from {found}; at most {minutes:g} minutes of timing")
     first = first_plan(searched, wishes)
-    with hold(folder):
+    with hold(folder), clock(note):
         session = Session(folder, runner)
         claimed = session.claim(device, title, spec, first.resolution)
         note(f"device: {device}, {claimed.title}, into {folder}")

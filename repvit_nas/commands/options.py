@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ import click
 from repvit_nas.commands.completion import complete_device, complete_network, complete_space
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
+    from rich.text import Text
 
     from repvit_nas.architecture import Architecture
     from repvit_nas.predictors.lookup import Outside
@@ -31,6 +34,9 @@ AUTO: Final = "auto"
 _EVERY_S: Final = 30.0
 # Tables are not squeezed into 80 columns when nobody's terminal asks for it.
 _PIPE_WIDTH: Final = 140
+
+# What a terminal obeys, and JSON need not escape.
+_CONTROLS: Final = re.compile("[\x7f-\x9f]")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -109,7 +115,12 @@ def echo_json(document: object) -> None:
     """Print a document as JSON on stdout."""
     from repvit_nas.files import encode_json
 
-    click.echo(encode_json(document).decode(), nl=False)
+    click.echo(_CONTROLS.sub(_escaped, encode_json(document).decode()), nl=False)
+
+
+def _escaped(control: re.Match[str]) -> str:
+    """Return a control character as JSON may also write it."""
+    return f"\\u{ord(control[0]):04x}"
 
 
 def console() -> "Console":
@@ -118,8 +129,14 @@ def console() -> "Console":
 
     from rich.console import Console
 
+    class PlainConsole(Console):
+        """A console that shows texts, whatever file they are from, and obeys none."""
+
+        def render_str(self, text: str, **how: Any) -> "Text":
+            return super().render_str(plain(text), **how)
+
     coloured = escapes_allowed(sys.stdout)
-    return Console(
+    return PlainConsole(
         width=shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns,
         color_system="auto" if coloured else None,
         force_terminal=coloured,
@@ -150,7 +167,12 @@ def show(grid: "Grid") -> None:
 
 def note(message: str) -> None:
     """Tell the user something on stderr."""
-    click.echo(message, err=True)
+    click.echo(plain(message), err=True)
+
+
+def tell(message: str) -> None:
+    """Print what was asked for on stdout."""
+    click.echo(plain(message))
 
 
 def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside" = "flag") -> None:
@@ -266,7 +288,7 @@ def progress_bar(every_s: float = _EVERY_S) -> Iterator[Callable[[str, int, int]
         yield _lines(every_s)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TimeRemainingColumn(),
@@ -275,7 +297,7 @@ def progress_bar(every_s: float = _EVERY_S) -> Iterator[Callable[[str, int, int]
         task = bar.add_task("", total=None, visible=False)
 
         def update(doing: str, done: int, total: int) -> None:
-            bar.update(task, description=doing, completed=done, total=total, visible=True)
+            bar.update(task, description=plain(doing), completed=done, total=total, visible=True)
 
         yield update
 

@@ -17,6 +17,7 @@ from repvit_nas.commands.options import (
     say_predictors,
     show,
     space_option,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def command(
         echo_documents([one.document() | more for one, more in zip(found, each_said, strict=True)])
         return
     if len(found) == 1:
-        click.echo(str(found))
+        tell(str(found))
     else:
         show(found.grid())
     for each in accurate:
-        click.echo(str(each))
+        tell(str(each))

@@ -49,7 +49,7 @@ def command(runs: tuple[str, ...], out: Path, *, overwrite: bool, as_json: bool)
 
 def _panel(name: str) -> "Panel":
     """Return what a folder holds, by the files in it."""
-    from repvit_nas import data
+    from repvit_nas import data, files
     from repvit_nas.predictors.validation import VALIDATION_FILE, read_validation
     from repvit_nas.report.panels import validation_panel
     from repvit_nas.searching.records import RUN_FILE
@@ -66,7 +66,10 @@ def _panel(name: str) -> "Panel":
     if is_training_run(folder):
         return _training(name, folder)
     if (folder / VALIDATION_FILE).is_file():
-        return validation_panel(folder.name, read_validation(folder / VALIDATION_FILE))
+        return validation_panel(
+            folder.name,
+            read_validation(files.inside(folder, folder / VALIDATION_FILE), folder.resolve().name),
+        )
     raise RepvitNasError(
         f"{name}: holds no run: give the folder of a search (with {RUN_FILE}), of a training run, or of a "
         f"predictor (with {VALIDATION_FILE})"
@@ -84,7 +87,7 @@ def _front(name: str, folder: Path) -> "FrontPanel":
     from repvit_nas.searching.run import Finding
 
     run = read_run(folder)
-    result = files.read_json(folder / FRONT_FILE, Result)
+    result = files.read_json(files.inside(folder, folder / FRONT_FILE), Result)
     if not result.front:
         raise RepvitNasError(f"{name}: has no network on its front, so there is nothing to show")
     networks = [entry.architecture for entry in result.front]
@@ -106,8 +109,8 @@ def _training(name: str, folder: Path) -> "TrainingPanel":
     from repvit_nas.report.panels import training_panel
     from repvit_nas.training.records import LOG_FILE, EpochRow, read_training
 
-    log = folder / LOG_FILE
-    check = folder / CHECK_FILE
+    log = files.inside(folder, folder / LOG_FILE)
+    check = files.inside(folder, folder / CHECK_FILE)
     return training_panel(
         name,
         read_training(folder),

@@ -21,6 +21,7 @@ from repvit_nas.commands.options import (
     note,
     progress_bar,
     split_resume,
+    tell,
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
@@ -200,7 +201,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
     if as_json:
         echo_json(record)
         return
-    click.echo(
+    tell(
         f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
         f"{outcome.val_images:,} images after {number_of(recipe.epochs, 'epoch')}, in {folder}"
     )

@@ -92,7 +92,7 @@ def command(
     check_options(device, core_ml=core_ml)
     predictor, found = load_predictor(device)
     note(f"predictor: {device}, from {found}")
-    table = read_table(known.path(TABLE_FILE))
+    table = read_table(known.path(TABLE_FILE), device)
     searched, _ = load_space(space)
     fresh = fresh_networks(searched, networks, table, seed=seed)
     limits = Limits(minutes or (CORE_ML_MINUTES if core_ml else MINUTES), PRECISION)
@@ -105,6 +105,7 @@ def command(
             access=Access(team, udid),
             seed=seed,
             isolated=isolated,
+            say=note,
         )
     if timed.off:
         note(f"{number_of(len(timed.off), 'program')} left out: not on the Neural Engine alone")

@@ -26,6 +26,7 @@ from repvit_nas.conversion.package import (
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
 from repvit_nas.programs import Program
+from repvit_nas.quantities import Count, Deviation
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 OUTPUT: Final = "output"
@@ -44,9 +45,9 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     digest: str
-    size_bytes: int
-    operations: dict[str, int]
-    rms: float
+    size_bytes: Count
+    operations: dict[str, Count]
+    rms: Deviation
 
 
 class _RandomWeights(Sequence[UnitWeights]):

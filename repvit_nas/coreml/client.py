@@ -210,7 +210,7 @@ class ModelRunner:
                     answer = json.loads(path.read_bytes())
             except XcrunError:
                 self._check_alive(method)
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 torn = True  # the app was still writing
             else:
                 if isinstance(answer, dict):

@@ -26,6 +26,7 @@ from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
 from repvit_nas.lines import LineLog
 from repvit_nas.measuring.campaign import Wishes, first_plan
 from repvit_nas.programs import Program, network
+from repvit_nas.quantities import Count, Deviation
 from repvit_nas.search_space.space import Space
 from repvit_nas.words import Progress
 
@@ -64,14 +65,14 @@ class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         rms: How far half precision is from torch, relative root mean square, in the worst unit.
     """
 
-    name: str
+    name: files.FileName
     key: str
     role: ProgramRole
     digest: str
-    size_bytes: int
-    macs: int
-    operations: dict[str, int]
-    rms: float
+    size_bytes: Count
+    macs: Count
+    operations: dict[str, Count]
+    rms: Deviation
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -207,12 +208,12 @@ class Converted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rms: How far half precision is from torch, relative root mean square, in the worst unit.
     """
 
-    name: str
+    name: files.FileName
     tools: str
     digest: str
-    size_bytes: int
-    operations: dict[str, int]
-    rms: float
+    size_bytes: Count
+    operations: dict[str, Count]
+    rms: Deviation
 
 
 def convert(

@@ -12,8 +12,8 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
     Device,
-    DeviceFile,
     copy_shipped,
+    read_device,
 )
 from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.series import (
@@ -176,7 +176,7 @@ def _known(folder: Path) -> Device | None:
     path = folder / DEVICE_FILE
     if not path.is_file():
         return None
-    return Device(data.Found(folder, shipped=False), files.read_json(path, DeviceFile))
+    return Device(data.Found(folder, shipped=False), read_device(path, folder.name))
 
 
 def claim_folder(product: Product, folder: Path) -> None:

@@ -16,6 +16,7 @@ from repvit_nas.latency_lut.device import (
     RESOLUTION,
     DeviceFile,
     differences,
+    read_device,
 )
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
@@ -155,7 +156,7 @@ def check_same_model(folder: Path, processor: str) -> None:
         RepvitNasError: It does.
     """
     for path in sorted(folder.glob(f"{SERIES_FOLDER}/*/{DEVICE_FILE}")):
-        found = files.read_json(path, DeviceFile)
+        found = read_device(path, folder.name)
         there = found.circumstances.get("processor", "")
         if found.circumstances.get("runtime", "").startswith(RUN_HERE) and there != processor:
             raise RepvitNasError(

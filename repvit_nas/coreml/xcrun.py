@@ -243,7 +243,7 @@ def devicectl(apple: Apple, words: list[str], timeout_s: float = QUICK) -> dict[
         try:
             document = json.loads(path.read_bytes())
             outcome, result = document["info"]["outcome"], document.get("result", {})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise XcrunError(
                 f"xcrun devicectl {' '.join(words[:3])}: wrote no answer that can be read ({error}); "
                 "Xcode 15 or newer is needed"

@@ -22,6 +22,7 @@ from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring
 from repvit_nas.export.images import ComparedOn, batches, drawn, run_images
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
+from repvit_nas.folders import held
 from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, finished, is_training_run
@@ -45,6 +46,7 @@ def export_run(
     images: ComparedOn | None = None,
     opset: int | None = None,
     verify: bool = True,
+    into: Path | None = None,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -57,6 +59,7 @@ def export_run(
         images: The images, where they are open already.
         opset: Of the ONNX file; None takes the exporter's own.
         verify: Refuse weights that are not those that the training left; `check` says so itself.
+        into: Where the forms go; None for the run's folder.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
@@ -65,19 +68,28 @@ def export_run(
     """
     wanted = _known_formats(formats, opset)
     record = finished(folder)
-    subject = trained_subject(folder, verify=verify)
-    chosen = images or run_images(record, data)
-    before = _kept(folder, subject.digest, {*wanted, "fused"})
-    exported = _export(folder, subject, wanted, chosen, limit=limit, opset=opset)
-    if before is not None:
-        exported = msgspec.structs.replace(
-            exported,
-            forms=(*exported.forms, *before.forms),
-            operations=exported.operations or before.operations,
-            opset=opset if "onnx" in wanted else before.opset,
-        )
-    files.write_json(folder / EXPORT_FILE, exported)
+    into = into or folder
+    with held(into, otherwise="export another run"):
+        subject = trained_subject(folder, verify=verify)
+        chosen = images or run_images(record, data)
+        before = _kept(into, subject.digest, {*wanted, "fused"})
+        exported = _export(into, subject, wanted, chosen, limit=limit, opset=opset)
+        exported = _with_kept(exported, before)
+        files.write_json(into / EXPORT_FILE, exported)
     return exported
+
+
+def _with_kept(exported: ExportRecord, before: ExportRecord | None) -> ExportRecord:
+    """Return what was exported now with the forms that were there before."""
+    if before is None:
+        return exported
+    anew = any(form.name == "onnx" for form in exported.forms)
+    return msgspec.structs.replace(
+        exported,
+        forms=(*exported.forms, *before.forms),
+        operations=exported.operations or before.operations,
+        opset=exported.opset if anew else before.opset,
+    )
 
 
 def export_untrained(
@@ -103,9 +115,10 @@ def export_untrained(
         )
     subject = untrained_subject(architecture)
     chosen = drawn(architecture.resolution, "the network is untrained")
-    exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
-    write_architecture(out / ARCHITECTURE_FILE, architecture)
-    files.write_json(out / EXPORT_FILE, exported)
+    with held(out):
+        exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
+        write_architecture(out / ARCHITECTURE_FILE, architecture)
+        files.write_json(out / EXPORT_FILE, exported)
     return exported
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
+from repvit_nas.quantities import Count, Deviation, Factor, Milliseconds, Percent, Several
 
 EXPORT_FILE: Final = "export.json"
 
@@ -29,13 +30,13 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """
 
     name: str
-    file: str
+    file: files.FileName
     digest: str
-    size_bytes: int
-    error: float
-    allowed: float
-    agreement: float
-    images: int
+    size_bytes: Count
+    error: Deviation
+    allowed: Deviation
+    agreement: Percent
+    images: Count
     ran: str
 
 
@@ -53,13 +54,13 @@ class Rounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         allowed: That bound.
     """
 
-    images: int
-    fusing: float
-    fusing_allowed: float
-    single: float
-    weights: float
-    factor: float
-    allowed: float
+    images: Count
+    fusing: Deviation
+    fusing_allowed: Deviation
+    single: Deviation
+    weights: Deviation
+    factor: Factor
+    allowed: Deviation
 
 
 class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,16 +86,16 @@ class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     compared_on: str = ""
     missing: str = ""
     rounding: Rounding | None = None
-    opset: int | None = None
-    operations: dict[str, int] = msgspec.field(default_factory=dict)
-    unfused_ms: float
-    fused_ms: float
+    opset: Several | None = None
+    operations: dict[str, Count] = msgspec.field(default_factory=dict)
+    unfused_ms: Milliseconds
+    fused_ms: Milliseconds
 
 
 def read_export(folder: Path) -> ExportRecord | None:
     """Read what was exported of a run, if anything was."""
     path = folder / EXPORT_FILE
-    return files.read_json(path, ExportRecord) if path.is_file() else None
+    return files.read_json(files.inside(folder, path), ExportRecord) if path.is_file() else None
 
 
 def form_digest(path: Path) -> str:

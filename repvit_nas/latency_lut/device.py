@@ -1,5 +1,6 @@
 """What is known of a device: `latency_lut/<device>/device.json`."""
 
+import os
 import re
 from pathlib import Path
 from typing import Final, Literal
@@ -7,8 +8,10 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.machine import processor
+from repvit_nas.quantities import Count, Several
+from repvit_nas.words import printable
 
 DEVICE_FILE: Final = "device.json"
 # The circumstance that belongs to the table, not to the machine.
@@ -36,9 +39,9 @@ class RuntimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    threads: int = 1
+    threads: Count = 1
     target: str = ""
-    batch: int = 1
+    batch: Several = 1
     compiled: bool = False
 
     @property
@@ -68,7 +71,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     title: str
     kind: Literal["modelled", "measured"]
     circumstances: dict[str, str]
-    protocol: int | None = None
+    protocol: Several | None = None
     runtime: RuntimeSpec | None = None
     like: str = ""
 
@@ -125,7 +128,8 @@ def device_names() -> list[str]:
     return [
         name
         for name, found in sorted(data.listed("latency_lut").items())
-        if (found.path / DEVICE_FILE).is_file()
+        # Not the path's own, which raises where a folder cannot be looked into: another device's is no matter.
+        if os.path.isfile(found.path / DEVICE_FILE)  # noqa: PTH113
     ]
 
 
@@ -139,7 +143,36 @@ def load_device(name: str) -> Device:
     if name not in device_names():
         raise UnknownNameError.of("device", name, device_names())
     found = data.find("latency_lut", name, "device")
-    return Device(found, files.read_json(found.path / DEVICE_FILE, DeviceFile))
+    return Device(found, read_device(found.path / DEVICE_FILE, name))
+
+
+def read_device(path: Path, device: str) -> DeviceFile:
+    """Read the `device.json` of a device.
+
+    Raises:
+        FileError: It is not valid, or another device's.
+    """
+    found = files.read_json(path, DeviceFile)
+    check_device(path, found.device, device)
+    return found
+
+
+def check_device(path: Path, found: str, device: str) -> None:
+    """Raise unless a file is of the device whose it is to be.
+
+    Args:
+        path: The file.
+        found: The device that it says it is of.
+        device: The device whose folder it lies in; empty where that is not known.
+
+    Raises:
+        FileError: It is another's.
+    """
+    if device and found != device:
+        raise FileError(
+            f"{path}: is of device {printable(found)!r}, not of {device!r}: put the right file there, "
+            "or move it away"
+        )
 
 
 def copy_shipped(device: str, folder: Path, *names: str) -> None:

@@ -7,7 +7,7 @@ the same record as a measurement: a bag of counted units and a time with its err
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.programs import network
+from repvit_nas.quantities import Duration, Milliseconds
 from repvit_nas.units import count, rows
 
 OWN_FILE: Final = "latencies.json"
@@ -35,8 +36,8 @@ class OwnLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     architecture: Architecture
-    latency_ms: Annotated[float, msgspec.Meta(gt=0)]
-    error_ms: Annotated[float, msgspec.Meta(ge=0)]
+    latency_ms: Milliseconds
+    error_ms: Duration
     tool: str
     source: str = ""
     note: str = ""

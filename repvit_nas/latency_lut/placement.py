@@ -16,6 +16,7 @@ from repvit_nas.latency_lut.table import NetworkRow, Table, build_table
 from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.lines import LineLog
 from repvit_nas.programs import network
+from repvit_nas.quantities import Several
 
 PLACEMENTS_FILE: Final = "placements.jsonl"
 NEURAL_ENGINE: Final = "neuralEngine"
@@ -37,7 +38,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     key: str
-    preferred: dict[str, int]
+    preferred: dict[str, Several]
     elsewhere: tuple[str, ...] = ()
 
     @property

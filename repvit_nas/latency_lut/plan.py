@@ -1,11 +1,14 @@
 """What a measuring session times: `latency_lut/<device>/plan.json`, and the programs it makes."""
 
+import itertools
 from typing import Final, Literal
 
 import msgspec
 
 from repvit_nas.architecture import Architecture
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.programs import CHAIN_LENGTHS, Program, isolated, network, recipe
+from repvit_nas.quantities import Count, Seed, Several, Side
 from repvit_nas.units import Unit, rows
 
 PLAN_FILE: Final = "plan.json"
@@ -28,6 +31,24 @@ _OPTIONS: Final = {
 }
 
 
+class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of a plan was asked for before it was extended; all lists grew at their ends since.
+
+    Attributes:
+        rounds: Rounds that were begun with no more than this; what came later is timed after them.
+        wanted: How many units were to be timed in all.
+        units: How many of the units had been chosen.
+        calibration: How many networks the fit was to see.
+        held_out: How many it was not.
+    """
+
+    rounds: Several
+    wanted: Count
+    units: Count
+    calibration: Count
+    held_out: Count
+
+
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `plan.json` (schema 1).
 
@@ -41,23 +62,32 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         isolated: Whether the units of the held-out networks are also timed alone.
         wanted: How many units to time in all.
         explored: Whether all units have been chosen.
+        former: How much was asked for before, where the plan was extended while it was carried out.
         units: The units to time, in the order in which they were chosen.
     """
 
     schema: Literal[1] = 1
-    seed: int
-    resolution: int
-    lengths: tuple[int, ...] = CHAIN_LENGTHS
+    seed: Seed
+    resolution: Side
+    lengths: tuple[Several, ...] = CHAIN_LENGTHS
     sentinel: Architecture
     calibration: tuple[Architecture, ...]
     held_out: tuple[Architecture, ...]
     isolated: bool
-    wanted: int
+    wanted: Count
     explored: bool = False
+    former: tuple[Former, ...] = ()
     units: tuple[Unit, ...]
 
     def __post_init__(self) -> None:
-        """Check that the chains determine a slope, and that no unit is there twice."""
+        """Check that the chains determine a slope, that no unit is there twice, and that plans grow."""
+        grown = [*self.former, self._asked(0)]
+        for one, other in itertools.pairwise(grown):
+            if not all(a <= b for a, b in zip(_counts(one), _counts(other), strict=True)):
+                raise ValueError(f"former must grow up to the plan; got {one}")
+        rounds = [former.rounds for former in self.former]
+        if rounds != sorted(set(rounds)):
+            raise ValueError(f"rounds of former must rise; got {rounds}")
         if len(set(self.units)) < len(self.units):
             raise ValueError("units must list different units; got one of them twice")
         if len(set(self.lengths)) < 2 or min(self.lengths) < 1:
@@ -76,6 +106,76 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             "",
         )
 
+    def _asked(self, rounds: int) -> Former:
+        """Return how much is asked for now, as what it will have been after so many rounds."""
+        return Former(
+            rounds=rounds,
+            wanted=self.wanted,
+            units=len(self.units),
+            calibration=len(self.calibration),
+            held_out=len(self.held_out),
+        )
+
+    @property
+    def since(self) -> int:
+        """The round from which on all of the plan is timed."""
+        return self.former[-1].rounds if self.former else 0
+
+    def extended(self, wanted: "Plan", rounds: int) -> "Plan":
+        """Return this plan with what another asks for beyond it; itself if that is nothing.
+
+        What was timed stays what it was: no network changes its role, no unit its place.
+
+        Args:
+            wanted: What would be planned now, if nothing had been.
+            rounds: Rounds that were begun.
+
+        Raises:
+            RepvitNasError: The other asks for less, or for other things.
+        """
+        for name in ("seed", "resolution", "isolated", "lengths"):
+            if getattr(self, name) != getattr(wanted, name):
+                raise RepvitNasError(f"was made with another {_OPTIONS.get(name, name)}")
+        for name, option, there, asked in (
+            ("units", "--units", self.wanted, wanted.wanted),
+            ("calibration", "--calibration", len(self.calibration), len(wanted.calibration)),
+            ("networks", "--networks", len(self.held_out), len(wanted.held_out)),
+        ):
+            if asked < there:
+                raise RepvitNasError(f"was made with more {name}: give at least {option} {there}")
+        drawn = {network.stages: network for network in wanted.networks}
+        if not {network.stages for network in self.networks} <= drawn.keys():
+            raise RepvitNasError("was made with another --space")
+        if wanted.wanted == self.wanted and len(drawn) == len(self.networks):
+            return self
+        timed = {network.stages for network in self.networks}
+        new = [network for stages, network in drawn.items() if stages not in timed]
+        more = len(wanted.calibration) - len(self.calibration)
+        return msgspec.structs.replace(
+            self,
+            wanted=wanted.wanted,
+            calibration=(*self.calibration, *new[:more]),
+            held_out=(*self.held_out, *new[more:]),
+            explored=self.explored and wanted.wanted == self.wanted,
+            former=(*self.former, self._asked(rounds)) if rounds > self.since else self.former,
+        )
+
+    def at(self, number: int) -> tuple["Plan", int]:
+        """Return the plan as it was in a round, and from which round on it was so."""
+        since = 0
+        for former in self.former:
+            if number < former.rounds:
+                return msgspec.structs.replace(
+                    self,
+                    wanted=former.wanted,
+                    units=self.units[: former.units],
+                    calibration=self.calibration[: former.calibration],
+                    held_out=self.held_out[: former.held_out],
+                    former=(),
+                ), since
+            since = former.rounds
+        return self, since
+
     @property
     def networks(self) -> tuple[Architecture, ...]:
         """All networks that are timed whole."""
@@ -90,14 +190,20 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 def programs(plan: Plan, number: int) -> dict[str, Program]:
     """Return what round `number` times, by key, the sentinel left out."""
+    whole, (plan, since) = plan, plan.at(number)
     units = plan.units[: exploring(plan.wanted)] if number < EXPLORING_ROUNDS else plan.units
     wanted: list[Program] = []
     for unit in units:
         wanted += [item for item, _ in recipe(unit, plan.lengths).terms]
     wanted += [network(architecture) for architecture in plan.networks]
-    if number < ISOLATED_ROUNDS:
-        wanted += [isolated(unit) for unit in plan.isolated_units()]
+    if number - since < ISOLATED_ROUNDS:
+        before = whole.at(since - 1)[0].isolated_units() if since else []
+        wanted += [isolated(unit) for unit in plan.isolated_units() if unit not in before]
     return {item.key: item for item in wanted}
+
+
+def _counts(asked: Former) -> tuple[int, ...]:
+    return (asked.wanted, asked.units, asked.calibration, asked.held_out)
 
 
 def exploring(wanted: int) -> int:

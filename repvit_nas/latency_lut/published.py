@@ -8,7 +8,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from repvit_nas import data, files
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.quantities import Milliseconds, Several, Side
 from repvit_nas.search_space.family import family
 from repvit_nas.units import Unit, count, rows
 
@@ -34,7 +35,7 @@ class UnitCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A unit and how often a network has it."""
 
     unit: Unit
-    count: Annotated[int, msgspec.Meta(ge=1)]
+    count: Several
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     family: str
-    resolution: int
+    resolution: Side
     output: Handed
     units: tuple[UnitCount, ...]
 
@@ -65,10 +66,10 @@ class PublishedLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     network: str
-    resolution: int
+    resolution: Side
     output: Handed
-    latency_ms: Annotated[float, msgspec.Meta(gt=0)]
-    rounding_ms: Annotated[float, msgspec.Meta(gt=0)]
+    latency_ms: Milliseconds
+    rounding_ms: Milliseconds
     tool: str
     source: str
     reference: str
@@ -81,12 +82,22 @@ class PublishedLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def foreign_networks() -> dict[tuple[str, int, Handed], Network]:
     """Return the published networks of other families by name, resolution and output."""
     path = data.find("latency_lut", "networks.jsonl", "list of published networks").path
-    try:
-        lines = msgspec.json.decode(b"[" + b",".join(path.read_bytes().splitlines()) + b"]")
-    except (OSError, msgspec.DecodeError) as error:
-        raise FileError(f"{path}: is no valid JSON lines file: {error}") from error
-    networks = files.convert(path, lines, list[Network], schema=None)
+    networks = read_networks(path)
     return {(network.name, network.resolution, network.output): network for network in networks}
+
+
+def read_networks(path: Path) -> list[Network]:
+    """Read a `networks.jsonl`.
+
+    Raises:
+        FileError: A line is no network.
+    """
+    # A person may have written the last line, which has no end then: it counts.
+    try:
+        lines = [msgspec.json.decode(line) for line in files.read_bytes(path).splitlines()]
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FileError(f"{path}: is no valid JSON lines file: {error}") from error
+    return files.convert(path, lines, list[Network], schema=None)
 
 
 def published_architecture(row: PublishedLatency) -> Architecture:

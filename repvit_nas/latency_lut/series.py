@@ -19,7 +19,13 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
-from repvit_nas.latency_lut.device import DEVICE_FILE, RESOLUTION, DeviceFile, differences
+from repvit_nas.latency_lut.device import (
+    DEVICE_FILE,
+    RESOLUTION,
+    DeviceFile,
+    differences,
+    read_device,
+)
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     gated_table,
@@ -31,6 +37,7 @@ from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import IsolatedRow, NetworkRow, Table, UnitRow, spread
 from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.programs import network
+from repvit_nas.quantities import Count, Deviation, Factor
 
 SERIES_FOLDER: Final = "series"
 SOURCES_FILE: Final = "sources.json"
@@ -98,13 +105,13 @@ class Contribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         factor_sd: Relative standard deviation of that.
     """
 
-    series: str
-    units: int
-    networks: int
-    left_out: int = 0
-    shared: int = 0
-    factor: float = 1.0
-    factor_sd: float = 0.0
+    series: files.FileName
+    units: Count
+    networks: Count
+    left_out: Count = 0
+    shared: Count = 0
+    factor: Factor = 1.0
+    factor_sd: Deviation = 0.0
 
 
 class Aside(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -210,7 +217,7 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
         found.append(
             Series(
                 name,
-                files.read_json(home / DEVICE_FILE, DeviceFile),
+                read_device(home / DEVICE_FILE, device),
                 gated_table(device, plan, visits, counted),
                 len(uncounted),
                 tuple(sorted(names_elsewhere)),

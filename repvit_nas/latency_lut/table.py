@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
+from repvit_nas.latency_lut.device import check_device
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.statistics import (
     NORMAL_90,
@@ -26,8 +27,19 @@ from repvit_nas.latency_lut.statistics import (
     figures,
     noise_floor,
 )
-from repvit_nas.latency_lut.visits import Milliseconds, Visit
+from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.programs import chain, isolated, network, recipe
+from repvit_nas.quantities import (
+    Deviation,
+    Duration,
+    Factor,
+    Milliseconds,
+    RelativeDeviation,
+    Several,
+    Share,
+    SignedMilliseconds,
+    check_interval,
+)
 from repvit_nas.units import Block, Ffn, Unit
 
 TABLE_FILE: Final = "table.json"
@@ -55,23 +67,21 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     latency_ms: Milliseconds
     sd_ms: Milliseconds
-    low_ms: float
-    high_ms: float
-    rounds: Annotated[int, msgspec.Meta(ge=1)]
+    low_ms: SignedMilliseconds
+    high_ms: SignedMilliseconds
+    rounds: Several
     series: str = ""
 
     def __post_init__(self) -> None:
-        """Check that every number is one."""
-        for name in ("latency_ms", "sd_ms", "low_ms", "high_ms"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} must be a finite number; got {getattr(self, name)}")
+        """Check that the interval is one."""
+        check_interval(self.low_ms, self.latency_ms, self.high_ms, "latency_ms")
 
 
 class UnitRow(_Row, frozen=True, kw_only=True, tag="unit"):
     """What one unit costs in the middle of a network; `calls` of a call's overhead included."""
 
     unit: Unit
-    calls: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    calls: Share = 0.0
 
     @property
     def resolved(self) -> bool:
@@ -116,16 +126,16 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     schema: Literal[1] = 1
     device: str
-    protocol: int
-    statistic: float
-    across_rounds: float
-    variation: dict[str, float]
-    drift: tuple[float, ...]
-    noise_floor: float | None
-    sentinel_ms: float | None = None
-    minutes: float
+    protocol: Several
+    statistic: Share
+    across_rounds: Share
+    variation: dict[str, Deviation]
+    drift: tuple[Factor, ...]
+    noise_floor: Deviation | None
+    sentinel_ms: Milliseconds | None = None
+    minutes: Duration
     unresolved: tuple[Unit, ...] = ()
-    shared_sd: dict[str, Annotated[float, msgspec.Meta(ge=0, lt=1)]] = {}
+    shared_sd: dict[str, RelativeDeviation] = {}
     rows: tuple[UnitRow | NetworkRow | IsolatedRow, ...]
 
     def __post_init__(self) -> None:
@@ -309,13 +319,14 @@ def spread(row: RowT, latency_ms: float, sd_ms: float, rounds: int) -> RowT:
     return msgspec.structs.replace(row, **dict(zip(fields, _numbers(numbers), strict=True)))
 
 
-def read_table(path: Path) -> Table:
-    """Read a table.
+def read_table(path: Path, device: str = "") -> Table:
+    """Read a device's table.
 
     Raises:
-        FileError: It is not valid, or of another protocol version.
+        FileError: It is not valid, of another device or of another protocol version.
     """
     table = files.read_json(path, Table)
+    check_device(path, table.device, device)
     if table.protocol != PROTOCOL_VERSION:
         raise FileError(
             f"{path}: was measured by protocol {table.protocol}, this version's is "

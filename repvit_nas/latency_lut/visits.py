@@ -10,12 +10,12 @@ import msgspec
 from repvit_nas.errors import FileError
 from repvit_nas.folders import held
 from repvit_nas.lines import LineLog
+from repvit_nas.quantities import Milliseconds
 
 VISITS_FILE: Final = "visits.jsonl"
 # What the log was called, with samples that were called series: it is read, and gone on with as the other.
 _FORMER_FILE: Final = "observations.jsonl"
 
-Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 Samples = Annotated[tuple[Milliseconds, ...], msgspec.Meta(min_length=1)]
 
 

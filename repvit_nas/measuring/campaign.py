@@ -1,8 +1,12 @@
 """Measure a device: time, look where the predictor is least certain, time there too."""
 
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
@@ -14,13 +18,17 @@ from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.predictors.fit_measured import (
     FEWEST_NETWORKS,
     FEWEST_UNITS,
+    TooFewError,
     assumptions_for,
     learn,
 )
+from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.predictors.residual import PRIOR_KERNEL
 from repvit_nas.programs import CHAIN_LENGTHS
 from repvit_nas.search_space.family import reference
 from repvit_nas.search_space.space import Space
+from repvit_nas.shapes import Floats
+from repvit_nas.units import Unit
 from repvit_nas.words import Progress
 
 # A network of medium size whose latency is many times a call's overhead.
@@ -152,17 +160,27 @@ def measure(
 
 def _explored(session: Session, plan: Plan, space: Space, wishes: Wishes) -> Plan:
     known = session.table(plan)
-    predictor = learn(known, assumptions_for(known), seed=plan.seed).predictor
-    part = predictor.measured
-    kernel = part.kernel if part is not None else PRIOR_KERNEL
+    kernel = PRIOR_KERNEL
+    costs: Callable[[Sequence[Unit]], Floats] | None = None
+    with contextlib.suppress(TooFewError):  # then units that fill the space tell most
+        predictor = learn(known, assumptions_for(known), seed=plan.seed).predictor
+        if predictor.measured is not None:
+            kernel = predictor.measured.kernel
+
+        costs = functools.partial(_mean_costs, predictor)
+
     more = choose_units(
         _pool(space, wishes),
         plan.wanted - len(plan.units),
         kernel,
         timed=plan.units,
-        costs=lambda units: predictor.unit_costs(units).mean(axis=1),
+        costs=costs,
     )
     return msgspec.structs.replace(plan, units=(*plan.units, *more), explored=True)
+
+
+def _mean_costs(predictor: Predictor, units: Sequence[Unit]) -> Floats:
+    return np.asarray(predictor.unit_costs(units).mean(axis=1))
 
 
 def _pool(space: Space, wishes: Wishes) -> list[Architecture]:

@@ -16,6 +16,7 @@ from repvit_nas.latency_lut.device import (
     RuntimeSpec,
     check_device_name,
     differences,
+    read_device,
 )
 from repvit_nas.latency_lut.plan import EXPLORING_ROUNDS, PLAN_FILE, Plan, programs
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
@@ -94,7 +95,7 @@ class Session:
                 )
             files.write_json(path, wanted)
             return wanted
-        found = files.read_json(path, DeviceFile)
+        found = read_device(path, device)
         elsewhere = f"choose another --device name, or move {self.folder} elsewhere"
         if found.kind != "measured":
             raise RepvitNasError(
@@ -139,21 +140,31 @@ class Session:
     def plan(self, wanted: Plan) -> Plan:
         """Return the folder's plan, which has gone on from `wanted`, or keep that one.
 
+        Where more is wanted than the folder's plan asks for, that one is extended: what was timed
+        counts.
+
         Raises:
-            RepvitNasError: The folder's plan is for other options.
+            RepvitNasError: The folder's plan is for other options, or for more.
         """
         path = self.folder / PLAN_FILE
         if not path.is_file():
             self.keep(wanted)
             return wanted
         found = files.read_json(path, Plan)
-        option = found.other_option(wanted)
-        if option:
+        begun = max((item.round + 1 for item in self.visits), default=0)
+        if not begun:
+            self.keep(wanted)
+            return wanted
+        try:
+            extended = found.extended(wanted, begun)
+        except RepvitNasError as error:
             raise RepvitNasError(
-                f"{path}: was made with another {option}; give the same options to go on, or choose "
-                "another --device name"
-            )
-        return found
+                f"{path}: {error}; give the same options, or more, to go on, or choose another "
+                "--device name"
+            ) from error
+        if extended != found:
+            self.keep(extended)
+        return extended
 
     def keep(self, plan: Plan) -> None:
         """Write the plan."""
@@ -194,10 +205,14 @@ class Session:
             number += 1
             begun = any(item.round >= number for item in self.visits)
             share = interval_share(self.table(plan))
-            full = number - EXPLORING_ROUNDS
-            if not begun and (
-                (share <= limits.precision and full >= _FEWEST_FULL)
-                or self.minutes + self._expected_minutes(plan, number) > limits.minutes
+            full = number - max(EXPLORING_ROUNDS, plan.since)
+            if (
+                not begun
+                and full > 0
+                and (
+                    (share <= limits.precision and full >= _FEWEST_FULL)
+                    or self.minutes + self._expected_minutes(plan, number) > limits.minutes
+                )
             ):
                 return
 
@@ -226,7 +241,7 @@ class Session:
                 if record is None:
                     continue
                 spent += record.seconds
-                if number <= EXPLORING_ROUNDS:
+                if number <= max(EXPLORING_ROUNDS, plan.since):
                     self._check_time(spent, position + 1, len(order), number, limits)
 
     def _check_place(self, found: str, planned: str, number: int, position: int) -> None:
@@ -299,7 +314,7 @@ def device_folder(device: str) -> Path:
     found = data.listed("latency_lut").get(device)
     path = Path("latency_lut") / device
     if found is not None and (found.path / DEVICE_FILE).is_file():
-        known = files.read_json(found.path / DEVICE_FILE, DeviceFile)
+        known = read_device(found.path / DEVICE_FILE, device)
         if known.kind == "modelled":
             raise RepvitNasError(
                 f"device {device!r} ({known.title}) is modelled from latencies of whole networks and "

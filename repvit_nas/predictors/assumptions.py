@@ -1,14 +1,14 @@
 """What a fit takes for granted: `predictors/<device>/assumptions.json`, written by people."""
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from repvit_nas.predictors.engine import Engine, RatePrior, Term
 from repvit_nas.predictors.physical import FUSING_COLUMNS, CostColumn, CostForm, FormGrid
+from repvit_nas.quantities import RelativeDeviation
 
 ASSUMPTIONS_FILE: Final = "assumptions.json"
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class ErrorModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,12 +23,12 @@ class ErrorModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         variants: Correlation of the misfit between variants of one network (SE placement).
     """
 
-    repeat: Share
-    misfit: dict[str, Share]
-    shared: dict[str, Share]
-    offset: dict[str, Share]
-    large: Share
-    variants: Share
+    repeat: RelativeDeviation
+    misfit: dict[str, RelativeDeviation]
+    shared: dict[str, RelativeDeviation]
+    offset: dict[str, RelativeDeviation]
+    large: RelativeDeviation
+    variants: RelativeDeviation
 
     def of(self, group: dict[str, float], name: str) -> float:
         """Return the figure of `group` for `name`, or the one for the rest."""

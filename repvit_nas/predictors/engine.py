@@ -8,12 +8,13 @@ choice, and the ensemble weighs hundreds of them.
 
 import itertools
 from statistics import NormalDist
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
 from repvit_nas.predictors.physical import CostColumn, CostForm, Overlap, Spill
+from repvit_nas.quantities import Deviation, Duration, Factor
 
 # Draws of the rates for each combination of choices.
 DRAWS: Final = 32
@@ -22,7 +23,7 @@ FREE: Final = 0.5
 
 # The overhead of a call, or what a column's coefficient multiplies.
 Term = Literal["overhead"] | CostColumn
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive: TypeAlias = Factor
 
 
 class Reached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,8 +35,8 @@ class Reached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: From where that is known.
     """
 
-    share: Positive
-    deviation: Annotated[float, msgspec.Meta(ge=0)]
+    share: Factor
+    deviation: Deviation
     source: str
 
 
@@ -48,8 +49,8 @@ class RatePrior(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source: From where that is known.
     """
 
-    nominal: Annotated[float, msgspec.Meta(ge=0)]
-    deviation: Positive
+    nominal: Duration
+    deviation: Deviation
     source: str
 
 

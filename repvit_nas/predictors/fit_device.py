@@ -131,7 +131,7 @@ def read_known(device: Device) -> KnownOfDevice:
     """
     timed = device.path(TABLE_FILE)
     measured = device.file.kind == "measured"
-    table = read_table(timed) if measured or timed.is_file() else None
+    table = read_table(timed, device.name) if measured or timed.is_file() else None
     published = _whole_networks(device)
     if device.file.like:
         base, found = load_predictor(device.file.like, foreign=True)

@@ -43,6 +43,8 @@ from repvit_nas.units import count, rows
 # Fewer than these determine nothing.
 FEWEST_UNITS: Final = 8
 FEWEST_NETWORKS: Final = 3
+# As many of those have to be told from nothing: the smallest units of a quick device may not be.
+FEWEST_RESOLVED: Final = FEWEST_UNITS // 2
 # A network's mean of several calibration ratios is trusted as if these many had shown nothing.
 _PRIOR_NETWORKS: Final = 2.0
 # No two builds of a network run equally fast to better than this.
@@ -51,6 +53,10 @@ _LEAST_MISFIT: Final = 0.005
 _GBPS_PER_TMACS: Final = (30.0, 100.0, 300.0)
 # Units with fewer MACs than this do not show how fast a device computes.
 _TELLING_MACS: Final = 5_000_000
+
+
+class TooFewError(RepvitNasError):
+    """Too little was timed to fit a device."""
 
 
 def assumptions_for(table: Table) -> Assumptions:
@@ -109,15 +115,17 @@ def learn(
             it behaves outside the table, and are taken to be off as a whole.
 
     Raises:
-        RepvitNasError: There are too few units or calibration networks.
+        TooFewError: There are too few units or calibration networks.
     """
     timed = table.units[:units]
     networks = table.networks("calibration")
-    if len(timed) < FEWEST_UNITS or len(networks) < FEWEST_NETWORKS:
-        raise RepvitNasError(
+    if len(timed) < FEWEST_RESOLVED or len(networks) < FEWEST_NETWORKS:
+        enough = len(table.unresolved) + 2 * FEWEST_UNITS
+        raise TooFewError(
             f"{len(timed)} timed units and {len(networks)} calibration networks are too few to fit "
-            f"device {table.device!r}: at least {FEWEST_UNITS} and {FEWEST_NETWORKS} are needed; "
-            "run measure-lut with more --units and --networks"
+            f"device {table.device!r}: at least {FEWEST_RESOLVED} and {FEWEST_NETWORKS} are needed; run "
+            f"measure-lut again with --units {enough} or more, --calibration {FEWEST_NETWORKS} or more, "
+            "and more --minutes: what was timed counts"
         )
     if base is None:
         seen = unit_observations(table, timed) + network_observations(table, networks)

@@ -5,7 +5,6 @@ In a predictor file this is :class:`MeasuredPart`; the arrays of the residual ar
 
 import io
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
@@ -17,6 +16,7 @@ from repvit_nas import files
 from repvit_nas.errors import FileError, UnknownUnitError
 from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
 from repvit_nas.predictors.residual import Kernel, Residual
+from repvit_nas.quantities import Difference, Duration, Factor, Milliseconds
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
@@ -41,8 +41,8 @@ class TimedUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_l
     """A unit of the table, and what it cost in milliseconds with its standard deviation."""
 
     unit: Unit
-    latency_ms: float
-    sd_ms: float
+    latency_ms: Milliseconds
+    sd_ms: Duration
 
 
 class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,10 +58,19 @@ class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     kernel: Kernel
-    scale: float
-    ranges: dict[str, dict[str, tuple[float, float]]]
+    scale: Factor
+    ranges: dict[str, dict[str, tuple[Difference, Difference]]]
     arrays_digest: str
     units: tuple[TimedUnit, ...]
+
+    def __post_init__(self) -> None:
+        """Check that ranges rise, and that none is missing."""
+        for kind, features in self.ranges.items():
+            if features.keys() != set(RANGED):
+                raise ValueError(f"ranges of {kind} must be of {', '.join(RANGED)}; got others")
+            for name, (low, high) in features.items():
+                if low > high:
+                    raise ValueError(f"{name} of {kind} must rise; got {low:g} to {high:g}")
 
 
 class TimedCosts(NamedTuple):
@@ -198,7 +207,7 @@ def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: i
         _check_size(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name], dtype=np.float64) for name in _ARRAYS}
-    except (KeyError, ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip, zlib and numpy raise many kinds for a damaged file
         raise FileError(f"{path}: holds no arrays of a residual: {error}; fit again") from error
     n, d, f = len(part.units), len(part.kernel.features), len(arrays["phases"])
     wanted = {
@@ -213,4 +222,6 @@ def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: i
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise FileError(f"{path}: {name} must be finite and {shape}; got {arrays[name].shape}")
     looked_up = arrays.pop("looked_up")
+    if not (looked_up > 0).all():
+        raise FileError(f"{path}: looked_up must be above 0; got {looked_up.min():g}; fit again")
     return TimedCosts(part, Residual(kernel=part.kernel, **arrays), looked_up)

@@ -1,5 +1,6 @@
 """How far predictions of whole networks are from what was measured, and from simpler predictors."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.table import NetworkRow, Table, isolated_sum
 from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.quantities import Correlation, Count, Deviation, Difference, Percent
 from repvit_nas.shapes import Floats
 from repvit_nas.units import count, rows
 
@@ -32,14 +34,14 @@ class PredictionErrors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         spearman_rho: Rank correlation, -1 to 1.
     """
 
-    networks: int
-    rmspe: float
-    mape: float
-    bias: float
-    within_5: float
-    within_10: float
-    kendall_tau: float
-    spearman_rho: float
+    networks: Count
+    rmspe: Deviation
+    mape: Deviation
+    bias: Difference
+    within_5: Percent
+    within_10: Percent
+    kendall_tau: Correlation
+    spearman_rho: Correlation
 
 
 def scores(measured: Floats, predicted: Floats) -> PredictionErrors:
@@ -60,8 +62,8 @@ def scores(measured: Floats, predicted: Floats) -> PredictionErrors:
         bias=_percent(np.mean(share)),
         within_5=_percent(np.mean(np.abs(share) <= 0.05)),
         within_10=_percent(np.mean(np.abs(share) <= 0.10)),
-        kendall_tau=round(float(kendalltau(measured, predicted).statistic), 4),
-        spearman_rho=round(float(spearmanr(measured, predicted).statistic), 4),
+        kendall_tau=_correlation(float(kendalltau(measured, predicted).statistic)),
+        spearman_rho=_correlation(float(spearmanr(measured, predicted).statistic)),
     )
 
 
@@ -107,6 +109,11 @@ def _line(known: Floats, networks: Sequence[NetworkRow], asked: Floats) -> Float
     matrix = np.stack([np.ones_like(known), known], axis=1) / latency[:, None]
     (offset, slope), *_ = np.linalg.lstsq(matrix, np.ones_like(known), rcond=None)
     return np.asarray(offset + slope * asked)
+
+
+def _correlation(found: float) -> float:
+    """Return a rank correlation; 0 where all of a kind are alike, which makes no order."""
+    return 0.0 if math.isnan(found) else round(found, 4)
 
 
 def _percent(share: float | np.floating) -> float:

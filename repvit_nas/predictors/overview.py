@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from repvit_nas import data, files
+from repvit_nas import data
 from repvit_nas.latency_lut.device import device_names, load_device
-from repvit_nas.predictors.predictor import PREDICTOR_FILE, PredictorFile
+from repvit_nas.predictors.predictor import PREDICTOR_FILE, read_predictor_file
 from repvit_nas.predictors.validation import VALIDATION_FILE, read_validation
 
 
@@ -41,9 +41,9 @@ def _overview(name: str, folder: data.Found | None) -> DeviceOverview:
     device = load_device(name)
     observations, left_out, coverage = 0, None, None
     if folder is not None and (folder.path / PREDICTOR_FILE).is_file():
-        predictor = files.read_json(folder.path / PREDICTOR_FILE, PredictorFile)
+        predictor = read_predictor_file(folder.path / PREDICTOR_FILE, name)
         observations = predictor.fitted_on.observations
-        validation = read_validation(folder.path / VALIDATION_FILE)
+        validation = read_validation(folder.path / VALIDATION_FILE, name)
         left_out, coverage = validation.unseen_percent, validation.coverage_percent
     return DeviceOverview(
         name,

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pointwise, Pool
+from repvit_nas.quantities import Duration, Extent, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
@@ -77,16 +78,16 @@ class CostForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """
 
     overlap: Overlap
-    tmacs: float
-    memory_gbps: float
-    chip_gbps: float
-    chip_mb: float
+    tmacs: Factor
+    memory_gbps: Factor
+    chip_gbps: Factor
+    chip_mb: Duration
     spill: Spill
-    row: int
-    depthwise: float = ONE_LANE
+    row: Extent
+    depthwise: Factor = ONE_LANE
     ports: Literal[1, 2] = 1
     limit: Literal["map", "operation"] = "map"
-    spill_gbps: float | None = None
+    spill_gbps: Factor | None = None
 
 
 class OperationTable(NamedTuple):
@@ -214,12 +215,12 @@ class FormGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The forms that a device's model weighs against one another: every combination."""
 
     overlap: tuple[Overlap, ...]
-    tmacs: tuple[float, ...]
-    memory_gbps: tuple[float, ...]
-    chip_gbps: tuple[float, ...]
-    chip_mb: tuple[float, ...]
+    tmacs: tuple[Factor, ...]
+    memory_gbps: tuple[Factor, ...]
+    chip_gbps: tuple[Factor, ...]
+    chip_mb: tuple[Duration, ...]
     spill: tuple[Spill, ...]
-    row: tuple[int, ...]
+    row: tuple[Extent, ...]
 
     def forms(self) -> list[CostForm]:
         """List the combinations."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from repvit_nas import data, files
 from repvit_nas.architecture import Architecture
-from repvit_nas.errors import RepvitNasError
-from repvit_nas.latency_lut.device import load_device
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.latency_lut.device import check_device, load_device
 from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, Member, member_costs
 from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
@@ -25,6 +25,7 @@ from repvit_nas.predictors.lookup import (
     read_arrays,
 )
 from repvit_nas.predictors.physical import CostColumn, CostForm
+from repvit_nas.quantities import Count, Deviation, Duration, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
 
@@ -41,14 +42,14 @@ class MemberRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model of the ensemble in a predictor file."""
 
     form: CostForm
-    overhead_ms: float
-    coefficients: tuple[float, ...]
+    overhead_ms: Duration
+    coefficients: tuple[Deviation, ...]
 
 
 class FittedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a predictor was fitted on, so that a stale one is noticed."""
 
-    observations: int
+    observations: Count
     digest: str
     assumptions_digest: str
     repvit_nas: str
@@ -72,9 +73,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     source: Source
     columns: tuple[CostColumn, ...]
     members: tuple[MemberRecord, ...]
-    misfit: float
-    large_misfit: float
-    quantile: float
+    misfit: Deviation
+    large_misfit: Deviation
+    quantile: Factor
 
     def __post_init__(self) -> None:
         """Check that there is a coefficient for every column."""
@@ -157,9 +158,20 @@ class Costs:
 
         Raises:
             UnknownUnitError: A unit is outside the measured range, which the policy forbids.
+            RepvitNasError: A cost is below 0, or no number.
         """
-        physical = self._physical(units)
-        return self._learned.refine(units, physical, self._outside) if self._learned else physical
+        # A file's numbers are bounded one by one; their product may still be none.
+        with np.errstate(over="ignore", invalid="ignore"):
+            costs = self._physical(units)
+            if self._learned:
+                costs = self._learned.refine(units, costs, self._outside)
+        senseless = ~(np.isfinite(costs) & (costs >= 0)).all(axis=1)
+        if senseless.any():
+            raise RepvitNasError(
+                f"the predictor takes {units[int(senseless.argmax())]} to cost no number of "
+                "milliseconds: its file is damaged; fit the device again"
+            )
+        return costs
 
     def totals(self, counted: Mapping[Unit, int]) -> Floats:
         """Return what each member says of a network of `counted` units, `(members,)` in ms."""
@@ -294,9 +306,24 @@ def _ratio(interval: float) -> float:
     return normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
 
 
+def read_predictor_file(path: Path, device: str = "") -> PredictorFile:
+    """Read the `predictor.json` of a device.
+
+    Raises:
+        FileError: It is not valid, or of another device.
+    """
+    file = files.read_json(path, PredictorFile)
+    check_device(path, file.device, device)
+    if file.measured is None and file.source != "modelled":
+        raise FileError(
+            f"{path}: source must be modelled without a measured part; got {file.source}"
+        )
+    return file
+
+
 def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:
     """Read a predictor file, and the arrays beside it if it has a measured part."""
-    return _with_arrays(path, files.read_json(path, PredictorFile), outside)
+    return _with_arrays(path, read_predictor_file(path), outside)
 
 
 def _with_arrays(path: Path, file: PredictorFile, outside: Outside) -> Predictor:
@@ -332,7 +359,7 @@ def load_predictor(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
     path = found.path / PREDICTOR_FILE
-    file = files.read_json(path, PredictorFile)
+    file = read_predictor_file(path, device)
     predictor = _with_arrays(path, file, outside)
     if loaded.digest() != file.fitted_on.digest:
         # What was published and what was timed are fitted at once: there is no session to finish.

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas.predictors.features import NAMES, unit_features
+from repvit_nas.quantities import Deviation, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
 
@@ -39,9 +40,9 @@ class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     features: tuple[str, ...]
-    deviation: float
-    lengths: tuple[float, ...]
-    noise: float
+    deviation: Deviation
+    lengths: tuple[Factor, ...]
+    noise: Deviation
 
     def __post_init__(self) -> None:
         """Check that the features are those this version computes."""

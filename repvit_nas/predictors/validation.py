@@ -11,12 +11,27 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from repvit_nas import files
+from repvit_nas.latency_lut.device import check_device
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.metrics import PREDICTOR, PredictionErrors
+from repvit_nas.quantities import (
+    Count,
+    Deviation,
+    Difference,
+    Duration,
+    Factor,
+    Milliseconds,
+    Percent,
+    Side,
+    SignedMilliseconds,
+    check_interval,
+)
 from repvit_nas.units import Unit
 
 VALIDATION_FILE: Final = "validation.json"
 TARGET_FAMILY: Final = "repvit"
+# The group of every row.
+ALL: Final = "all"
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,26 +55,30 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     family: str
-    resolution: int
+    resolution: Side
     source: str
-    published_ms: float
-    in_sample_ms: float
-    without_network_ms: float
-    without_family_ms: float
-    without_lookalikes_ms: float
-    low_ms: float
-    high_ms: float
+    published_ms: Milliseconds
+    in_sample_ms: Milliseconds
+    without_network_ms: Milliseconds
+    without_family_ms: Milliseconds
+    without_lookalikes_ms: Milliseconds
+    low_ms: SignedMilliseconds
+    high_ms: Milliseconds
+
+    def __post_init__(self) -> None:
+        """Check that the interval is one."""
+        check_interval(self.low_ms, self.without_network_ms, self.high_ms, "without_network_ms")
 
 
 class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mean absolute errors in percent, and how often the 90 % interval held, of a group of checks."""
 
-    networks: int
-    in_sample_percent: float
-    without_network_percent: float
-    without_family_percent: float
-    without_lookalikes_percent: float
-    coverage_percent: float
+    networks: Count
+    in_sample_percent: Deviation
+    without_network_percent: Deviation
+    without_family_percent: Deviation
+    without_lookalikes_percent: Deviation
+    coverage_percent: Percent
 
 
 class Probed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -69,10 +88,10 @@ class Probed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """
 
     name: str
-    published_ms: float
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
+    published_ms: Milliseconds
+    predicted_ms: Milliseconds
+    low_ms: SignedMilliseconds
+    high_ms: Milliseconds
     after: str = ""
 
 
@@ -87,8 +106,8 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     title: str
-    error_percent: float
-    coverage_percent: float
+    error_percent: Deviation
+    coverage_percent: Percent
     checks: tuple[Probed, ...]
 
     def steps(self) -> list[tuple[float, float]]:
@@ -130,6 +149,11 @@ class CrossValidation(
     checks: tuple[Check, ...]
     probes: tuple[Probe, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check that there is a summary of all rows."""
+        if ALL not in self.summaries:
+            raise ValueError(f"summaries must hold {ALL!r}; got {', '.join(self.summaries)}")
+
     @property
     def unseen_percent(self) -> float | None:
         """Mean error on the RepViT family by a fit without it; None where no row is of it."""
@@ -139,28 +163,33 @@ class CrossValidation(
     @property
     def coverage_percent(self) -> float:
         """How often the 90 % interval held for networks left out of the fit."""
-        return self.summaries["all"].coverage_percent
+        return self.summaries[ALL].coverage_percent
 
 
 class NetworkCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One network that no fit saw: measured and predicted milliseconds, 90 % intervals of both."""
 
     shape: str
-    measured_ms: float
-    measured_low_ms: float
-    measured_high_ms: float
-    predicted_ms: float
-    low_ms: float
-    high_ms: float
+    measured_ms: Milliseconds
+    measured_low_ms: SignedMilliseconds
+    measured_high_ms: Milliseconds
+    predicted_ms: Milliseconds
+    low_ms: Duration
+    high_ms: Milliseconds
     source: Source
+
+    def __post_init__(self) -> None:
+        """Check that the intervals are some."""
+        check_interval(self.measured_low_ms, self.measured_ms, self.measured_high_ms, "measured_ms")
+        check_interval(self.low_ms, self.predicted_ms, self.high_ms, "predicted_ms")
 
 
 class UnitCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One timed unit, and by how much a fit to all others misses it, in percent."""
 
     unit: Unit
-    latency_ms: float
-    left_out_percent: float
+    latency_ms: Milliseconds
+    left_out_percent: Difference
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,9 +201,9 @@ class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         transferred: Starting from another device's predictor, by its name.
     """
 
-    units: int
-    rmspe: float
-    transferred: dict[str, float]
+    units: Count
+    rmspe: Deviation
+    transferred: dict[str, Deviation]
 
 
 class HeldOutComparison(
@@ -206,16 +235,21 @@ class HeldOutComparison(
     schema: Literal[1] = 1
     device: str
     title: str
-    units: int
-    calibration: int
-    minutes: float
-    noise_floor: float | None
-    coverage: float
-    coverage_with_noise: float
+    units: Count
+    calibration: Count
+    minutes: Duration
+    noise_floor: Deviation | None
+    coverage: Percent
+    coverage_with_noise: Percent
     scores: dict[str, PredictionErrors]
     curve: tuple[CurvePoint, ...]
     checks: tuple[NetworkCheck, ...]
     unit_checks: tuple[UnitCheck, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the predictor was scored."""
+        if PREDICTOR not in self.scores:
+            raise ValueError(f"scores must hold {PREDICTOR!r}; got {', '.join(self.scores)}")
 
     @property
     def unseen_percent(self) -> float:
@@ -242,12 +276,12 @@ class LeftOutCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    resolution: int
+    resolution: Side
     tool: str
-    given_ms: float
-    predicted_ms: float | None = None
-    low_ms: float | None = None
-    high_ms: float | None = None
+    given_ms: Milliseconds
+    predicted_ms: Milliseconds | None = None
+    low_ms: SignedMilliseconds | None = None
+    high_ms: Milliseconds | None = None
 
 
 class LeaveOneOut(
@@ -273,10 +307,10 @@ class LeaveOneOut(
     schema: Literal[1] = 1
     device: str
     like: str
-    times: float
-    misfit_percent: float
-    error_percent: float | None
-    coverage_percent: float | None
+    times: Factor
+    misfit_percent: Deviation
+    error_percent: Deviation | None
+    coverage_percent: Percent | None
     checks: tuple[LeftOutCheck, ...]
 
     @property
@@ -288,16 +322,18 @@ class LeaveOneOut(
 Validation = CrossValidation | HeldOutComparison | LeaveOneOut
 
 
-def read_validation(path: Path) -> Validation:
-    """Read a `validation.json` of any kind.
+def read_validation(path: Path, device: str = "") -> Validation:
+    """Read the `validation.json` of a device, of any kind.
 
     Raises:
-        FileError: It is not valid.
+        FileError: It is not valid, or of another device.
     """
     raw = files.read_json(path, dict[str, Any])
     # Earlier versions did not write the kind; only a cross-validation sums up families.
     stated = {"kind": "cross_validation" if "summaries" in raw else "held_out"} | raw
-    return files.convert(path, stated, cast("type[Validation]", Validation))
+    found = files.convert(path, stated, cast("type[Validation]", Validation))
+    check_device(path, found.device, device)
+    return found
 
 
 def validation_bytes(validation: Validation) -> bytes:

@@ -9,6 +9,7 @@ from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
 from repvit_nas.report.tables import Column, Grid, markdown
 from repvit_nas.searching.agreement import GAIN
+from repvit_nas.words import printable
 
 if TYPE_CHECKING:
     from repvit_nas.searching.records import FrontEntry, Result, RunFile
@@ -146,7 +147,7 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
     lines = [
         f"# RepViT variants within {budgets(run)}\n",
         "Repeat this run with\n",
-        f"    {run.command}\n",
+        f"    {printable(run.command)}\n",
         f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
         "`winners/`, the best at each level of the budget first.\n",
         *(f"{line}\n" for line in (*unbound_budgets(run), *disputes(result))),

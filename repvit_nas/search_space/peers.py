@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from repvit_nas import data, files
+from repvit_nas.quantities import Factor, Milliseconds, Side
 
 # The phone that all rows of the file are of.
 PEERS_DEVICE = "iphone12"
@@ -32,16 +33,16 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     model: str
     family: str
-    resolution: Annotated[int, msgspec.Meta(ge=32, le=4096)]
-    latency_ms: Annotated[float, msgspec.Meta(gt=0, lt=1e4)]
+    resolution: Side
+    latency_ms: Milliseconds
     top1: Annotated[float, msgspec.Meta(gt=0, lt=100)]
     distilled: Literal["yes", "no", "?"]
     tier: Literal["A", "B"]
     evidence: str
     reported_by: str
     source: str
-    params_m: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    gmacs: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    params_m: Factor | None = None
+    gmacs: Factor | None = None
 
 
 @functools.lru_cache(maxsize=1)

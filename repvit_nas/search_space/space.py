@@ -39,9 +39,9 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
-        if not (0 < self.min <= self.max and self.step > 0 and self.max <= 4096):
+        if not (0 < self.min <= self.max <= 4096 and 0 < self.step <= 4096):
             raise ValueError(
-                "a range needs 0 < min <= max <= 4096 and step > 0; "
+                "a range needs 0 < min <= max <= 4096 and step > 0, at most 4096; "
                 f"got min {self.min}, max {self.max}, step {self.step}"
             )
 

@@ -6,15 +6,15 @@ back: choices, values and constraints of each trial, and what the sampler noted 
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from repvit_nas.errors import FileError
 from repvit_nas.lines import LineLog
+from repvit_nas.quantities import Count, Number
 
 CHECKPOINT_FILE: Final = "study.journal"
-Choice = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,10 +34,10 @@ class TrialRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         notes: What the sampler noted (NSGA-II: the generation).
     """
 
-    choices: tuple[Choice, ...]
-    values: tuple[float, ...]
-    constraints: tuple[float, ...]
-    notes: dict[str, int] = {}
+    choices: tuple[Count, ...]
+    values: tuple[Number, ...]
+    constraints: tuple[Number, ...]
+    notes: dict[str, Count] = {}
 
 
 class Checkpoint:

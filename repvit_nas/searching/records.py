@@ -10,6 +10,15 @@ from repvit_nas.accuracy.estimator import AccuracySource
 from repvit_nas.architecture import Architecture, Stage, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.lookup import SOURCES, Source
+from repvit_nas.quantities import (
+    Count,
+    Deviation,
+    Duration,
+    Milliseconds,
+    Percent,
+    Share,
+    check_interval,
+)
 from repvit_nas.search_space.space import Space, SpaceFile
 from repvit_nas.searching.settings import Settings
 
@@ -26,10 +35,14 @@ _SHIPPED_UNDER: Final = (Path(), Path("results"))
 class DeviceLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A network's latency on one device with its 90 % interval."""
 
-    latency_ms: float
-    low_ms: float
-    high_ms: float
+    latency_ms: Milliseconds
+    low_ms: Duration
+    high_ms: Milliseconds
     source: Source
+
+    def __post_init__(self) -> None:
+        """Check that the interval is one."""
+        check_interval(self.low_ms, self.latency_ms, self.high_ms, "latency_ms")
 
 
 class FrontEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,19 +67,23 @@ class FrontEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     architecture: Architecture
-    latency_ms: float
-    low_ms: float
-    high_ms: float
+    latency_ms: Milliseconds
+    low_ms: Duration
+    high_ms: Milliseconds
     source: Source
-    accuracy: float
-    accuracy_std: float
-    params: int
-    macs: int
-    size_bytes: int
+    accuracy: Percent
+    accuracy_std: Deviation
+    params: Count
+    macs: Count
+    size_bytes: Count
     devices: dict[str, DeviceLatency]
     feasible: bool = True
     accuracy_source: AccuracySource = "estimated"
-    observed: float | None = None
+    observed: Percent | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the interval is one."""
+        check_interval(self.low_ms, self.latency_ms, self.high_ms, "latency_ms")
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,12 +108,12 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     best: FrontEntry | None
     winners: tuple[str, ...]
     accuracy_meaning: str
-    trials: int
-    evaluations: int
-    optuna_share: float | None = None
-    exact_share: float | None = None
-    exact_optuna_share: float | None = None
-    disputed: dict[str, float] = {}
+    trials: Count
+    evaluations: Count
+    optuna_share: Share | None = None
+    exact_share: Share | None = None
+    exact_optuna_share: Share | None = None
+    disputed: dict[str, Deviation] = {}
 
     @property
     def winning(self) -> list[FrontEntry]:
@@ -159,12 +176,12 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     inputs: dict[str, str]
     versions: dict[str, str]
     complete: bool
-    unbound: dict[str, float] = {}
+    unbound: dict[str, Milliseconds] = {}
 
 
 def read_run(folder: Path) -> RunFile:
     """Read how a run was made."""
-    return files.read_json(folder / RUN_FILE, RunFile)
+    return files.read_json(files.inside(folder, folder / RUN_FILE), RunFile)
 
 
 def winner_path(folder: Path, name: str) -> Path:

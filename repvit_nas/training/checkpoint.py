@@ -27,6 +27,7 @@ from safetensors.torch import save as tensor_bytes
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.network.weights import State
+from repvit_nas.quantities import Count
 
 CHECKPOINTS: Final = "checkpoints"
 POINTER: Final = "last.json"
@@ -50,7 +51,7 @@ class Pointer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     schema: Literal[1] = 1
     name: str
-    updates: int
+    updates: Count
     previous: str = ""
     digest: str = ""
     previous_digest: str = ""

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from repvit_nas.quantities import Count
 from repvit_nas.words import number_of, printable
 
 _NAMED: Final = 3
@@ -23,7 +24,7 @@ class PassedOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     reason: str
-    count: int
+    count: Count
     named: tuple[str, ...]
 
 
@@ -40,8 +41,8 @@ class FoundImages(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     use: str
     source: str
-    images: int
-    classes: dict[str, int] = {}
+    images: Count
+    classes: dict[str, Count] = {}
     left_out: tuple[PassedOver, ...] = ()
 
 

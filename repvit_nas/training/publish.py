@@ -11,7 +11,7 @@ from repvit_nas.errors import FileError
 from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import WEIGHTS_FILE, TrainFile
-from repvit_nas.words import number_of
+from repvit_nas.words import markdown, number_of, printable
 
 CONFIG_FILE: Final = "config.json"
 CARD_FILE: Final = "README.md"
@@ -73,7 +73,7 @@ def write_card(folder: Path, record: TrainFile) -> None:
     asked, outcome = record.asked, record.outcome
     if outcome is None:
         return
-    name, side = asked.architecture.name or "network", asked.architecture.resolution
+    name, side = markdown(asked.architecture.name or "network"), asked.architecture.resolution
     files.write_bytes(
         folder / CARD_FILE,
         f"""---
@@ -86,7 +86,7 @@ tags:
 ---
 # {name}
 
-A RepViT network for {len(record.classes)} classes at {side} px, trained on {asked.data.name} for
+A RepViT network for {len(record.classes)} classes at {side} px, trained on {markdown(asked.data.name)} for
 {number_of(asked.recipe.epochs, "epoch")}: top-1 {outcome.top1:.2f} % and top-5 {outcome.top5:.2f} % of
 {outcome.val_images:,} validation images, measured. What it was asked, and with which versions:
 `training.json`.
@@ -95,9 +95,9 @@ A RepViT network for {len(record.classes)} classes at {side} px, trained on {ask
 import repvit_nas  # timm knows this network once both are imported
 import timm
 
-model = timm.create_model("local-dir:{folder.name}", pretrained=True)
+model = timm.create_model("local-dir:{printable(folder.name)}", pretrained=True)
 ```
 
-    {record.command}
+    {printable(record.command)}
 """.encode(),
     )

@@ -12,6 +12,8 @@ from repvit_nas import files
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 
 NONE: Final = "none"
+# The most aspect of a random crop.
+_MOST_RATIO: Final = 1e4
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,7 +116,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _within("validate_every", self.validate_every, 1, 100_000)
         for name in ("lr", "eps", "temperature"):
             _within(name, getattr(self, name), 1e-12, 1e4)
-        for name in ("weight_decay", "warmup_lr", "min_lr", "clip", "mixup", "cutmix"):
+        for name in (
+            "weight_decay",
+            "warmup_lr",
+            "min_lr",
+            "clip",
+            "mixup",
+            "cutmix",
+            "color_jitter",
+        ):
             _within(name, getattr(self, name), 0, 1e4)
         for name in (
             *("smoothing", "mixup_prob", "mixup_switch", "hflip", "erasing", "alpha", "ema"),
@@ -123,8 +133,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _within("crop", self.crop, 0.1, 1)
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must rise within 0 and 1; got {self.scale}")
-        if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"ratio must rise from above 0; got {self.ratio}")
+        if not 0 < self.ratio[0] <= self.ratio[1] <= _MOST_RATIO:
+            raise ValueError(f"ratio must rise within 0 and {_MOST_RATIO:g}; got {self.ratio}")
         if self.mixed and self.batch % 2:
             raise ValueError(f"batch must be even where mixup or cutmix is on; got {self.batch}")
         if self.weights == "ema" and not self.ema:

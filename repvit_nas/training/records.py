@@ -8,6 +8,7 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.quantities import Count, Deviation, Duration, Loss, Percent, Seed, Several
 from repvit_nas.search_space.space import SpaceFile
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
@@ -40,10 +41,10 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     architecture: Architecture
     recipe: Recipe
     data: DataSpec
-    seed: int = 0
+    seed: Seed = 0
     init: str = RANDOM
     precision: Precision = "fp32"
-    processes: int = 1
+    processes: Several = 1
 
 
 class EpochRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -62,15 +63,15 @@ class EpochRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             interrupted.
     """
 
-    epoch: int
-    updates: int
-    lr: float
-    train_loss: float
-    loss: float
-    top1: float
-    top5: float
-    ema_top1: float | None = None
-    images_per_s: float | None = None
+    epoch: Count
+    updates: Count
+    lr: Deviation
+    train_loss: Loss
+    loss: Loss
+    top1: Percent
+    top5: Percent
+    ema_top1: Percent | None = None
+    images_per_s: Duration | None = None
 
 
 class TrainOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,13 +89,13 @@ class TrainOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         config_digest: Of the file that says how they are used.
     """
 
-    epoch: int
-    updates: int
-    top1: float
-    top5: float
-    loss: float
-    val_images: int
-    seconds: float
+    epoch: Count
+    updates: Count
+    top1: Percent
+    top5: Percent
+    loss: Loss
+    val_images: Count
+    seconds: Duration
     weights_digest: str = ""
     config_digest: str = ""
 
@@ -138,7 +139,7 @@ def read_training(folder: str | Path) -> TrainFile:
     folder = Path(folder)
     if not is_training_run(folder):
         raise RepvitNasError(f"{folder}: holds no training run; repvit-nas train makes one")
-    return files.read_json(folder / TRAINING_FILE, TrainFile)
+    return files.read_json(files.inside(folder, folder / TRAINING_FILE), TrainFile)
 
 
 def finished(folder: Path) -> TrainFile:
@@ -152,6 +153,7 @@ def finished(folder: Path) -> TrainFile:
         raise RepvitNasError(
             f"{folder}: the training is not finished; go on with: {record.command} --resume"
         )
+    files.inside(folder, folder / WEIGHTS_FILE)
     if not (folder / WEIGHTS_FILE).is_file():
         raise RepvitNasError(
             f"{folder}: its weights ({WEIGHTS_FILE}) are not here; train it again in another folder"

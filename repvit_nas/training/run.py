@@ -5,6 +5,7 @@ import copy
 import io
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -51,6 +52,12 @@ from repvit_nas.words import Progress, Say
 
 BEST_FILES: Final = "best-*.safetensors"
 Picture = Callable[[Sequence[EpochRow]], bytes]
+# What the libraries that join processes say when one does not answer any more.
+_LOST: Final = re.compile(
+    r"gloo|nccl|connection (closed|reset|refused)|closed by (remote )?peer|broken pipe|socket timeout",
+    re.IGNORECASE,
+)
+_QUOTED: Final = 200
 
 
 class Place(NamedTuple):
@@ -234,8 +241,21 @@ def _processes(name: str) -> Iterator[tuple[torch.device, World]]:
             torch.device(joined["device"]),
             World(joined["global_rank"], joined["world_size"]),
         )
+    except RuntimeError as error:
+        if not _of_a_lost_process(error):
+            raise
+        said = " ".join(str(error).split())[:_QUOTED]
+        raise RepvitNasError(
+            "another process of this training is gone: see what it said; go on from the last checkpoint "
+            f"with the same command and --resume ({said})"
+        ) from error
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _of_a_lost_process(error: RuntimeError) -> bool:
+    """Return whether an error is that of a process whose partner does not answer any more."""
+    return isinstance(error, torch.distributed.DistError) or _LOST.search(str(error)) is not None
 
 
 def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None]:

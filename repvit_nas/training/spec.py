@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 
+from repvit_nas.quantities import Seed, Several
+
 TRAIN_SPLIT: Final = "train"
 VAL_SPLIT: Final = "validation"
 
@@ -29,9 +31,9 @@ class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     root: str = ""
     train_split: str = TRAIN_SPLIT
     val_split: str = VAL_SPLIT
-    num_classes: int | None = None
-    train_images: int | None = None
-    val_images: int | None = None
-    seed: int = 0
+    num_classes: Several | None = None
+    train_images: Several | None = None
+    val_images: Several | None = None
+    seed: Seed = 0
     skip_bad_images: bool = False
     download: bool = False

@@ -30,6 +30,7 @@ from repvit_nas.search_space import load_space
 
 WISHES = Wishes(units=24, calibration=6, held_out=6, isolated=True, seed=0)
 LIMITS = Limits(minutes=2.0, precision=0.0)
+ENOUGH = Limits(minutes=20.0, precision=1.0)
 SPEC = RuntimeSpec("onnxruntime")
 
 
@@ -262,8 +263,43 @@ def test_another_protocol_version_is_refused(finished, tmp_path):
 def test_another_plan_is_refused(finished):
     _, _, folder = finished
 
-    with pytest.raises(RepvitNasError, match="another --units"):
-        run(folder, wishes=WISHES._replace(units=30))
+    for wishes, words in (
+        (WISHES._replace(units=20), "more units: give at least --units 24"),
+        (WISHES._replace(calibration=5), "more calibration: give at least --calibration 6"),
+        (WISHES._replace(held_out=5), "more networks: give at least --networks 6"),
+        (WISHES._replace(seed=1), "another --seed"),
+        (WISHES._replace(isolated=False), "another --isolated"),
+    ):
+        with pytest.raises(RepvitNasError, match=words):
+            run(folder, wishes=wishes)
+
+
+@pytest.mark.parametrize("minutes", [2.0, 0.7])
+def test_a_plan_goes_on_with_more_and_what_was_timed_counts(tmp_path, minutes):
+    """Also where the first session ended in its first round, or twice with more each time."""
+    few = Wishes(units=8, calibration=3, held_out=3, isolated=True, seed=0)
+    with contextlib.suppress(RepvitNasError):  # the time of the second case is too short
+        run(tmp_path, wishes=few, limits=Limits(minutes, 1.0))
+    before = (tmp_path / "visits.jsonl").read_bytes()
+    old = files.read_json(tmp_path / "plan.json", Plan)
+    more = few._replace(units=24, calibration=5)
+    run(tmp_path, wishes=more, limits=ENOUGH)
+    session, table = run(tmp_path, wishes=more._replace(held_out=6), limits=ENOUGH)
+    again, same = run(tmp_path, wishes=more._replace(held_out=6), limits=ENOUGH)
+
+    assert before
+    assert (tmp_path / "visits.jsonl").read_bytes().startswith(before)
+    plan = files.read_json(tmp_path / "plan.json", Plan)
+    assert plan.calibration[:3] == old.calibration
+    assert plan.held_out[:3] == old.held_out
+    assert plan.units[: len(old.units)] == old.units
+    assert len({network.stages for network in plan.networks}) == len(plan.networks) == 11
+    assert len(table.units) == 24
+    assert len(table.networks("calibration")) == 5
+    assert len(table.networks("held_out")) == 6
+    assert table.isolated.keys() == set(plan.isolated_units())
+    assert again.visits == session.visits
+    assert same == table
 
 
 def test_a_visit_that_is_not_the_plans_is_named(finished, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from repvit_nas.coreml.publishing import claim_folder
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError, UnknownUnitError
 from repvit_nas.predictors.features import NAMES
 from repvit_nas.predictors.lookup import MeasuredPart, TimedCosts, TimedUnit
+from repvit_nas.predictors.physical import CostForm
 from repvit_nas.predictors.predictor import (
     Predictor,
     PredictorFile,
@@ -204,3 +206,68 @@ def test_a_measured_device_with_few_units_refuses_the_others_where_that_is_asked
         UnknownUnitError, match="too few units were timed to say anything of others"
     ):
         predictor("interpolated", "raise").unit_costs(OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["members"][0] | {"overhead_ms": -5}, ["overhead_ms", "-5"]),
+        (lambda d: d["members"][0] | {"coefficients": [-1.0] * 6}, ["coefficients", "-1.0"]),
+        (lambda d: d["members"][0] | {"coefficients": [1e300] * 6}, ["coefficients", "1e+300"]),
+    ],
+)
+def test_a_member_of_the_ensemble_is_within_what_can_be(tmp_path, change, words):
+    document = json.loads((ROOT / "predictors" / "iphone12" / "predictor.json").read_text())
+    document["members"][0] = change(document)
+    (tmp_path / "p.json").write_text(json.dumps(document))
+
+    with pytest.raises(FileError) as error:
+        read_predictor(tmp_path / "p.json")
+
+    for word in ["members[0]", *words]:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("quantile", -1, ">= 1e-06"),
+        ("quantile", 0, ">= 1e-06"),
+        ("misfit", -0.1, ">= 0"),
+        ("large_misfit", 1e20, "<= 1"),
+        ("source", "measured", "must be modelled without a measured part; got measured"),
+        ("source", "interpolated", "must be modelled without a measured part"),
+    ],
+)
+def test_intervals_and_sources_of_a_predictor_are_what_they_can_be(tmp_path, field, value, rule):
+    document = json.loads((ROOT / "predictors" / "iphone12" / "predictor.json").read_text())
+    (tmp_path / "p.json").write_text(json.dumps(document | {field: value}))
+
+    with pytest.raises(FileError) as error:
+        read_predictor(tmp_path / "p.json")
+
+    assert rule in str(error.value)
+
+
+@pytest.mark.parametrize("folder", ["predictors", "latency_lut"])
+def test_files_of_another_device_are_refused(folder, elsewhere):
+    names = {"predictors": "predictor.json", "latency_lut": "device.json"}
+    shutil.copytree(ROOT / folder / "iphone12", elsewhere / folder / "iphone13")
+
+    with pytest.raises(
+        FileError, match=f"{names[folder]}: is of device 'iphone12', not of 'iphone"
+    ):
+        load_predictor("iphone13")
+
+
+def test_a_cost_that_no_number_holds_is_no_latency(predictor):
+    absurd = CostForm("none", 1e-6, 1e-6, 1e-6, 0.0, "whole", 1)
+    member = msgspec.structs.replace(
+        predictor.model.members[0],
+        form=absurd,
+        coefficients=(float("inf"),) * len(predictor.model.columns),
+    )
+    broken = Predictor(msgspec.structs.replace(predictor.model, members=(member,)))
+
+    with pytest.raises(RepvitNasError, match="no number of milliseconds: its file is damaged"):
+        broken.estimate(family()["repvit_m1_0"].architecture)

@@ -1,0 +1,258 @@
+"""Bad luck, counted: kill -9 at random moments, a disk that fills up, two writers, readers meanwhile.
+
+python benchmarks/bench_faults.py [--times 20] [--seed 0] [--only search,fit]
+
+Every command is run undisturbed once. Then it is disturbed at a random moment, run again as its own
+words say, and what it leaves is compared with what the undisturbed one left. Minutes to an hour.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.predictors.predictor import read_predictor
+
+ROOT = Path(__file__).parents[1]
+# Least and most bytes that a file may have on a disk that is full.
+_FULL = (200, 60_000)
+# A file beside another that was never renamed; a kill may leave one, an error may not.
+_BESIDE = re.compile(r"^\..+\.[A-Za-z0-9_]{8}$")
+_LIMIT_S = 600
+
+
+class Case(NamedTuple):
+    """A writing command.
+
+    Attributes:
+        words: Its command line.
+        folder: What it writes to.
+        again: What has to be added to go on where something was left.
+        same: Files that are the same, whatever happened on the way.
+    """
+
+    words: tuple[str, ...]
+    folder: str
+    again: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+
+
+_SEARCH = ("search", "--budget-ms", "1", "--trials", "100", "--space", "coarse", "--out", "r")
+_TRAIN = ("train", "repvit_m0_6", "--data", "digits", "--epochs", "1", "--resolution", "32")
+CASES = {
+    "search": Case(_SEARCH, "r", ("--resume",), ("front.json", "winners/best.json")),
+    "search in SQLite": Case(
+        (*_SEARCH, "--storage", "sqlite:///s.db"),
+        "r",
+        ("--resume",),
+        ("front.json",),
+    ),
+    "fit": Case(
+        ("fit", "--device", "iphone13"),
+        "predictors/iphone13",
+        same=("validation.json",),
+    ),
+    "measure-lut": Case(
+        (
+            *("measure-lut", "--device", "cpu", "--units", "8", "--networks", "2"),
+            *("--calibration", "3", "--resolution", "160", "--no-isolated"),
+        ),
+        "latency_lut/cpu",
+    ),
+    "train": Case(
+        (*_TRAIN, "--out", "t", "--save-every", "10"),
+        "t",
+        ("--resume", "auto"),
+        ("model.safetensors",),
+    ),
+    "export": Case(
+        ("export", "repvit_m0_6", "--format", "onnx", "--out", "e"),
+        "e",
+        same=("architecture.json",),
+    ),
+}
+
+
+def start(
+    case: Case, home: Path, *, again: bool = False, most: int | None = None
+) -> subprocess.Popen[str]:
+    """Start a command in a folder; `most` bytes is as large as a file can become."""
+
+    def limit() -> None:
+        if most is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    words = (*case.words, *(case.again if again else ()))
+    return subprocess.Popen(
+        [sys.executable, "-m", "repvit_nas", *words],
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,  # noqa: PLW1509  # no threads here
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a command; return its exit code and the last line that it said."""
+    _, said = process.communicate(timeout=_LIMIT_S)
+    return process.returncode, (said.strip().splitlines() or [""])[-1]
+
+
+def left(case: Case, home: Path) -> dict[str, str]:
+    """Return digests of what is the same, whatever happened on the way."""
+    return {
+        name: hashlib.sha256((home / case.folder / name).read_bytes()).hexdigest()[:12]
+        for name in case.same
+    }
+
+
+def finished(case: Case, home: Path) -> str:
+    """Run a command after it was disturbed; say what is wrong with what it leaves."""
+    code, said = end(start(case, home, again=(home / case.folder).exists()))
+    if code and "leave out --resume" in said:  # it was killed before there was anything
+        code, said = end(start(case, home))
+    if code:
+        return f"does not go on: {said}"
+    for path in (home / case.folder).rglob("*.json"):
+        try:
+            json.loads(path.read_text())
+        except ValueError:
+            return f"{path.name} is torn"
+    locks = [path.name for path in home.rglob(".lock")]
+    return f"left {locks}" if locks else ""
+
+
+def disturbed(
+    case: Case, times: int, rng: random.Random, disturb: Callable[[Path, float], str]
+) -> list[str]:
+    """Disturb a command so many times; return what went wrong."""
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place)
+        begun = time.monotonic()
+        code, said = end(start(case, home))
+        took = time.monotonic() - begun
+        if code:
+            return [f"fails undisturbed: {said}"]
+        wanted = left(case, home)
+    wrong = []
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as place:
+            home = Path(place)
+            found = disturb(home, rng.uniform(0.05, 1.0) * took) or finished(case, home)
+            if not found and left(case, home) != wanted:
+                found = "ends in other files than undisturbed"
+            if found:
+                wrong.append(found)
+    return wrong
+
+
+def killed(case: Case) -> Callable[[Path, float], str]:
+    """Return what kills a command after so many seconds."""
+
+    def disturb(home: Path, seconds: float) -> str:
+        process = start(case, home)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for path in home.rglob("*"):  # what a kill may leave, and the next writer need not know
+            if _BESIDE.match(path.name) and path.is_file():
+                path.unlink()
+        return ""
+
+    return disturb
+
+
+def full(case: Case, rng: random.Random) -> Callable[[Path, float], str]:
+    """Return what runs a command on a disk that has no room for a file of some size."""
+
+    def disturb(home: Path, _: float) -> str:
+        code, said = end(start(case, home, most=rng.randint(*_FULL)))
+        if code == 0:
+            return ""
+        if not said.startswith("error: ") or "unexpected" in said:
+            return f"says: {said[:200]}"
+        beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
+        return f"left {beside[:2]}" if beside else ""
+
+    return disturb
+
+
+def two_writers(case: Case) -> Callable[[Path, float], str]:
+    """Return what starts a command twice: one of them has to say that the other writes."""
+
+    def disturb(home: Path, _: float) -> str:
+        both = [start(case, home), start(case, home)]
+        ends = [end(process) for process in both]
+        refused = [said for code, said in ends if code]
+        if len(refused) == 2 or any("error: " not in said for said in refused):
+            return f"two writers end with {ends}"
+        return ""
+
+    return disturb
+
+
+def readers(times: int) -> list[str]:
+    """Read a predictor all the time while it is fitted; return what went wrong."""
+    case, wrong = CASES["fit"], []
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as place:
+            home = Path(place)
+            shutil.copytree(ROOT / "predictors" / "iphone13", home / case.folder)
+            process = start(case, home)
+            while process.poll() is None:
+                try:
+                    read_predictor(home / case.folder / "predictor.json")
+                except RepvitNasError as error:
+                    wrong.append(str(error))
+                time.sleep(0.002)
+            end(process)
+    return wrong
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the counts; return how many went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default=",".join([*CASES, "readers"]))
+    parser.add_argument("--ways", default="kill,full,two")
+    asked = parser.parse_args(words)
+    only, ways = asked.only.split(","), asked.ways.split(",")
+    rng = random.Random(asked.seed)
+    total = 0
+    for name, case in CASES.items():
+        if name not in only:
+            continue
+        for way, disturb in (
+            ("kill", killed(case)),
+            ("full", full(case, rng)),
+            ("two", two_writers(case)),
+        ):
+            if way in ways:
+                wrong = disturbed(case, asked.times, rng, disturb)
+                total += len(wrong)
+                print(f"{name:18}{way:6}{asked.times:4} times, {len(wrong)} wrong {wrong[:2]}")
+    if "readers" in only:
+        wrong = readers(max(1, asked.times // 4))
+        total += len(wrong)
+        print(f"{'readers of a fit':24}{len(wrong)} wrong {wrong[:2]}")
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, main()))

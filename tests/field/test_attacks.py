@@ -1,0 +1,373 @@
+"""Each attack on names and trust, by name: what a hostile file or folder tries, and what comes of it."""
+
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from formats import checkpoint_files, measured_predictor, tensors, trainer_state
+from support import ROOT
+
+from repvit_nas import files
+from repvit_nas.commands import main
+from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.export.records import ExportRecord
+from repvit_nas.folders import held
+from repvit_nas.latency_lut.series import Sources
+from repvit_nas.named import load_architecture
+from repvit_nas.predictors.predictor import load_predictor, read_predictor
+from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.training.checkpoint import Checkpoints, read_tensors
+from repvit_nas.training.records import EpochRow, read_training
+from repvit_nas.training.run import log_csv
+from repvit_nas.words import markdown, plain
+
+TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"
+SHIPPED_RUN = ROOT / "results" / "iphone12-1.0ms"
+ESCAPES = ("\x1b[2J", "\x9b31m", "\x07", "\r", "\x7f", "\u202e")
+
+
+@pytest.fixture
+def invoke(elsewhere, capfd):
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return end.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def outside(tmp_path_factory):
+    """A folder of somebody's, and a check that nothing became of it."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "kept.json").write_text("theirs")
+    (folder / "run").mkdir()
+    yield folder
+    assert sorted(path.name for path in folder.iterdir()) == ["kept.json", "run"]
+    assert (folder / "kept.json").read_text() == "theirs"
+
+
+# Links: nothing is written, removed or read through one that leaves the folder.
+
+LINKED = {
+    "search": (
+        ("search", "--out", "results/r", "--budget-ms", "1", "--trials", "4"),
+        ("results/r/.new", "results/r/winners"),
+    ),
+    "train": (
+        ("train", "repvit_m0_6", "--data", "digits", "--epochs", "1", "--out", "results/r"),
+        ("results/r/checkpoints", "results/r/tensorboard"),
+    ),
+    "measure-lut": (
+        (
+            "measure-lut",
+            "--device",
+            "cpu9",
+            "--units",
+            "8",
+            "--networks",
+            "2",
+            "--calibration",
+            "3",
+        ),
+        ("latency_lut/cpu9/series", "latency_lut/cpu9/visits.jsonl"),
+    ),
+    "export": (
+        ("export", "repvit_m0_6", "--format", "onnx", "--out", "results/r"),
+        ("results/r/untrained.onnx", "results/r/x"),
+    ),
+    "fit": (
+        ("fit", "--device", "iphone13"),
+        ("predictors/iphone13/series", "predictors/iphone13/.x"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "link"), [(name, link) for name, (_, links) in LINKED.items() for link in links]
+)
+def test_no_command_writes_through_a_link_that_leaves_its_folder(command, link, invoke, outside):
+    Path(link).parent.mkdir(parents=True)
+    Path(link).symlink_to(outside / "kept.json" if "." in link[-6:-4] else outside)
+
+    code, _, err = invoke(*LINKED[command][0])
+
+    assert code == 1
+    assert re.search(r"is a link", err), err
+    assert list(Path(link).parent.iterdir()) == [Path(link)]
+
+
+def test_check_follows_no_link_that_leaves_the_run(invoke, outside):
+    shutil.copytree(TRAINED, "run")
+    shutil.rmtree("run/family")
+    Path("run/family").symlink_to(outside)
+
+    code, _, err = invoke("check", "run", "--train-family", "repvit_m0_9")
+
+    assert code == 1
+    assert "family: is a link that leads out of run" in err
+
+
+@pytest.mark.parametrize("name", ["front.json", "run.json"])
+def test_a_report_of_a_search_reads_nothing_outside(name, invoke, outside):
+    shutil.copytree(SHIPPED_RUN, "run")
+    Path("run", name).unlink()
+    Path("run", name).symlink_to(outside / "kept.json")
+
+    code, _, err = invoke("report", "run", "--out", "page.html")
+
+    assert code == 1
+    assert f"{name}: leads out of run" in err
+    assert "theirs" not in err
+
+
+@pytest.mark.parametrize("name", ["training.json", "log.csv", "check.json"])
+def test_a_report_of_a_training_reads_nothing_outside(name, invoke, outside):
+    shutil.copytree(TRAINED, "run")
+    Path("run", name).unlink()
+    Path("run", name).symlink_to(outside / "kept.json")
+
+    code, _, err = invoke("report", "run", "--out", "page.html")
+
+    assert code == 1
+    assert f"{name}: leads out of run" in err
+
+
+def test_a_link_inside_a_folder_is_nobody_s_harm(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path.parent / "to-it").symlink_to(tmp_path)
+
+    with held(tmp_path.parent / "to-it"):
+        pass
+
+
+# Names: what a file names lies in its folder.
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "..", "a/b", "a\nb", ""])
+def test_a_name_in_a_record_stays_in_its_folder(name):
+    exported = json.loads((TRAINED / "export.json").read_text())
+    exported["forms"][0]["file"] = name
+    sources = {"schema": 1, "sources": [{"series": name, "units": 1, "networks": 1}]}
+
+    for document, kind in ((exported, ExportRecord), (sources, Sources)):
+        with pytest.raises(FileError, match="matching regex"):
+            files.convert("x", document, kind)
+
+
+@pytest.mark.parametrize("name", ["../../n", "update-00000002/../x", "a\x00b", "/tmp"])
+def test_a_pointer_names_a_checkpoint_of_its_run(tmp_path, name):
+    pointer = json.dumps({"schema": 1, "name": name, "updates": 2}).encode()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.json").write_bytes(pointer)
+
+    with pytest.raises(FileError, match=r"last\.json"):
+        Checkpoints(tmp_path).load()
+
+
+def test_a_winner_called_by_a_path_is_no_winner(tmp_path):
+    shutil.copytree(SHIPPED_RUN, tmp_path / "run")
+    document = json.loads((tmp_path / "run" / "front.json").read_text())
+    (tmp_path / "run" / "front.json").write_text(json.dumps(document | {"winners": ["../../../n"]}))
+
+    with pytest.raises(RepvitNasError, match="winner"):
+        load_architecture(f"{tmp_path}/run:0")
+
+
+def test_a_null_character_reaches_no_path(tmp_path):
+    shutil.copy(TRAINED / "training.json", tmp_path)
+    text = (tmp_path / "training.json").read_text()
+    (tmp_path / "training.json").write_text(text.replace('"name": "shapes"', '"name": "a\\u0000"'))
+
+    with pytest.raises(FileError, match="holds a null character"):
+        read_training(tmp_path)
+
+
+# Trust: another's files, and files beside which nobody may stumble.
+
+
+def test_a_device_that_cannot_be_looked_into_hides_no_other(monkeypatch):
+    """As a user who is not root: root may look into everything."""
+    home = Path(tempfile.mkdtemp())
+    home.chmod(0o755)
+    hidden = home / "latency_lut" / "iphone13"
+    hidden.mkdir(parents=True)
+    hidden.chmod(0)
+    monkeypatch.chdir(home)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            if not os.geteuid():
+                os.setuid(65534)
+            load_predictor("iphone12")
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    hidden.chmod(0o700)
+    shutil.rmtree(home)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_arrays_of_another_fit_are_refused(tmp_path):
+    predictor, arrays = measured_predictor()
+    (tmp_path / "predictor.json").write_bytes(predictor)
+    (tmp_path / "residual.npz").write_bytes(arrays + b"\0")
+
+    with pytest.raises(FileError, match="belongs to another fit"):
+        read_predictor(tmp_path / "predictor.json")
+
+
+# Escapes, HTML, formulas: text from files stays text.
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_no_escape_of_a_file_reaches_the_terminal(escape, invoke):
+    shutil.copytree(ROOT / "latency_lut" / "iphone12", "latency_lut/iphone12")
+    shutil.copytree(ROOT / "predictors" / "iphone12", "predictors/iphone12")
+    path = Path("latency_lut/iphone12/device.json")
+    document = json.loads(path.read_text()) | {"title": f"phone{escape}"}
+    path.write_text(json.dumps(document))
+
+    for arguments in (("devices",), ("devices", "--json")):
+        code, out, err = invoke(*arguments)
+        assert code == 0
+        assert "phone" in out
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", out + err)
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_no_escape_reaches_an_error(escape, invoke):
+    Path("a.json").write_text(json.dumps({"schema": 1, f"x{escape}": 1}))
+
+    _, out, err = invoke("predict", "a.json")
+
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out + err)
+
+
+def test_text_of_a_file_is_no_markup():
+    assert markdown("<script>alert(1)</script>|`x`") == (
+        "&lt;script&gt;alert(1)&lt;/script&gt;\\|\\`x\\`"
+    )
+    assert plain("two\nlines\x1b[2J") == "two\nlines\\x1b[2J"
+
+
+def test_the_page_of_a_training_holds_no_tag_of_a_name(tmp_path):
+    import msgspec
+
+    from repvit_nas.training.publish import write_card
+
+    record = read_training(TRAINED)
+    hostile = msgspec.structs.replace(record.asked.architecture, name="<img src=x onerror=y>")
+    asked = msgspec.structs.replace(record.asked, architecture=hostile)
+    write_card(tmp_path, msgspec.structs.replace(record, asked=asked, command="a\n<script>"))
+
+    page = (tmp_path / "README.md").read_text()
+    assert "<img" not in page
+    assert "\n<script>" not in page
+
+
+def test_a_table_for_spreadsheets_holds_numbers_alone():
+    """The only one that is written; a cell that begins with =, + or @ would be a formula."""
+    row = EpochRow(epoch=1, updates=2, lr=0.1, train_loss=1.0, loss=1.0, top1=50.0, top5=90.0)
+
+    cells = [cell for line in log_csv([row]).decode().splitlines()[1:] for cell in line.split(",")]
+
+    assert all(not cell or float(cell) >= 0 for cell in cells)
+
+
+# Bombs and headers: sizes are looked at before anything is unpacked.
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
+    predictor, _ = measured_predictor()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("inputs.npy", b"\0" * (80 << 20))
+    document = json.loads(predictor)
+    document["measured"]["arrays_digest"] = files.digest(buffer.getvalue())
+    (tmp_path / "predictor.json").write_text(json.dumps(document))
+    (tmp_path / "residual.npz").write_bytes(buffer.getvalue())
+
+    with pytest.raises(FileError, match="unpack to 83,886,080 bytes"):
+        read_predictor(tmp_path / "predictor.json")
+
+
+def test_a_header_of_weights_that_promises_too_much_is_refused(tmp_path):
+    content = tensors()
+    (tmp_path / "a.safetensors").write_bytes((2**62).to_bytes(8, "little") + content[8:])
+
+    with pytest.raises(FileError, match="is no safetensors file"):
+        read_tensors(tmp_path / "a.safetensors")
+
+
+def test_an_array_of_objects_is_not_read(tmp_path):
+    predictor, _ = measured_predictor()
+    buffer = io.BytesIO()
+    np.savez(buffer, inputs=np.array([print], dtype=object))
+    document = json.loads(predictor)
+    document["measured"]["arrays_digest"] = files.digest(buffer.getvalue())
+    (tmp_path / "predictor.json").write_text(json.dumps(document))
+    (tmp_path / "residual.npz").write_bytes(buffer.getvalue())
+
+    with pytest.raises(FileError, match="holds no arrays of a residual"):
+        read_predictor(tmp_path / "predictor.json")
+
+
+class _Pickled:
+    def __reduce__(self):
+        return (os.mkdir, ("owned",))
+
+
+def test_a_pickle_in_a_checkpoint_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(trainer_state())) as old, zipfile.ZipFile(buffer, "w") as new:
+        for entry in old.infolist():
+            hostile = entry.filename.endswith("data.pkl")
+            content = pickle.dumps(_Pickled()) if hostile else old.read(entry)
+            new.writestr(entry.filename, content)
+    changed = {"checkpoints/update-00000002/trainer.pt": buffer.getvalue()}
+    for name, content in checkpoint_files(**changed).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(RepvitNasError, match="is no state of a training run"):
+        Checkpoints(tmp_path).load()
+
+    assert not (tmp_path / "owned").exists()
+
+
+# The parser of constraints evaluates nothing.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').mkdir('owned') <= 1",
+        "width[0].__class__ <= 1",
+        "(lambda: 1)() <= 1",
+        "9**9**9 <= 1",
+        "width[10**10] <= 1",
+        "(" * 5000 + "1" + ")" * 5000 + " <= 1",
+        "open('x') <= 1",
+        "width[0] <= 1; import os",
+    ],
+)
+def test_a_constraint_is_no_program(text):
+    document = json.loads((SHIPPED_RUN / "space.json").read_text()) | {"constraints": [text]}
+
+    with pytest.raises(FileError):
+        files.convert("space.json", document, SpaceFile)
