@@ -127,6 +127,20 @@ def binomial_sd(top1: float, images: int) -> float:
     return 100 * math.sqrt(share * (1 - share) / images)
 
 
+def believed(observation: Observation) -> Observation:
+    """Return an observation that can be read again.
+
+    Raises:
+        RepvitNasError: It holds what no reader takes: its training diverged.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(observation), Observation)
+    except msgspec.ValidationError as error:
+        raise RepvitNasError(
+            f"its training diverged, since its figures are not finite or beyond all bounds: {error}"
+        ) from error
+
+
 class ObservationLog:
     """The observations of one name.
 

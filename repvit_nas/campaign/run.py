@@ -21,6 +21,7 @@ from repvit_nas.accuracy import trained
 from repvit_nas.accuracy.observations import (
     RANDOM,
     Observation,
+    believed,
     binomial_sd,
 )
 from repvit_nas.accuracy.responses import read_losses
@@ -252,6 +253,7 @@ def _train(
             resume=is_training_run(folder),
             progress=lambda doing, done, of: progress(f"{place_in}, {doing}", done, of),
         )
+        said = believed(_observation(campaign, task, folder, record))
     except FileError:
         raise  # the disk, not the network
     except RepvitNasError as error:
@@ -262,7 +264,7 @@ def _train(
         return time.monotonic() - began
     seconds = time.monotonic() - began
     with campaign.locked():
-        campaign.observations.append([_observation(campaign, task, folder, record)])
+        campaign.observations.append([said])
         taken = record.outcome.seconds if record.outcome else seconds
         campaign.tasks.append(Finished(task.name, taken))
     return seconds

@@ -80,7 +80,7 @@ def test_what_is_no_accuracy_is_refused(tmp_path, networks, observation, field, 
         b'"loss":1.0', b'"loss":-1'
     )
     (tmp_path / "observations.jsonl").write_bytes(line + b"\n")
-    with pytest.raises(FileError, match="line 1 is no observation.*loss must be 0 or more"):
+    with pytest.raises(FileError, match=r"line 1 is no observation.*>= 0.0 - at `\$.loss`"):
         ObservationLog(tmp_path).read()
 
 

@@ -112,7 +112,7 @@ def test_rows_are_read_packed_or_not(table, tmp_path):
         (lambda lines: [lines[0], lines[1].replace("61.092", "good")], "no table of trainings"),
         (lambda lines: [lines[0], lines[1].replace("61.092", "-1")], "no table of trainings"),
         (lambda lines: [lines[0], lines[1][:200]], "no table of trainings"),
-        (lambda lines: [lines[0], lines[1].replace("61.092", "nan")], "not above 0"),
+        (lambda lines: [lines[0], lines[1].replace("61.092", "nan")], "no finite number"),
         (lambda lines: [line.partition(",")[2] for line in lines], "no table of trainings"),
     ],
 )
