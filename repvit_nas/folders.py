@@ -48,7 +48,7 @@ def held(
     try:
         if folder.exists() and not folder.is_dir():
             raise FileError(f"{folder}: is a file; {otherwise}")
-        made += [each for each in (folder, *folder.parents) if not each.exists()]
+        made += missing(folder)
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:  # the lock is another run's, and stays
@@ -56,7 +56,7 @@ def held(
             f"{folder}: {_holder(folder)} is writing here; wait for its end, stop it, or {otherwise}"
         ) from error
     except OSError as error:
-        _remove_empty(made)
+        remove_empty(made)
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:
         refuse_links(folder, otherwise)
@@ -71,7 +71,7 @@ def held(
                 (folder / name).unlink()
         lock.release()
         if not wait_s:  # else others may be waiting for it
-            _remove_empty(made)
+            remove_empty(made)
 
 
 def refuse_links(folder: Path, otherwise: str) -> None:
@@ -135,7 +135,12 @@ def _holder(folder: Path) -> str:
     return "another run"
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def missing(folder: Path) -> list[Path]:
+    """Return a folder and those above it that are not there, the innermost first."""
+    return [each for each in (folder, *folder.parents) if not each.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
     """Remove folders in order, up to the first that is not empty."""
     with contextlib.suppress(OSError):
         for each in folders:

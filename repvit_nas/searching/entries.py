@@ -49,7 +49,8 @@ def entries_of(
                 low_ms=first.low_ms,
                 high_ms=first.high_ms,
                 source=first.source,
-                accuracy=round(float(scores.accuracy[row]), 3),
+                # Far outside what was trained, a line through it leaves what an accuracy can be.
+                accuracy=round(min(max(float(scores.accuracy[row]), 0.0), 100.0), 3),
                 accuracy_std=round(float(scores.accuracy_std[row]), 3),
                 params=params,
                 macs=round(float(scores.macs[row])),

@@ -10,7 +10,7 @@ from typing import Final
 from repvit_nas import files
 from repvit_nas.architecture import architecture_json
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.folders import LOCK_FILES, Resume, held
+from repvit_nas.folders import LOCK_FILES, Resume, held, missing, remove_empty
 from repvit_nas.search_space.space import Space
 from repvit_nas.searching.checkpoint import CHECKPOINT_FILE, Checkpoint
 from repvit_nas.searching.records import (
@@ -89,14 +89,19 @@ class RunFolder:
         """
         self._refuse_links()
         self._shared, self._overwrite = shared, overwrite
+        made = missing(self.path)
         with held(self.path, wait_s=_SHARED_WAIT_S if shared else 0):
             self._check(resume=resume, overwrite=overwrite, shared=shared)
             if not shared:
                 with self._or_nothing():
                     yield
         if shared:
-            with self._or_nothing():
-                yield
+            try:
+                with self._or_nothing():
+                    yield
+            except BaseException:
+                remove_empty(made)
+                raise
 
     @contextlib.contextmanager
     def _or_nothing(self) -> Iterator[None]:

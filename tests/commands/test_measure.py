@@ -26,7 +26,7 @@ def test_a_phone_is_given_time_for_its_visits(monkeypatch, capsys, words, minute
 
     monkeypatch.setattr("repvit_nas.timing.time_on", time_on)
     table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
-    monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda _: table)
+    monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda *_: table)
     predictor = "repvit_nas.predictors.predictor.load_predictor"
     monkeypatch.setattr(predictor, lambda _: (None, "a test"))
 
@@ -40,7 +40,7 @@ def test_a_phone_is_given_time_for_its_visits(monkeypatch, capsys, words, minute
 def test_without_a_mac_a_measured_phone_is_not_said_to_be_modelled(monkeypatch, capsys, words):
     """Its reports were imported: to export again is no way to time one network."""
     table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
-    monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda _: table)
+    monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda *_: table)
     predictor = "repvit_nas.predictors.predictor.load_predictor"
     monkeypatch.setattr(predictor, lambda _: (None, "a test"))
     monkeypatch.setenv("PATH", "")  # no xcrun on it

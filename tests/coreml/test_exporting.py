@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from exported import WISHES, entries
-from simulated import true_cost_ms, true_latency_ms
+from simulated import SimulatedPhone, true_cost_ms, true_latency_ms
 
 from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.commands import _run
@@ -196,13 +196,13 @@ def xcode_report(name, latency_ms, *, model="iPhone 12", cpu=False):
     }
 
 
-def timed_by_hand(folder, plan, factor=1.0, **options):
-    """Write a report of every program, as long as the simulated device takes."""
+def timed_by_hand(folder, plan, factor=1.0, truth=true_latency_ms, **options):
+    """Write a report of every program, as long as a simulated device takes."""
     for item in planned(plan).values():
         name = program_name(item)
         path = folder / f"{name}.mlperf"
         path.mkdir(parents=True)
-        document = xcode_report(name, factor * true_latency_ms(item.units), **options)
+        document = xcode_report(name, factor * truth(item.units), **options)
         (path / "report.json").write_text(json.dumps(document))
 
 
@@ -285,7 +285,7 @@ def test_reports_of_two_macs_are_not_pooled(plan, tmp_path):
     assert len(sources.sources) == 1
     assert len(sources.aside) == 2
     with pytest.raises(FileError, match="made on MacBook Air, not on iPhone 12"):
-        import_series(IPHONE, tmp_path, plan, entries(plan), reports)
+        import_series(IPHONE, tmp_path / "phone", plan, entries(plan), reports)
 
 
 def test_a_part_of_the_reports_waits_for_the_others(plan, tmp_path, elsewhere):
@@ -412,7 +412,7 @@ def test_commands_go_the_whole_way_round(plan, tmp_path):
     """import-measurements on an export that was timed by hand; then predict says so."""
     folder = tmp_path / "programs"
     folder.mkdir()
-    timed_by_hand(folder, plan, factor=0.05)
+    timed_by_hand(folder, plan, truth=SimulatedPhone().latency_ms)
     (folder / "plan.json").write_bytes(msgspec.json.encode(plan))
     (folder / "manifest.json").write_bytes(msgspec.json.encode(entries(plan)))
 

@@ -71,7 +71,8 @@ def run(tools, folder, *, mac=MAC):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mac")
+    folder = tmp_path_factory.mktemp("devices") / "mac"
+    folder.mkdir()
     tools = FakeCoreMl()
     return folder, tools, run(tools, folder)
 

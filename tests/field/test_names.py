@@ -14,7 +14,11 @@ from repvit_nas.training.recipe import load_recipe
     [
         (load_architecture, "results/iphone12-3.5ms:best", "run 'iphone12-3.5ms' is not known"),
         (load_architecture, "iphone12-3.5ms:best", "run 'iphone12-3.5ms' is not known"),
-        (load_architecture, "repvit_m1.0", "'repvit_m1.0' is no network: give a reference name"),
+        (
+            load_architecture,
+            "repvit_m1.0",
+            "'repvit_m1.0' is no network (did you mean 'repvit_m1_0'?)",
+        ),
         (load_space, "my-1.5", "space 'my-1.5' is not known"),
         (load_device, "pixel-8.1", "device 'pixel-8.1' is not known"),
         (load_recipe, "quick-1.5", "recipe 'quick-1.5' is not known"),
