@@ -86,7 +86,8 @@ session_notes = []
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory, space):
     """A session with drift, spikes and cold starts."""
-    folder = tmp_path_factory.mktemp("iphone12")
+    folder = tmp_path_factory.mktemp("devices") / "iphone12"
+    folder.mkdir()
     apple = FakeApple(
         folder / "apple", drift_per_1000=DRIFT, spikes=0.03, noise=0.005, cold=0.8
     )  # fmt: skip

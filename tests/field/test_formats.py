@@ -38,7 +38,7 @@ READS_OF = {
 STATED_IN_WORDS = {
     *("Architecture", "Stage", "Range", "StageSpace", "ResolutionSpace", "Allowed", "SpaceFile"),
     *("Recipe", "Settings", "Program", "Observation", "Package", "_Samples", "_Report"),
-    *("Ranking", "Validation", "FinalRow", "Finals"),  # written for people, never read
+    *("Ranking", "AccuracyValidation", "FinalRow", "Finals"),  # written for people, never read
 }
 # Fields that may be below 0.
 SIGNED = ("low_ms", "measured_low_ms", "bias", "left_out_percent", "lead", "values", "constraints")

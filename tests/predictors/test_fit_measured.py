@@ -67,7 +67,7 @@ def test_held_out_networks_are_not_looked_at(table, learning):
     spoiled = msgspec.structs.replace(
         table,
         rows=tuple(
-            msgspec.structs.replace(row, latency_ms=99.0, high_ms=100.0)
+            msgspec.structs.replace(row, latency_ms=99.0, low_ms=98.0, high_ms=100.0)
             if getattr(row, "role", "") == "held_out"
             else row
             for row in table.rows

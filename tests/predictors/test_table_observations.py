@@ -193,7 +193,14 @@ def test_a_series_that_is_off_as_a_whole_is_seen_to_be(table):
     for place, row in enumerate(table.units[:100]):
         if place % 2:
             value, sd = off * row.latency_ms, math.hypot(row.sd_ms, 0.04 * row.latency_ms)
-            row = msgspec.structs.replace(row, latency_ms=value, sd_ms=sd, series="lab")  # noqa: PLW2901
+            row = msgspec.structs.replace(  # noqa: PLW2901
+                row,
+                latency_ms=value,
+                sd_ms=sd,
+                low_ms=off * row.low_ms,
+                high_ms=off * row.high_ms,
+                series="lab",
+            )
         rows.append(row)
     networks = (*table.networks("calibration"), *table.networks("held_out"))
     mixed = msgspec.structs.replace(table, rows=(*rows, *networks), shared_sd={"lab": 0.04})

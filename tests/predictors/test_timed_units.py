@@ -136,7 +136,9 @@ def test_a_few_units_are_no_worse_than_none(modelled, space, unseen, program_ms,
     after = checked(learned(table), unseen, program_ms)
 
     assert after[0] < 1.05 * before[0]
-    assert after[1] < 1.15 * before[1]
+    # What is modelled is known to 7 %; how far networks scatter around what was timed, from three of
+    # them, to no better than a Student distribution of so few allows.
+    assert after[1] < 1.8 * before[1]
     assert after[2] >= 0.9
 
 

@@ -275,7 +275,9 @@ def test_mutated_space_files_never_end_in_anything_but_our_error(tmp_path_factor
 
 def test_an_unknown_space_is_answered_with_the_known(elsewhere):
     for name in ("huge", ""):
-        with pytest.raises(UnknownNameError, match=f"space '{name}' .*known: coarse, repvit$"):
+        with pytest.raises(
+            UnknownNameError, match=f"space '{name}' .*known: cifar, coarse, repvit$"
+        ):
             load_space(name)
 
 
