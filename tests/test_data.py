@@ -19,7 +19,7 @@ def test_the_working_directory_comes_before_the_shipped_copy(elsewhere):
 
 def test_what_there_is_is_listed_when_a_name_is_wrong(elsewhere):
     with pytest.raises(
-        UnknownNameError, match="space 'nope' is not known; known: .*coarse.*repvit"
+        UnknownNameError, match="space 'nope.toml' is not known; known: .*coarse.*repvit"
     ):
         data.find("search_space", "nope.toml", "space")
 
