@@ -31,7 +31,7 @@ lint: $(VENV)/.lint
 fuzz: $(VENV)/.test
 	FUZZ_MUTATIONS=20000 FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n auto tests/field/test_formats.py
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.test
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 docs: $(VENV)/.docs

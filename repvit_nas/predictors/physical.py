@@ -15,7 +15,7 @@ All coefficients are non-negative. The arrays here are `(operations,)` or `(unit
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -39,8 +39,15 @@ CostColumn = Literal[
 # What a form's coefficients multiply, per unit. A device's assumptions say which of them it has:
 # an accelerator fuses elementwise operations into the convolution before them, a processor pays;
 # `convolution` is all three kinds of it together.
-COLUMNS: Final[tuple[CostColumn, ...]] = get_args(CostColumn)[:-1]
-FUSING_COLUMNS: Final = COLUMNS[:-1]
+FUSING_COLUMNS: Final[tuple[CostColumn, ...]] = (
+    "pointwise",
+    "depthwise",
+    "dense",
+    "operation",
+    "squeeze",
+    "output",
+)
+COLUMNS: Final[tuple[CostColumn, ...]] = (*FUSING_COLUMNS, "elementwise")
 # Those that count things; these bring their coefficients near 1.
 MS_PER: Final[dict[CostColumn, float]] = {
     "operation": 0.001,

@@ -110,3 +110,9 @@ def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch):
 def test_an_unknown_runtime_is_an_unknown_name():
     with pytest.raises(UnknownNameError):
         open_runner(RuntimeSpec("coreml9"))
+
+
+def test_every_runtime_is_held_to_the_contract():
+    tried = {getattr(spec, "values", (spec,))[0].name for spec in SPECS}
+
+    assert tried == set(RUNTIMES)
