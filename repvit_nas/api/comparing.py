@@ -18,6 +18,7 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.named import Named
+from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import CALIBRATED, HIGHEST_CONFIDENCE, Predictor
 from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import BEST, RUN_FILE, find_run
@@ -33,6 +34,7 @@ class Difference(msgspec.Struct, frozen=True):
         second: The network that it is compared with.
         quantity: `latency` in milliseconds, or `accuracy` in points.
         device: On which device; empty for the accuracy.
+        source: Where both figures come from: the weaker of two latencies' sources, or `estimated`.
         of_first: The first network's figure.
         of_second: The second network's figure.
         difference: The first's less the second's.
@@ -46,6 +48,7 @@ class Difference(msgspec.Struct, frozen=True):
     second: str
     quantity: Literal["latency", "accuracy"]
     device: str
+    source: Source | Literal["estimated"]
     of_first: float
     of_second: float
     difference: float
@@ -84,7 +87,7 @@ class Difference(msgspec.Struct, frozen=True):
         lead, low, high = self.lead
         verdict = "settled" if self.settled else "not settled"
         return (
-            f"{what}: {self.better} is {word} than {other} by {lead:.3f} {unit} "
+            f"{what}, {self.source}: {self.better} is {word} than {other} by {lead:.3f} {unit} "
             f"({self.interval:.0%} interval {low:.3f} to {high:.3f}): {verdict}"
         )
 
@@ -149,7 +152,7 @@ class Comparison(Shown, msgspec.Struct, frozen=True):
     def plot(self, axes: Any = None) -> Any:
         """Draw each difference with its interval; return matplotlib's axes."""
         names = [
-            f"{each.first} - {each.second}\n{each.device or 'accuracy'}"
+            f"{each.first} - {each.second}\n{each.device or 'accuracy'}, {each.source}"
             for each in self.differences
         ]
         ends = [(each.low, each.high) for each in self.differences]
@@ -163,7 +166,7 @@ class Comparison(Shown, msgspec.Struct, frozen=True):
 def _cells(each: Difference) -> tuple[str, ...]:
     lead, low, high = each.lead
     return (
-        f"ms on {each.device}" if each.device else "accuracy",
+        f"{each.device or 'accuracy'}, {each.source}",
         each.better or "the same",
         f"{lead:.3f}",
         f"{low:.3f} to {high:.3f}",
@@ -221,7 +224,9 @@ def compare(
         variance = covariance[one, one] + covariance[two, two] - 2 * covariance[one, two]
         half = NormalDist().inv_cdf((1 + interval) / 2) * math.sqrt(max(0.0, variance))
         figures = (float(mean[one]), float(mean[two]))
-        differences.append(_difference(pair, "accuracy", "", figures, half=half, interval=interval))
+        differences.append(
+            _difference(pair, "accuracy", "", "estimated", figures, half=half, interval=interval)
+        )
     return Comparison(tuple(differences), estimator.meaning)
 
 
@@ -269,13 +274,17 @@ def _latency(
     variance = float((totals[0] - totals[1]).var() + ((own[:, 0] - own[:, 1]) ** 2).sum())
     half = predictor.multiplier(interval) * math.sqrt(variance)
     figures = (float(means[0]), float(means[1]))
-    return _difference(names, "latency", predictor.device, figures, half=half, interval=interval)
+    source = predictor.source(units)
+    return _difference(
+        names, "latency", predictor.device, source, figures, half=half, interval=interval
+    )
 
 
 def _difference(
     names: tuple[str, str],
     quantity: Literal["latency", "accuracy"],
     device: str,
+    source: Source | Literal["estimated"],
     figures: tuple[float, float],
     *,
     half: float,
@@ -290,6 +299,7 @@ def _difference(
         second=names[1],
         quantity=quantity,
         device=device,
+        source=source,
         of_first=figures[0],
         of_second=figures[1],
         difference=difference,

@@ -73,4 +73,4 @@ def command(
         return
     for grid in comparison.pairs():
         show(grid)
-    console().print(f"Accuracy in points: {comparison.meaning}.")
+    console().print(f"Latency in ms; accuracy in points of {comparison.meaning}.")

@@ -71,6 +71,9 @@ def test_far_networks_are_settled_and_the_verdict_names_the_better():
     assert found.differences[0].chance > 0.999
     assert found.differences[2].chance < 0.001
     assert "repvit_m0_9 is faster than repvit_m2_3" in str(found)
+    assert [each.source for each in found] == ["modelled", "modelled", "estimated"]
+    assert "latency on iphone12, modelled: " in str(found)
+    assert "accuracy, estimated: " in str(found)
     assert found.plot(Figure().subplots()).get_xlabel().startswith("difference")
 
 
