@@ -11,7 +11,7 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.search_space.space import Space
 
 
-class Imported(NamedTuple):
+class ImportedAccuracies(NamedTuple):
     """What a file of accuracies added to an estimator.
 
     Attributes:
@@ -35,7 +35,7 @@ class Imported(NamedTuple):
 
 def import_accuracies(
     path: Path, name: str, spaces: Sequence[Space], *, data: str = "", recipe: str = ""
-) -> Imported:
+) -> ImportedAccuracies:
     """Add the accuracies of a file to an estimator's, and fit it.
 
     Args:
@@ -58,7 +58,7 @@ def import_accuracies(
         trained.refuse_second_name(name, observation.circumstances)
     added = log.append(observations)
     everything = log.read()
-    imported = Imported(name, folder, len(observations), added, len(everything), None)
+    imported = ImportedAccuracies(name, folder, len(observations), added, len(everything), None)
     try:
         fitted = trained.fit(name, everything, folder)
         trained.write(folder, fitted)

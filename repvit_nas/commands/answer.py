@@ -10,7 +10,7 @@ import click
 # What a terminal obeys, and JSON need not escape.
 _CONTROLS: Final = re.compile("[\x7f-\x9f]")
 
-Found = TypeVar("Found")
+Answered = TypeVar("Answered")
 
 
 def itself(found: object) -> object:
@@ -18,7 +18,7 @@ def itself(found: object) -> object:
     return found
 
 
-class Answer(NamedTuple, Generic[Found]):
+class Answer(NamedTuple, Generic[Answered]):
     """What a command found, and how it is said.
 
     Attributes:
@@ -28,9 +28,9 @@ class Answer(NamedTuple, Generic[Found]):
         code: What the command ends with.
     """
 
-    found: Found
-    show: Callable[[Found], None]
-    document: Callable[[Found], object] = itself
+    found: Answered
+    show: Callable[[Answered], None]
+    document: Callable[[Answered], object] = itself
     code: int = 0
 
 

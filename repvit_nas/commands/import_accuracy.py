@@ -10,7 +10,7 @@ from repvit_nas.commands.options import debug_option, tell
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
-    from repvit_nas.accuracy.imported import Imported
+    from repvit_nas.accuracy.imported import ImportedAccuracies
 
 
 @click.command("import-accuracy")
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @debug_option
 def command(
     file: str, *, name: str, data: str, recipe: str, space: str | None
-) -> Answer["Imported"]:
+) -> Answer["ImportedAccuracies"]:
     r"""Add accuracies of a CSV or JSON FILE to what is known on a data set by a recipe.
 
     A row holds top1 in percent and a network: width and depth of its stages (se, expansion, kernel,
@@ -40,7 +40,7 @@ def command(
     return Answer(imported, _show, _document)
 
 
-def _show(imported: "Imported") -> None:
+def _show(imported: "ImportedAccuracies") -> None:
     again = imported.rows - imported.added
     tell(
         f"{number_of(imported.added, 'observation')} added to {imported.folder}"
@@ -53,7 +53,7 @@ def _show(imported: "Imported") -> None:
         tell(f"fitted to {fitted}; search --accuracy {imported.name} takes it")
 
 
-def _document(imported: "Imported") -> object:
+def _document(imported: "ImportedAccuracies") -> object:
     document = imported._asdict() | {"folder": str(imported.folder)}
     del document["unfitted"]
     return document
