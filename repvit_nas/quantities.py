@@ -26,7 +26,7 @@ Deviation: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
 # What something is multiplied or divided by, and rates a second in thousands of millions.
 Factor: TypeAlias = Annotated[float, msgspec.Meta(ge=1 / _MOST, le=_MOST)]
 # An error with its sign, in whatever unit.
-Difference: TypeAlias = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
+Signed: TypeAlias = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
 # A part of a whole.
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # A relative standard deviation that leaves a quantity above 0.

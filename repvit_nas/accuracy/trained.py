@@ -16,8 +16,8 @@ from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, JointEstimator, Observed
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.accuracy.observations import (
+    AccuracyObservation,
     Circumstances,
-    Observation,
     ObservationLog,
     circumstances_of,
     nameless,
@@ -120,7 +120,7 @@ def known() -> list[str]:
     return sorted(data.listed(FOLDER))
 
 
-def fit(name: str, observations: Sequence[Observation], folder: Path) -> PosteriorFile:
+def fit(name: str, observations: Sequence[AccuracyObservation], folder: Path) -> PosteriorFile:
     """Fit an estimator to the observations that a fit may see.
 
     Args:
@@ -175,7 +175,7 @@ def family_beside(architectures: Sequence[Architecture]) -> FamilyAt:
     return FamilyAt(posterior.exponent, posterior.shape, usual_compute(shapes_of(architectures)))
 
 
-def digest(observations: Sequence[Observation]) -> str:
+def digest(observations: Sequence[AccuracyObservation]) -> str:
     """Return a digest of what an estimator is fitted to: observations, and the family's results."""
     seen = [observation for observation in observations if not observation.held_out]
     return files.digest(msgspec.json.encode(seen), load_family_estimator().digest.encode())
@@ -189,11 +189,11 @@ class TrainedEstimator:
         observations: What was seen.
     """
 
-    def __init__(self, file: PosteriorFile, observations: Sequence[Observation]) -> None:
+    def __init__(self, file: PosteriorFile, observations: Sequence[AccuracyObservation]) -> None:
         self.file = file
         self.learned = file.learned
         self._line = line(self.learned.effects)
-        self._observed: dict[Architecture, list[Observation]] = {}
+        self._observed: dict[Architecture, list[AccuracyObservation]] = {}
         for observation in observations:
             self._observed.setdefault(nameless(observation.architecture), []).append(observation)
 

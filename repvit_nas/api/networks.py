@@ -31,16 +31,19 @@ class Description(Shown, msgspec.Struct, frozen=True):
 
     Attributes:
         content: The network, its rows and its totals.
-        found: Which copy of the predictor priced it.
     """
 
     content: network.NetworkLines
-    found: str
+
+    @property
+    def found(self) -> str:
+        """Which copy of the predictor priced it."""
+        return self.content.predictor
 
     def document(self) -> dict[str, Any]:
         """Return the description as plain values under the names that JSON uses."""
         document: dict[str, Any] = msgspec.to_builtins(self.content)
-        return document | {"predictor": self.found}
+        return document
 
     def lines(self) -> list[str]:
         """Say latency and accuracy of the whole network."""
@@ -120,8 +123,9 @@ def describe(
     """
     inputs, found = device_inputs(device, foreign=foreign, outside=outside)
     architecture = network_of(arch, resolution)
-    content = network.describe(architecture, inputs.predictor, estimator_of(accuracy))
-    return Description(content, found)
+    return Description(
+        network.describe(architecture, inputs.predictor, estimator_of(accuracy), found)
+    )
 
 
 def read(path: str | Path) -> Architecture | Search:

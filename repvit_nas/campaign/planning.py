@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, Observed
-from repvit_nas.accuracy.observations import RANDOM, Observation, nameless
+from repvit_nas.accuracy.observations import RANDOM, AccuracyObservation, nameless
 from repvit_nas.accuracy.posterior import Learned, learn, unseen
 from repvit_nas.accuracy.regression import line, predict
 from repvit_nas.accuracy.responses import responses
@@ -65,7 +65,7 @@ class CampaignState(NamedTuple):
     tasks: tuple[TrainingTask, ...]
     finished: dict[str, float]
     failed: dict[str, str]
-    observations: tuple[Observation, ...]
+    observations: tuple[AccuracyObservation, ...]
 
     @property
     def open(self) -> list[TrainingTask]:
@@ -89,7 +89,7 @@ class CampaignState(NamedTuple):
 
 
 def state_of(
-    lines: Sequence[TrainingTask | Failure | Finished], observations: Sequence[Observation]
+    lines: Sequence[TrainingTask | Failure | Finished], observations: Sequence[AccuracyObservation]
 ) -> CampaignState:
     """Put together what a campaign has written."""
     return CampaignState(

@@ -20,7 +20,7 @@ from repvit_nas import files
 from repvit_nas.accuracy import trained
 from repvit_nas.accuracy.observations import (
     RANDOM,
-    Observation,
+    AccuracyObservation,
     believed,
     binomial_sd,
 )
@@ -283,7 +283,7 @@ def _refuse_many_failures(campaign: Campaign) -> None:
 
 def _observation(
     campaign: Campaign, task: TrainingTask, folder: Path, record: TrainFile
-) -> Observation:
+) -> AccuracyObservation:
     """Return what a finished training says."""
     outcome = record.outcome
     if outcome is None:
@@ -292,7 +292,7 @@ def _observation(
     files.write_bytes(losses, files.read_bytes(folder / LOSSES_FILE))
     each = read_losses(losses)
     inherited = record.asked.init != RANDOM
-    return Observation(
+    return AccuracyObservation(
         architecture=task.architecture,
         circumstances=campaign.circumstances,
         short=True,

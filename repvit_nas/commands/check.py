@@ -1,18 +1,18 @@
 """`repvit-nas check`: is a trained network what was promised?"""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.options import (
     console,
     debug_option,
     device_option,
-    echo_json,
     foreign_option,
-    json_option,
     note,
     progress_bar,
     show,
@@ -22,7 +22,7 @@ from repvit_nas.commands.runtime import check_options, stoppable
 from repvit_nas.folders import writable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from repvit_nas.checking.records import CheckRecord, ComparedNetwork
     from repvit_nas.checking.seeds import SeedsRecord
@@ -46,7 +46,7 @@ PICTURE_FILE: Final = "family.png"
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
 @foreign_option
 @phone_options
-@json_option
+@answers
 @debug_option
 def command(
     runs: tuple[Path, ...],
@@ -59,8 +59,7 @@ def command(
     foreign: bool,
     team: str,
     udid: str,
-    as_json: bool,
-) -> int:
+) -> "Iterator[Answer[Any]]":
     r"""Check the network of a training RUN: architecture, counts, forms, accuracy, latency.
 
     Ends with exit code 1 if a promise is broken; one that cannot be checked here is said to be
@@ -103,20 +102,12 @@ def command(
         checked.append(found)
         if keep:
             _draw(run / PICTURE_FILE, [found.variant, *found.family], found)
-        if not as_json:
-            _print_run(run, found, beside=len(runs) == 1)
-    code = 0 if all(found.kept for found in checked) else BROKEN
-    if len(runs) == 1:
-        if as_json:
-            echo_json(checked[0])
-        return code
-    together = over_seeds(runs, checked)
-    _leave(together, checked)
-    if as_json:
-        echo_json(together)
-    else:
-        _print_seeds(together)
-    return code
+        code = 0 if found.kept else BROKEN
+        yield Answer(found, partial(_print_run, run, beside=len(runs) == 1), code=code)
+    if len(runs) > 1:
+        together = over_seeds(runs, checked)
+        _leave(together, checked)
+        yield Answer(together, _print_seeds, code=0 if together.kept else BROKEN)
 
 
 def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:

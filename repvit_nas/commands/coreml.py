@@ -1,22 +1,27 @@
 """What the commands that time Core ML devices share: plans, exports, and what they print."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.exceptions import Exit
 
 from repvit_nas.commands import INTERRUPTED
-from repvit_nas.commands.fitting import combine_and_fit
-from repvit_nas.commands.options import echo_json, note, progress_bar
+from repvit_nas.commands.answer import Answer
+from repvit_nas.commands.fitting import combined_and_fitted
+from repvit_nas.commands.options import note, progress_bar
 from repvit_nas.errors import RepvitNasError
 
 # A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
 PHONE_MINUTES: Final = 480.0
 
 if TYPE_CHECKING:
+    from repvit_nas.coreml.exporting import Manifest
     from repvit_nas.coreml.products import Product
     from repvit_nas.measuring.campaign import Wishes
+    from repvit_nas.predictors.validation import Validation
     from repvit_nas.search_space.space import Space
 
 
@@ -61,26 +66,26 @@ def core_ml_wishes(wishes: "Wishes") -> "Wishes":
 
 
 def export_programs(
-    device: "Product", folder: Path, space: "Space", wishes: "Wishes", *, as_json: bool
-) -> int:
+    device: "Product", folder: Path, space: "Space", wishes: "Wishes"
+) -> Answer["Manifest"]:
     """Write every program to time into a folder, and say how to go on from there."""
     from repvit_nas.coreml.exporting import device_plan, export
 
     plan = device_plan(space, wishes, at_once=True)
     with progress_bar() as progress:
         manifest = export(folder, plan, device, progress=progress)
-    if as_json:
-        echo_json(manifest)
-        return 0
+    return Answer(manifest, partial(_show_manifest, folder))
+
+
+def _show_manifest(folder: Path, manifest: "Manifest") -> None:
     size = sum(entry.size_bytes for entry in manifest.programs)
     note(
         f"{len(manifest.programs)} programs ({size / 1e6:,.0f} MB) are in {folder}, each checked "
         "against torch. Time them on the device: with Xcode's performance report (save each as "
         f"NAME.mlperf into {folder}), or in a device lab (write its figures as CSV or JSON into "
         f"{folder}), as docs/iphone.md shows; then run repvit-nas import-measurements {folder} "
-        f"--device {device.device}"
+        f"--device {manifest.device}"
     )
-    return 0
 
 
 def measure_device(
@@ -93,8 +98,7 @@ def measure_device(
     minutes: float,
     precision: float,
     everywhere: bool,
-    as_json: bool,
-) -> int:
+) -> Answer["Validation"]:
     """Measure a Core ML device: convert, make it ready, run the session, combine and fit.
 
     Raises:
@@ -134,9 +138,8 @@ def measure_device(
             note(
                 f"stopped; what was timed is kept in {folder}: the same command goes on from there"
             )
-            return INTERRUPTED
-        combine_and_fit(device, folder, everywhere=everywhere, as_json=as_json, latest=latest)
-        return 0
+            raise Exit(INTERRUPTED) from None
+        return combined_and_fitted(device, folder, everywhere=everywhere, latest=latest)
 
 
 _OPTIONS: Final = (

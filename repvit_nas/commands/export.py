@@ -1,11 +1,13 @@
 """`repvit-nas export`: a trained network in other forms, or an untrained one for a latency test."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.options import console, debug_option, echo_json, json_option, show
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.options import console, debug_option, show
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where an untrained ARCH goes."
 )
-@json_option
+@answers
 @debug_option
 def command(
     run: str,
@@ -44,8 +46,7 @@ def command(
     data: str,
     opset: int | None,
     out: Path | None,
-    as_json: bool,
-) -> None:
+) -> Answer["ExportRecord"]:
     r"""Write the network of a training RUN fused, as ONNX and as a Core ML package.
 
     Each file is read back and compared with the training form on the validation images, or on drawn
@@ -68,10 +69,7 @@ def command(
         )
     else:
         record = _untrained_record(run, wanted, out, opset)
-    if as_json:
-        echo_json(record)
-        return
-    _print(record, str(out or run))
+    return Answer(record, partial(_show, str(out or run)))
 
 
 def _run_record(
@@ -99,7 +97,7 @@ def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None
     return export_untrained(load_architecture(arch), wanted, out, opset=opset)
 
 
-def _print(record: "ExportRecord", title: str) -> None:
+def _show(title: str, record: "ExportRecord") -> None:
     from repvit_nas.report.export import FORM_HEADER, export_lines, form_rows
     from repvit_nas.report.tables import Grid
 

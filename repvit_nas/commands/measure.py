@@ -4,13 +4,12 @@ from typing import Any
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.options import (
     architecture_argument,
     debug_option,
-    echo_json,
-    json_option,
     note,
     progress_bar,
     tell,
@@ -38,7 +37,7 @@ from repvit_nas.errors import RepvitNasError
     help="Stop when half the 90 % interval is below this share.",
 )
 @phone_options
-@json_option
+@answers
 @debug_option
 def command(
     arch: str,
@@ -48,8 +47,7 @@ def command(
     *,
     team: str,
     udid: str,
-    as_json: bool,
-) -> None:
+) -> Answer[dict[str, Any]]:
     r"""Time ARCH on a device of this machine, beside what its predictor says.
 
     The network is timed fused, by the same protocol and runtime as the device's table.
@@ -94,12 +92,14 @@ def command(
         "rounds": row.rounds,
         "source": "measured",
     } | _predicted(device, architecture, row.latency_ms)
-    if as_json:
-        echo_json(document)
-        return
+    return Answer(document, _show)
+
+
+def _show(document: dict[str, Any]) -> None:
     tell(
-        f"{document['architecture']} on {device}: {row.latency_ms:.3f} ms (90 % interval "
-        f"{row.low_ms:.3f} to {row.high_ms:.3f}), measured in {row.rounds} rounds"
+        f"{document['architecture']} on {document['device']}: {document['latency_ms']:.3f} ms (90 % "
+        f"interval {document['low_ms']:.3f} to {document['high_ms']:.3f}), measured in "
+        f"{document['rounds']} rounds"
     )
     if "predicted_ms" in document:
         tell(

@@ -4,17 +4,17 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.options import (
     console,
     debug_option,
-    echo_json,
     foreign_option,
-    json_option,
     note,
     parse_budgets,
     progress_bar,
@@ -25,6 +25,7 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
+    from repvit_nas.campaign.finals import Finals
     from repvit_nas.campaign.opening import Campaign
     from repvit_nas.campaign.records import CampaignAsked
     from repvit_nas.campaign.run import CampaignOutcome
@@ -111,7 +112,7 @@ _MOST: Final = 2**63 - 2
 @click.option("--winners", type=click.IntRange(1, 12), default=4, show_default=True)
 @click.option("--anyway", is_flag=True, help="Go on with too few validation images to tell much.")
 @foreign_option
-@json_option
+@answers
 @debug_option
 def command(
     *,
@@ -121,9 +122,8 @@ def command(
     finals: str | None,
     processes: int,
     anyway: bool,
-    as_json: bool,
     **given: Any,
-) -> None:
+) -> Answer[Any]:
     r"""Train networks of a latency band shortly, and learn which are accurate on these images.
 
     Networks are chosen by what they tell of the others, trained by one short recipe from inherited
@@ -149,8 +149,7 @@ def command(
         torch.set_num_threads(given["threads"])
     given["recipe"] = given["recipe"] or ("small" if finals else "proxy")
     if finals:
-        _finals(Path(finals), given, as_json=as_json)
-        return
+        return _finals(Path(finals), given)
     if name is None or given["budget_ms"] is None:
         raise RepvitNasError("a campaign needs --name and --budget-ms")
     campaign = open_campaign(
@@ -175,7 +174,7 @@ def command(
     finally:
         for helper in helpers:
             helper.wait()
-    _show(campaign, outcome, as_json=as_json)
+    return Answer(outcome, partial(_show, campaign), partial(_document, campaign))
 
 
 def _helpers(processes: int, threads: int | None) -> "list[subprocess.Popen[bytes]]":
@@ -189,11 +188,10 @@ def _helpers(processes: int, threads: int | None) -> "list[subprocess.Popen[byte
     ]
 
 
-def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
+def _finals(run: Path, given: dict[str, Any]) -> Answer["Finals"]:
     """Hold the finals of a search, and say whether its winner leads."""
-    from repvit_nas.campaign.finals import FinalsWishes, hold_finals, sentence
+    from repvit_nas.campaign.finals import FinalsWishes, hold_finals
     from repvit_nas.named import load_architecture
-    from repvit_nas.report.accuracy import finals_table
     from repvit_nas.training.run import Place, find_precision
 
     wishes = FinalsWishes(
@@ -215,12 +213,15 @@ def _finals(run: Path, given: dict[str, Any], *, as_json: bool) -> None:
             say=note,
             progress=progress,
         )
-    if as_json:
-        echo_json(found)
-        return
-    screen = console()
+    return Answer(found, _show_finals)
+
+
+def _show_finals(found: "Finals") -> None:
+    from repvit_nas.campaign.finals import sentence
+    from repvit_nas.report.accuracy import finals_table
+
     show(finals_table(found))
-    screen.print(sentence(found))
+    console().print(sentence(found))
 
 
 def _data(given: dict[str, Any]) -> "DataSpec":
@@ -271,31 +272,32 @@ def _asked(given: dict[str, Any]) -> "CampaignAsked":
     )
 
 
-def _show(campaign: "Campaign", outcome: "CampaignOutcome", *, as_json: bool) -> None:
+def _document(campaign: "Campaign", outcome: "CampaignOutcome") -> object:
+    from repvit_nas.campaign.validation import validation_of
+
+    fitted, state = outcome.fitted, outcome.state
+    return {
+        "name": campaign.file.name,
+        "folder": str(outcome.folder),
+        "reason": outcome.reason,
+        "trained": sorted(state.finished),
+        "failed": state.failed,
+        "left_open": [task.name for task in state.open],
+        "networks": 0 if fitted is None else fitted.networks,
+        "noise": None if fitted is None else fitted.noise,
+        "misfit": None if fitted is None else fitted.misfit,
+        "validation": validation_of(outcome.folder),
+        "training_seconds": round(outcome.trained_s, 1),
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def _show(campaign: "Campaign", outcome: "CampaignOutcome") -> None:
     from repvit_nas.campaign.validation import validation_of
     from repvit_nas.report.accuracy import coverage_text, trained_table, validation_table
 
     state = outcome.state
     validation = validation_of(outcome.folder)
-    if as_json:
-        fitted = outcome.fitted
-        echo_json(
-            {
-                "name": campaign.file.name,
-                "folder": str(outcome.folder),
-                "reason": outcome.reason,
-                "trained": sorted(state.finished),
-                "failed": state.failed,
-                "left_open": [task.name for task in state.open],
-                "networks": 0 if fitted is None else fitted.networks,
-                "noise": None if fitted is None else fitted.noise,
-                "misfit": None if fitted is None else fitted.misfit,
-                "validation": validation,
-                "training_seconds": round(outcome.trained_s, 1),
-                "seconds": round(outcome.seconds, 1),
-            }
-        )
-        return
     screen = console()
     show(trained_table(state.observations))
     for failed, reason in state.failed.items():

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
+from repvit_nas.commands import INTERRUPTED
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.coreml import (
     PHONE_MINUTES,
@@ -15,8 +18,8 @@ from repvit_nas.commands.coreml import (
     measure_device,
     phone_options,
 )
-from repvit_nas.commands.fitting import fit_and_show
-from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
+from repvit_nas.commands.fitting import fitted
+from repvit_nas.commands.options import debug_option, note, progress_bar
 from repvit_nas.commands.runtime import (
     check_minutes,
     check_options,
@@ -25,8 +28,6 @@ from repvit_nas.commands.runtime import (
     stoppable,
 )
 from repvit_nas.folders import clock
-
-INTERRUPTED = 130
 
 
 @click.command("measure-lut")
@@ -81,7 +82,7 @@ INTERRUPTED = 130
     is_flag=True,
     help="Count programs too that did not run on the Neural Engine alone.",
 )
-@json_option
+@answers
 @debug_option
 def command(
     *,
@@ -100,9 +101,8 @@ def command(
     team: str,
     udid: str,
     any_placement: bool,
-    as_json: bool,
     **runtime: Any,
-) -> int:
+) -> Answer[Any]:
     r"""Time units and networks on this machine, fit a predictor, and say how far off it is.
 
     Writes latency_lut/<device>/ and predictors/<device>/. Whatever was timed is kept: after an
@@ -133,7 +133,7 @@ def command(
     searched, found = load_space(space)
     wishes = Wishes(units, calibration, networks, isolated, seed, resolution)
     if phone is not None and export_to is not None:
-        return export_programs(phone, export_to, searched, core_ml_wishes(wishes), as_json=as_json)
+        return export_programs(phone, export_to, searched, core_ml_wishes(wishes))
     if phone is not None:
         return measure_device(
             phone,
@@ -144,7 +144,6 @@ def command(
             minutes=given_or("minutes", minutes, PHONE_MINUTES),
             precision=precision,
             everywhere=any_placement,
-            as_json=as_json,
         )
     folder = device_folder(device)
     spec = runtime_spec(device, **runtime)
@@ -171,7 +170,7 @@ def command(
                 f"stopped; {len(session.visits)} visits ({session.minutes:.1f} minutes) are kept in "
                 f"{folder}: the same command goes on from there"
             )
-            return INTERRUPTED
+            raise Exit(INTERRUPTED) from None
     note(
         f"statistic: {_quantile(table.statistic)} of a visit's calls, "
         f"{_quantile(table.across_rounds)} of {len(table.drift)} rounds, the steadiest of those tried"
@@ -179,8 +178,7 @@ def command(
     warning = advice(table.noise_floor or 0.0, table.variation[str(table.statistic)])
     if warning:
         note(f"advice: {warning}")
-    fit_and_show(load_device(device), as_json=as_json)
-    return 0
+    return fitted(load_device(device))
 
 
 def _quantile(share: float) -> str:

@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,9 +33,6 @@ AUTO: Final = "auto"
 _EVERY_S: Final = 30.0
 # Tables are not squeezed into 80 columns when nobody's terminal asks for it.
 _PIPE_WIDTH: Final = 140
-
-# What a terminal obeys, and JSON need not escape.
-_CONTROLS: Final = re.compile("[\x7f-\x9f]")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -70,9 +66,6 @@ outside_option: Decorator = click.option(
     default="flag",
     show_default=True,
     help="Units outside the measured range: price and call modelled, take the nearest, or refuse.",
-)
-json_option: Decorator = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else."
 )
 space_option: Decorator = click.option(
     "--space",
@@ -109,18 +102,6 @@ architectures_argument: Decorator = click.argument(
 debug_option: Decorator = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
-
-
-def echo_json(document: object) -> None:
-    """Print a document as JSON on stdout."""
-    from repvit_nas.files import encode_json
-
-    click.echo(_CONTROLS.sub(_escaped, encode_json(document).decode()), nl=False)
-
-
-def _escaped(control: re.Match[str]) -> str:
-    """Return a control character as JSON may also write it."""
-    return f"\\u{ord(control[0]):04x}"
 
 
 def console() -> "Console":
@@ -182,11 +163,6 @@ def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside
     for device in devices:
         inputs, _ = device_inputs(device, foreign=foreign, outside=outside)
         note(inputs.said())
-
-
-def echo_documents(documents: list[dict[str, Any]]) -> None:
-    """Print one document as JSON as it is, and several as a list."""
-    echo_json(documents[0] if len(documents) == 1 else documents)
 
 
 def checked_architecture(

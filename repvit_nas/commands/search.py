@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device, complete_sampler, complete_space
 from repvit_nas.commands.options import (
     AUTO,
@@ -11,9 +12,7 @@ from repvit_nas.commands.options import (
     accuracy_option,
     console,
     debug_option,
-    echo_json,
     foreign_option,
-    json_option,
     note,
     parse_budgets,
     progress_bar,
@@ -110,7 +109,7 @@ IMPOSSIBLE: Final = 2
     "--study-name", default="repvit-nas", show_default=True, help="The study's name in --storage."
 )
 @foreign_option
-@json_option
+@answers
 @debug_option
 def command(
     *,
@@ -119,10 +118,9 @@ def command(
     out: str | None,
     resume: str | None,
     wait: float,
-    as_json: bool,
     timeout: float | None,
     **asked: Any,
-) -> int:
+) -> Answer["Search"]:
     r"""Find the Pareto front of accuracy against latency under a budget.
 
     Prints the best network at each level of the budget beside the reference family, and leaves
@@ -148,26 +146,25 @@ def command(
             timeout_s=timeout,
             **asked,
         )
-    if as_json:
-        echo_json(_document(found))
-    elif found.result.best is not None:
-        _show(found)
     if found.result.best is None:
         note(f"error: {found.why_none()}")
-        return IMPOSSIBLE
-    return 0
+        return Answer(found, _show_nothing, _document, IMPOSSIBLE)
+    return Answer(found, _show, _document)
 
 
-def _document(found: "Search") -> dict[str, Any]:
+def _document(found: "Search") -> object:
     import msgspec
 
-    document: dict[str, Any] = msgspec.to_builtins(found.result)
-    return document | {
+    return msgspec.structs.asdict(found.result) | {
         "folder": str(found.folder) if found.folder else None,
         "seconds": found.seconds and round(found.seconds, 3),
         "unbound": found.run.unbound,
         "from": found.sources(),
     }
+
+
+def _show_nothing(_: "Search") -> None:
+    """Show no front that is beyond the limits; the error says how far."""
 
 
 def _show(found: "Search") -> None:

@@ -4,20 +4,20 @@ import contextlib
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from repvit_nas.architecture import RESOLUTIONS
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_recipe
 from repvit_nas.commands.options import (
     AUTO,
     ResumingCommand,
     architecture_argument,
     debug_option,
-    echo_json,
-    json_option,
     note,
     progress_bar,
     split_resume,
@@ -25,6 +25,9 @@ from repvit_nas.commands.options import (
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
+
+if TYPE_CHECKING:
+    from repvit_nas.training.records import TrainFile, TrainOutcome
 
 # Options that are values of the recipe under their own name.
 _RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
@@ -106,9 +109,9 @@ _MOST: Final = 2**63 - 1
     help="More checkpoints.",
 )
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard as well.")
-@json_option
+@answers
 @debug_option
-def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> None:
+def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile"] | tuple[()]:
     r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
 
     Under several processes: torchrun --nproc-per-node 8 -m repvit_nas train ... with the same
@@ -193,17 +196,17 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
             progress=progress,
             picture=curves_picture,
         )
-    outcome = record.outcome
     if not first:
-        return
-    if outcome is None:
+        return ()
+    if record.outcome is None:
         raise RepvitNasError(f"{folder}: the training was not finished")
-    if as_json:
-        echo_json(record)
-        return
+    return Answer(record, partial(_show, asked.architecture.name or arch, folder, record.outcome))
+
+
+def _show(name: str, folder: Path, outcome: "TrainOutcome", record: "TrainFile") -> None:
     tell(
-        f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
-        f"{outcome.val_images:,} images after {number_of(recipe.epochs, 'epoch')}, in {folder}"
+        f"{name} on {record.asked.data.name}: top-1 {outcome.top1:.2f} % of "
+        f"{outcome.val_images:,} images after {number_of(record.asked.recipe.epochs, 'epoch')}, in {folder}"
     )
 
 

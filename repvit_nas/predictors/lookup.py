@@ -16,7 +16,7 @@ from repvit_nas import files
 from repvit_nas.errors import FileError, UnknownUnitError
 from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
 from repvit_nas.predictors.residual import Kernel, Residual
-from repvit_nas.quantities import Difference, Duration, Factor, Milliseconds
+from repvit_nas.quantities import Duration, Factor, Milliseconds, Signed
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
@@ -59,7 +59,7 @@ class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kernel: Kernel
     scale: Factor
-    ranges: dict[str, dict[str, tuple[Difference, Difference]]]
+    ranges: dict[str, dict[str, tuple[Signed, Signed]]]
     arrays_digest: str
     units: tuple[TimedUnit, ...]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from repvit_nas.accuracy.held_out import AccuracyValidation
-    from repvit_nas.accuracy.observations import Observation
+    from repvit_nas.accuracy.observations import AccuracyObservation
     from repvit_nas.campaign.finals import Finals
 
 VALIDATION_HEADER = ("ranked by", "tau (90 % interval)", "best 3 found", "behind the best")
@@ -74,7 +74,7 @@ def finals_table(finals: "Finals") -> Grid:
     return Grid.of(title, FINALS_HEADER, finals_rows(finals), left=("shape",), drop=drop)
 
 
-def trained_table(observations: "Sequence[Observation]", most: int = 12) -> Grid:
+def trained_table(observations: "Sequence[AccuracyObservation]", most: int = 12) -> Grid:
     """Return the best of the networks that were trained."""
     cells = [
         (
@@ -91,5 +91,5 @@ def trained_table(observations: "Sequence[Observation]", most: int = 12) -> Grid
     return Grid.of("Trained, best first", header, cells, left=("start", "shape"), drop=drop)
 
 
-def _order(observation: "Observation") -> float:
+def _order(observation: "AccuracyObservation") -> float:
     return -observation.top1 if observation.loss is None else observation.loss

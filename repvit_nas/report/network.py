@@ -38,7 +38,7 @@ class UnitLine(msgspec.Struct, frozen=True):
 
 
 class NetworkLines(msgspec.Struct, frozen=True):
-    """A network, its rows and its totals; latencies are in milliseconds on `device`."""
+    """A network, its rows and its totals; latencies are in ms on `device`, as `predictor` says."""
 
     architecture: Architecture
     shape: str
@@ -59,12 +59,13 @@ class NetworkLines(msgspec.Struct, frozen=True):
     accuracy_meaning: str
     accuracy_source: AccuracySource
     observed: float | None
+    predictor: str
 
 
 def describe(
-    architecture: Architecture, predictor: Predictor, estimator: AccuracyEstimator
+    architecture: Architecture, predictor: Predictor, estimator: AccuracyEstimator, found: str
 ) -> NetworkLines:
-    """Describe a network on the device of `predictor`."""
+    """Describe a network on the device of `predictor`, the copy of it that was `found`."""
     units = rows(architecture)
     costs = predictor.unit_costs(units).mean(axis=1)
     accuracy = estimator.estimate(shapes_of([architecture]))
@@ -97,6 +98,7 @@ def describe(
         accuracy_meaning=meaning_at(estimator, architecture.resolution),
         accuracy_source="estimated" if seen is None else seen.source,
         observed=None if seen is None else round(seen.top1, 3),
+        predictor=found,
     )
 
 

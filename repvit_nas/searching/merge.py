@@ -52,7 +52,7 @@ class Merged(NamedTuple):
     parts: tuple[Part, ...]
 
 
-class _Run(NamedTuple):
+class _Source(NamedTuple):
     folder: Path
     file: RunFile
     result: Result
@@ -137,11 +137,11 @@ def merge(
     return Merged(found, where, tuple(parts))
 
 
-def _read(folder: Path) -> _Run:
+def _read(folder: Path) -> _Source:
     if not (folder / RUN_FILE).is_file():
         raise FileError(f"{folder}: holds no finished run; repvit-nas search makes one")
     front = files.read_json(files.inside(folder, folder / FRONT_FILE), Result)
-    return _Run(folder, read_run(folder), front)
+    return _Source(folder, read_run(folder), front)
 
 
 def _one(settings: Settings) -> Settings:
@@ -149,7 +149,7 @@ def _one(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, **_FREE)
 
 
-def _refuse_others(first: _Run, other: _Run) -> None:
+def _refuse_others(first: _Source, other: _Source) -> None:
     one, two = _one(first.file.settings), _one(other.file.settings)
     apart = [
         f"{name} {getattr(one, name)} and {getattr(two, name)}"
