@@ -21,6 +21,7 @@ from repvit_nas.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from repvit_nas.api.accuracy import Accuracy
     from repvit_nas.predictors.lookup import Outside
 
 
@@ -54,14 +55,17 @@ def command(
     \b
     Example: repvit-nas predict repvit_m1_0 repvit_m1_1 --device iphone12 --device iphone13
     """
-    from repvit_nas.api.accuracy import estimate
     from repvit_nas.api.latency import predict
 
     networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
     found = predict(networks, where, interval=interval, foreign=foreign, outside=outside)
-    accurate = estimate(networks, accuracy) if accuracy else ()
+    accurate: list[Accuracy] = []
+    if accuracy:
+        from repvit_nas.api.accuracy import estimate  # which takes its time to import
+
+        accurate += estimate(networks, accuracy)
     if as_json:
         said = [each.document() for each in accurate] or [{}] * len(networks)
         each_said = [one for one in said for _ in where]
