@@ -1,6 +1,5 @@
 """The one door for ARCH: a reference name, an architecture file, a winner, or a trained run."""
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +102,8 @@ def _load(name: str) -> Architecture:
         return read_winner(name)
     if path.suffix.lower() == ".json" or "/" in name:
         return read_architecture(path)  # says why the file cannot be read
+    import difflib  # of no use as long as nothing is wrong
+
     near = difflib.get_close_matches(name[:80], family(), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise RepvitNasError(

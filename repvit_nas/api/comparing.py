@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas.accuracy.family import FamilyEstimator
-from repvit_nas.api.loading import device_inputs, devices_in, estimator_of, network_of, title_of
+from repvit_nas.api.loading import devices_in, estimator_of, network_of, predictor_of, title_of
 from repvit_nas.api.search import Search
 from repvit_nas.api.shown import Shown, bars_with_intervals
 from repvit_nas.architecture import Architecture
@@ -211,7 +211,7 @@ def compare(
         )
     found = [network_of(best_of(one)) for one in networks]
     names = _told_apart([title_of(network) for network in found])
-    where = [device_inputs(each, foreign=foreign)[0].predictor for each in devices_in(device)]
+    where = [predictor_of(each, foreign=foreign)[0] for each in devices_in(device)]
     estimator = estimator_of(accuracy)
     mean = estimator.estimate(shapes_of(found)).mean
     covariance = estimator.covariance(shapes_of(found))

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
-from repvit_nas.api.loading import device_inputs, devices_in, network_of, networks_in, title_of
+from repvit_nas.api.loading import devices_in, network_of, networks_in, predictor_of, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.data import DEFAULT_DEVICE
@@ -14,8 +14,10 @@ from repvit_nas.errors import WrongTypeError
 from repvit_nas.named import Named
 from repvit_nas.predictors.lookup import Outside, Source
 from repvit_nas.predictors.predictor import CALIBRATED
-from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import FrontEntry
+
+if TYPE_CHECKING:
+    from repvit_nas.report.tables import Grid
 
 
 class Latency(Shown, msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
             "predictor": self.found,
         }
 
-    def grid(self) -> Grid:
+    def grid(self) -> "Grid":
         """Return the table that is shown."""
         return Latencies((self,)).grid()
 
@@ -96,7 +98,7 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
         """Say each in a line."""
         return "\n".join(map(str, self.rows))
 
-    def grid(self) -> Grid:
+    def grid(self) -> "Grid":
         """Return the table that is shown."""
         interval = f"ms ({self.rows[0].interval:.0%} interval)" if self.rows else "ms"
         cells = [
@@ -109,6 +111,8 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
             for row in self.rows
         ]
         header = ("network", "device", interval, "source")
+        from repvit_nas.report.tables import Grid
+
         return Grid.of("Latency", header, cells, left=("device", "source"), drop={"source": 1})
 
     def columns(self) -> Mapping[str, Sequence[object]]:
@@ -211,6 +215,6 @@ def _predict(
 ) -> Latency:
     if not isinstance(interval, float | int):
         raise WrongTypeError.of("interval", "a number between 0 and 1", interval)
-    inputs, found = device_inputs(device, foreign=foreign, outside=outside)
+    predictor, found = predictor_of(device, foreign=foreign, outside=outside)
     architecture = network_of(arch, resolution)
-    return Latency(architecture, *inputs.predictor.estimate(architecture, interval), found)
+    return Latency(architecture, *predictor.estimate(architecture, interval), found)

@@ -9,10 +9,10 @@ import msgspec
 
 from repvit_nas.accuracy.family import FamilyEstimator
 from repvit_nas.api.loading import (
-    device_inputs,
     estimator_of,
     network_of,
     path_of,
+    predictor_of,
     title_of,
 )
 from repvit_nas.api.search import Search, read_search
@@ -121,11 +121,9 @@ def describe(
         WrongTypeError: An argument is of a type that has no meaning here.
         RepvitNasError: There is no such network, device or estimator.
     """
-    inputs, found = device_inputs(device, foreign=foreign, outside=outside)
+    predictor, found = predictor_of(device, foreign=foreign, outside=outside)
     architecture = network_of(arch, resolution)
-    return Description(
-        network.describe(architecture, inputs.predictor, estimator_of(accuracy), found)
-    )
+    return Description(network.describe(architecture, predictor, estimator_of(accuracy), found))
 
 
 def read(path: str | Path) -> Architecture | Search:

@@ -158,11 +158,11 @@ def tell(message: str) -> None:
 
 def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside" = "flag") -> None:
     """Tell the user whose latencies are used, and which copies of them."""
-    from repvit_nas.api.loading import device_inputs
+    from repvit_nas.api.loading import predictor_of
+    from repvit_nas.predictors.predictor import said
 
     for device in devices:
-        inputs, _ = device_inputs(device, foreign=foreign, outside=outside)
-        note(inputs.said())
+        note(said(*predictor_of(device, foreign=foreign, outside=outside)))
 
 
 def checked_architecture(
@@ -184,7 +184,6 @@ def checked_architecture(
 
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.search_space.space import load_space
-    from repvit_nas.training.records import is_training_run
 
     architecture = load_architecture(text)
     if resolution is not None:
@@ -192,7 +191,11 @@ def checked_architecture(
     space = space_of(text) if space_name is None else None
     if space is None:
         space, _ = load_space("repvit" if space_name is None else space_name)
-    trained = resolution is None and is_training_run(Path(text))
+    trained = False
+    if resolution is None and Path(text).is_dir():
+        from repvit_nas.training.records import is_training_run
+
+        trained = is_training_run(Path(text))
     try:
         (space.check_shape if trained else space.check)(architecture)
     except RepvitNasError as error:

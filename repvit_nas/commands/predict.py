@@ -63,14 +63,17 @@ def command(
     \b
     Example: repvit-nas predict repvit_m1_0 repvit_m1_1 --device iphone12 --device iphone13
     """
-    from repvit_nas.api.accuracy import estimate
     from repvit_nas.api.latency import predict
 
     networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
     found = predict(networks, where, interval=interval, foreign=foreign, outside=outside)
-    accurate = tuple(estimate(networks, accuracy)) if accuracy else ()
+    accurate: tuple[Accuracy, ...] = ()
+    if accuracy:
+        from repvit_nas.api.accuracy import estimate  # which takes its time to import
+
+        accurate = tuple(estimate(networks, accuracy))
     return Answer(_Predicted(found, accurate), _show, _document)
 
 

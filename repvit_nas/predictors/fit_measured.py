@@ -21,8 +21,8 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.cross_validation import multiplier, student
-from repvit_nas.predictors.ensemble import Member, design, fit, member_costs
-from repvit_nas.predictors.physical import COLUMNS, FormGrid
+from repvit_nas.predictors.ensemble import design, fit
+from repvit_nas.predictors.physical import COLUMNS, FormGrid, Member, member_costs
 from repvit_nas.predictors.predictor import (
     Costs,
     MemberRecord,

@@ -4,7 +4,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -14,7 +13,6 @@ from repvit_nas import data, files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import check_device, load_device
-from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, Member, member_costs
 from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
     SOURCES,
@@ -24,7 +22,13 @@ from repvit_nas.predictors.lookup import (
     TimedCosts,
     read_arrays,
 )
-from repvit_nas.predictors.physical import CostColumn, CostForm
+from repvit_nas.predictors.physical import (
+    LARGE_RESOLUTION,
+    CostColumn,
+    CostForm,
+    Member,
+    member_costs,
+)
 from repvit_nas.quantities import Count, Deviation, Duration, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit, count, rows
@@ -302,6 +306,10 @@ class Predictor:
 @functools.lru_cache(maxsize=64)
 def _ratio(interval: float) -> float:
     """Return how many times as wide as the calibrated interval a normal distribution's is."""
+    if interval == CALIBRATED:
+        return 1.0
+    from statistics import NormalDist  # which takes its time to import
+
     normal = NormalDist()
     return normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
 
@@ -369,3 +377,13 @@ def load_predictor(
             f"{finish}run repvit-nas fit --device {device}"
         )
     return predictor, found
+
+
+def said(predictor: Predictor, found: object) -> str:
+    """Say whose latencies are used, and which copy of them.
+
+    Args:
+        predictor: The predictor.
+        found: Where it was found, see :func:`load_predictor`.
+    """
+    return f"predictor: {predictor.device}, {predictor.model.source}, from {found}"

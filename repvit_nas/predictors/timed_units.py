@@ -14,7 +14,7 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.cross_validation import Predict
-from repvit_nas.predictors.ensemble import Design, Member, counted, member_costs
+from repvit_nas.predictors.ensemble import Design, counted
 from repvit_nas.predictors.lookup import (
     MeasuredPart,
     TimedCosts,
@@ -23,7 +23,7 @@ from repvit_nas.predictors.lookup import (
     floored,
     ranges_of,
 )
-from repvit_nas.predictors.physical import CostColumn
+from repvit_nas.predictors.physical import CostColumn, Member, member_costs
 from repvit_nas.predictors.predictor import Predictor, Pricer
 from repvit_nas.predictors.residual import (
     NO_KERNEL,

@@ -215,7 +215,7 @@ class Space:
         """Return the column of `Choices` that sets `field` of `stage`."""
         return self._column[field, stage]
 
-    def sample(self, rng: np.random.Generator, count: int) -> Choices:
+    def sample(self, rng: "np.random.Generator", count: int) -> Choices:
         """Draw `count` rows of choices uniformly, constraints not heeded."""
         return rng.integers(0, self.radix, size=(count, len(self.radix)), dtype=np.intp)
 
