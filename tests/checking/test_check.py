@@ -10,7 +10,7 @@ from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, _beside, check_run
 from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
 from repvit_nas.commands import _run
-from repvit_nas.commands.options import checked_architecture
+from repvit_nas.commands.arguments import checked_architecture
 from repvit_nas.data import shipped_root
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.files import read_json, write_json
