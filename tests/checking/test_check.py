@@ -8,9 +8,9 @@ from training_support import small
 
 from repvit_nas.checking import check
 from repvit_nas.checking.check import Where, _beside, check_run
-from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
+from repvit_nas.checking.records import CheckRecord, standard_error
 from repvit_nas.commands import _run
-from repvit_nas.commands.options import checked_architecture
+from repvit_nas.commands.arguments import checked_architecture
 from repvit_nas.data import shipped_root
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.files import read_json, write_json
@@ -159,19 +159,6 @@ def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, m
     assert found.family[1].relation == ""
 
 
-def row(latency, top1=None):
-    return ComparedNetwork(
-        name="x",
-        params=1,
-        macs=1,
-        latency_ms=latency,
-        low_ms=latency,
-        high_ms=latency,
-        source="modelled",
-        top1=top1,
-    )
-
-
 def test_without_the_images_a_check_says_what_it_cannot_check(run):
     record = read_training(run)
     data = DataSpec(name="gone/pictures")
@@ -226,7 +213,7 @@ def test_the_command_ends_with_1_when_a_promise_is_broken(run, capsys):
     assert '"kept": false' in capsys.readouterr().out
 
 
-def test_the_standard_error_is_that_of_a_share(run):
+def test_the_standard_error_is_that_of_a_share(run, row):
     """97 % of 360: the square root of 0.97 x 0.03 / 360 is 0.0090."""
     found = check_run(run)
     assert found.val_images == 48

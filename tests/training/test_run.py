@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_support import small
+from training_support import EVERYTHING, TINY, small
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import load_recipe
@@ -20,24 +20,6 @@ from repvit_nas.training.records import Asked, TrainFile
 from repvit_nas.training.run import Place, train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trainer import Trainer
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
-
-
-# Everything that has a state or draws random numbers.
-EVERYTHING = {
-    "epochs": 2,
-    "batch": 8,
-    "accumulate": 2,
-    "mixup": 0.8,
-    "cutmix": 1.0,
-    "erasing": 0.5,
-    "augment": "rand-m9-mstd0.5-inc1",
-    "ema": 0.9,
-    "repeats": 3,
-    "step_on": "update",
-    "warmup_epochs": 1,
-}
 
 
 def log(folder):

@@ -5,13 +5,11 @@ import pytest
 import torch
 from damage import MANTISSA, flip
 from safetensors.torch import load_file, save_file
+from training_support import TINY
 
 import repvit_nas
 from repvit_nas.errors import FileError
 from repvit_nas.training.run import train
-from repvit_nas.training.spec import DataSpec
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 
 
 def test_a_run_with_other_weights_is_not_loaded(tmp_path, asking):
