@@ -44,13 +44,14 @@ from repvit_nas.campaign.records import (
 )
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search_space.family import family
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import (
     LOSSES_FILE,
     TrainFile,
     is_training_run,
     read_training,
 )
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.words import Progress, Say
 
 LOSSES_FOLDER: Final = "losses"

@@ -27,6 +27,7 @@ from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.timing import Access, measured_device, network_limits, time_on
 from repvit_nas.training.data import is_folder, moved
 from repvit_nas.training.loading import World, val_batches
+from repvit_nas.training.place import Place
 from repvit_nas.training.publish import CONFIG_FILE
 from repvit_nas.training.records import (
     RANDOM,
@@ -38,7 +39,7 @@ from repvit_nas.training.records import (
     is_training_run,
     read_training,
 )
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.trained import load_trained
 from repvit_nas.units import rows
 from repvit_nas.words import Progress, Say

@@ -33,7 +33,7 @@ def ran_campaign(
     """
     from repvit_nas.campaign.opening import open_campaign
     from repvit_nas.campaign.run import run_campaign
-    from repvit_nas.training.run import Place
+    from repvit_nas.training.place import Place
 
     campaign = open_campaign(
         name,
@@ -63,7 +63,7 @@ def ran_campaign(
 def _asked(given: Mapping[str, Any]) -> "CampaignAsked":
     from repvit_nas.campaign.records import CampaignAsked
     from repvit_nas.named import load_architecture
-    from repvit_nas.training.run import find_precision
+    from repvit_nas.training.place import find_precision
 
     if not 0 < given["band"] < 1:
         raise RepvitNasError(f"--band must be above 0 and below 1; got {given['band']}")

@@ -17,7 +17,7 @@ def held_finals(run: Path, given: Mapping[str, Any]) -> Answer["Finals"]:
     """Hold the finals of a search, and answer whether its winner leads."""
     from repvit_nas.campaign.finals import FinalsWishes, hold_finals
     from repvit_nas.named import load_architecture
-    from repvit_nas.training.run import Place, find_precision
+    from repvit_nas.training.place import Place, find_precision
 
     wishes = FinalsWishes(
         data=asked_data(given),

@@ -100,15 +100,9 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import open_data
+    from repvit_nas.training.place import Place, find_precision, world_size
     from repvit_nas.training.records import RANDOM, Asked
-    from repvit_nas.training.run import (
-        Place,
-        asked_network,
-        default_folder,
-        find_precision,
-        train,
-        world_size,
-    )
+    from repvit_nas.training.run import asked_network, default_folder, train
 
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])

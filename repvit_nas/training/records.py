@@ -9,7 +9,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.quantities import Count, Deviation, Duration, Loss, Percent, Seed, Several
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.spec import DataSpec

@@ -17,7 +17,7 @@ from repvit_nas.files import read_json, write_json
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.checking import chance_line, family_table, measured_lines, promise_rows
-from repvit_nas.search_space.space import Allowed, SpaceFile, StageSpace
+from repvit_nas.search_space.space_file import Allowed, SpaceFile, StageSpace
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import TRAINING_FILE, Asked, TrainFile, read_training
 from repvit_nas.training.run import train

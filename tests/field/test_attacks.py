@@ -22,10 +22,10 @@ from repvit_nas.folders import held
 from repvit_nas.latency_lut.series import Sources
 from repvit_nas.named import load_architecture
 from repvit_nas.predictors.predictor import load_predictor, read_predictor
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
+from repvit_nas.training.log import log_csv
 from repvit_nas.training.records import EpochRow, read_training
-from repvit_nas.training.run import log_csv
 from repvit_nas.words import markdown, plain
 
 TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"

@@ -11,7 +11,8 @@ from training_support import EVERYTHING, TINY
 
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.place import Place
+from repvit_nas.training.run import train
 
 
 class StopError(Exception):

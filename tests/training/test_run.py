@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from training_support import EVERYTHING, TINY, small
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked, TrainFile
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trainer import Trainer
 

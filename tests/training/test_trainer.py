@@ -7,8 +7,9 @@ from training_support import TINY
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import read_training
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.trainer import Trainer, load_strictly
 
 
