@@ -207,7 +207,7 @@ def test_two_processes_train_one_network(tmp_path, asking):
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport msgspec, torch\n"
         "from repvit_nas.training.records import Asked\n"
-        "from repvit_nas.training.run import Place, train\n"
+        "from repvit_nas.training.place import Place\nfrom repvit_nas.training.run import train\n"
         "torch.set_num_threads(1)\n"
         f"asked = msgspec.json.decode(Path({str(tmp_path / 'asked.json')!r}).read_bytes(), type=Asked)\n"
         f"train(asked, Path({str(tmp_path / 'run')!r}), Place(device='cpu'))\n"
