@@ -70,7 +70,8 @@ def command(
     """
     import torch
 
-    from repvit_nas.checking.check import BESIDE, Where, check_run
+    from repvit_nas.checking.beside import BESIDE, train_beside
+    from repvit_nas.checking.check import Where, check, read_to_check
     from repvit_nas.checking.seeds import over_seeds, same_but_for_seed
     from repvit_nas.coreml.products import product
     from repvit_nas.timing import Access
@@ -79,7 +80,9 @@ def command(
         check_options(device, core_ml=False)
     if threads is not None:
         torch.set_num_threads(threads)
-    names = list(BESIDE) if train_family == "all" else (train_family or "").split(",")
+    given = BESIDE if train_family == "all" else (train_family or "").split(",")
+    names = [name.strip() for name in given if name.strip()]
+    where = Where(device, space or Where().space, foreign, Access(team, udid))
     if len(runs) > 1:
         same_but_for_seed(runs)  # before anything is trained
     checked = []
@@ -88,15 +91,9 @@ def command(
         if not keep and run.is_dir():
             note(f"{run}: cannot be written, so what is found is not kept there")
         with progress_bar() as bar, stoppable(bar) as progress:
-            found = check_run(
-                run,
-                Where(device, space or Where().space, foreign, Access(team, udid)),
-                keep=keep,
-                data=data,
-                train_family=[name.strip() for name in names if name.strip()],
-                say=note,
-                progress=progress,
-            )
+            known = read_to_check(run, where)
+            train_beside(known.run, names, data=data, say=note, progress=progress)
+            found = check(known, where, keep=keep, data=data, say=note, progress=progress)
         checked.append(found)
         if keep:
             _draw(run / PICTURE_FILE, [found.variant, *found.family], found)

@@ -33,7 +33,7 @@ from repvit_nas.training.records import (
     Asked,
     TrainFile,
     TrainOutcome,
-    check_digest,
+    WrittenFile,
     differences,
     file_digest,
     is_training_run,
@@ -276,7 +276,7 @@ def _finish(
     final = new_network(asked.architecture, asked.recipe, asked.seed)
     if asked.recipe.keep == "best":
         best = best_file(folder, trainer.best_epoch)
-        check_digest(best, trainer.best_digest)
+        WrittenFile.of(best, trainer.best_digest).check()
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())

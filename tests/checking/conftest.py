@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from training_support import train_small
 
@@ -8,6 +10,13 @@ from repvit_nas.checking.records import ComparedNetwork
 def trained(tmp_path_factory):
     """A finished run of a small network, on few images; copy it before changing it."""
     return train_small(tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of that run, to be changed."""
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
 
 
 @pytest.fixture

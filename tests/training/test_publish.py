@@ -9,7 +9,7 @@ import repvit_nas
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.named import load_architecture
 from repvit_nas.training.run import train
-from repvit_nas.training.trained import load_trained
+from repvit_nas.training.trained import load_trained, trained_run
 
 
 def test_the_folder_is_loaded_by_us_and_by_timm(tmp_path, asking):
@@ -44,7 +44,7 @@ def test_the_folder_is_loaded_by_us_and_by_timm(tmp_path, asking):
     with pytest.raises(FileError, match=r"config\.json: is not what was written"):
         repvit_nas.load(run)
     with pytest.raises(FileError, match="cannot be loaded from model.safetensors and config.json"):
-        load_trained(run, verify=False)
+        load_trained(trained_run(run), verify=False)
     (run / "model.safetensors").unlink()
     with pytest.raises(RepvitNasError, match="its weights .* are not here"):
         repvit_nas.load(run)
