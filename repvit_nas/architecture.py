@@ -22,7 +22,12 @@ MAX_CLASSES: Final = 1_000_000
 MAX_NAME: Final = 200
 
 
-def _require(holds: bool, rule: str, arrived: object) -> None:
+def require(holds: bool, rule: str, arrived: object) -> None:
+    """Raise unless a rule of a record holds.
+
+    Raises:
+        ValueError: It does not.
+    """
     if not holds:
         raise ValueError(f"{rule}; got {arrived!r}")
 
@@ -46,26 +51,42 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
-        _require(
+        require(
             8 <= self.width <= MAX_WIDTH and self.width % 8 == 0,
             f"width must be a multiple of 8 from 8 to {MAX_WIDTH}",
             self.width,
         )
-        _require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
-        _require(
+        require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
+        require(
             len(self.se) == self.depth and set(self.se) <= {"0", "1"},
             f"se must have one digit, 0 or 1, for each of the {self.depth} blocks",
             self.se,
         )
-        _require(
+        require(
             0.25 <= self.expansion <= MAX_EXPANSION,
             f"expansion must be 0.25 to {MAX_EXPANSION:g}",
             self.expansion,
         )
-        _require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+        require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
 
 
-class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+def check_name(name: str) -> None:
+    """Raise unless a network may be called so."""
+    require(
+        name.isprintable() and len(name) <= MAX_NAME,
+        f"name must be printable text of at most {MAX_NAME} characters",
+        name[: MAX_NAME + 1],
+    )
+
+
+class Architecture(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="schema",
+    tag=SCHEMA,
+):
     """A RepViT network.
 
     Attributes:
@@ -74,10 +95,10 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         resolution: Side of the square input image in pixels.
         num_classes: Outputs of the classifier; 0 is a backbone that hands back the maps of its four
             stages, `(batch, width, side, side)` each.
-        schema: Version of the file format.
+
+    In files, the version of the format is the field `schema`; that of another one is another record.
     """
 
-    schema: int = SCHEMA
     name: str = ""
     resolution: int = 224
     num_classes: int = 1000
@@ -86,23 +107,18 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def __post_init__(self) -> None:
         """Check the rules that types do not state, and that only a file's reader states of stages."""
         stages = tuple(self.stages)
-        _require(
+        require(
             len(stages) == STAGES and all(isinstance(stage, Stage) for stage in stages),
             f"stages must be {STAGES} records of type Stage",
             stages,
         )
         msgspec.structs.force_setattr(self, "stages", stages)  # a list cannot be hashed
-        _require(self.schema == SCHEMA, f"schema must be {SCHEMA}", self.schema)
-        _require(
-            self.name.isprintable() and len(self.name) <= MAX_NAME,
-            f"name must be printable text of at most {MAX_NAME} characters",
-            self.name[: MAX_NAME + 1],
-        )
+        check_name(self.name)
         low, high = RESOLUTIONS
-        _require(
+        require(
             low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution
         )
-        _require(
+        require(
             0 <= self.num_classes <= MAX_CLASSES,
             f"num_classes must be 0 to {MAX_CLASSES}",
             self.num_classes,

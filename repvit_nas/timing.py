@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import Device, device_names, load_device
@@ -21,6 +20,7 @@ from repvit_nas.measuring.campaign import network_plan, time_networks
 from repvit_nas.measuring.runners import open_runner
 from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.programs import network
+from repvit_nas.units import Network
 from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Timed(NamedTuple):
     off: frozenset[str]
     slower: str
 
-    def ran_off(self, architecture: Architecture) -> bool:
+    def ran_off(self, architecture: Network) -> bool:
         """Return whether a network did not run on the Neural Engine alone."""
         return network(architecture).key in self.off
 
@@ -154,7 +154,7 @@ def open_session(device: Device, folder: Path, access: Access) -> Iterator[Sessi
 
 def time_on(
     device: Device,
-    networks: Sequence[Architecture],
+    networks: Sequence[Network],
     limits: Limits,
     progress: Progress,
     *,

@@ -38,11 +38,13 @@ from repvit_nas.latency_lut.series import Sources
 from repvit_nas.latency_lut.table import read_table
 from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.lines import LineLog
+from repvit_nas.networks import read_network
 from repvit_nas.own_latencies import read_latencies
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.predictor import read_predictor
 from repvit_nas.predictors.validation import read_validation
 from repvit_nas.search_space.family import FamilyFile, PublishedAccuracy
+from repvit_nas.search_space.path import PathFile, path_network
 from repvit_nas.search_space.peers import Peer
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.checkpoint import Checkpoint
@@ -50,6 +52,7 @@ from repvit_nas.searching.records import Result, read_run
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import EpochRow, read_training
+from repvit_nas.units import Listed
 
 SHIPPED_RUN = ROOT / "results" / "iphone12-1.0ms"
 TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"
@@ -617,6 +620,20 @@ FORMATS |= {
         lambda folder: read_path(folder / "path.csv"),
         ("latency_lut.published.read_path",),
     ),
+    "network told by its units": Format(
+        "listed.json",
+        lambda: files.encode_lines(path_network("1"), "units"),
+        lambda folder: read_network(folder / "listed.json"),
+        ("networks.read_network", "networks.network_from"),
+        (Listed,),
+    ),
+    "path to RepViT": Format(
+        "path.toml",
+        (ROOT / "search_space" / "path.toml").read_bytes,
+        lambda folder: files.read_toml(folder / "path.toml", PathFile),
+        ("search_space.path._file",),
+        (PathFile,),
+    ),
     "accuracies": Format(
         "observations.jsonl",
         lambda: json.dumps(ACCURACY).encode() + b"\n",
@@ -681,7 +698,6 @@ NO_FORMAT: dict[str, str] = {
     "conversion.onnx._scripted": "what torch wrote a moment before",
     "conversion.mil.read_package": "what was written a moment before, or a kept package whose digest is checked",
     "api.search._settings": "arguments of a function, no file",
-    "timm_entry.resolve": "arguments of create_model, no file",
     "training.images.read_image": "pictures: tests/training/test_pictures.py",
     "training.images.judge": "pictures: tests/training/test_pictures.py",
 }

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
 from repvit_nas.checking.beside import beside
 from repvit_nas.checking.promises import promises_of
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord
@@ -22,6 +21,7 @@ from repvit_nas.latency_lut.published import PublishedLatency, published_of
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.timing import Access, measured_device, network_limits, time_on
 from repvit_nas.training.trained import TrainedRun, trained_run
+from repvit_nas.units import Network
 from repvit_nas.words import Progress, Say
 
 
@@ -165,7 +165,7 @@ class _Measured(NamedTuple):
     why_not: str = ""
 
 
-def _measured(where: Where, architecture: Architecture, say: Say, progress: Progress) -> _Measured:
+def _measured(where: Where, architecture: Network, say: Say, progress: Progress) -> _Measured:
     """Time the network on the device; where that cannot be done here, say why."""
     try:
         device = measured_device(where.device)

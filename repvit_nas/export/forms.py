@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
 from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring
@@ -23,10 +22,12 @@ from repvit_nas.export.images import ComparedOn, batches, drawn, run_images
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
+from repvit_nas.networks import write_network
 from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
 from repvit_nas.training.trained import trained_run
+from repvit_nas.units import Network
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
@@ -108,7 +109,7 @@ def _with_kept(exported: ExportRecord, before: ExportRecord | None) -> ExportRec
 
 
 def export_untrained(
-    architecture: Architecture, formats: Iterable[str], out: Path, *, opset: int | None = None
+    architecture: Network, formats: Iterable[str], out: Path, *, opset: int | None = None
 ) -> ExportRecord:
     """Write a network of random weights in other forms: what its latency is tested with.
 
@@ -132,7 +133,7 @@ def export_untrained(
     chosen = drawn(architecture.resolution, "the network is untrained")
     with held(out):
         exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
-        write_architecture(out / ARCHITECTURE_FILE, architecture)
+        write_network(out / ARCHITECTURE_FILE, architecture)
         files.write_json(out / EXPORT_FILE, exported)
     return exported
 

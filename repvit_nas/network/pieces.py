@@ -17,7 +17,8 @@ from torch import nn
 
 from repvit_nas.network.fusing import reparameterize
 from repvit_nas.network.model import RepVitBlock
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.network.path_pieces import path_module
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, ends
 
 UnitWeights = dict[str, npt.NDArray[np.float32]]
 # Weights are slices of one pool of normal numbers: drawing millions for every copy takes longer
@@ -70,8 +71,10 @@ def unit_module(unit: Unit) -> nn.Module:
             return ResidualFfn(unit)
         case Head():
             return Classifier(unit)
-        case _:
+        case Features() | Foreign():
             raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+        case _:
+            return path_module(unit)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -123,10 +126,5 @@ def input_shape(unit: Unit) -> tuple[int, int, int]:
     Raises:
         TypeError: The unit is not one that a classifier is made of.
     """
-    match unit:
-        case Stem() | Downsample():
-            return (unit.c_in, unit.size, unit.size)
-        case Block() | Ffn() | Head():
-            return (unit.width, unit.size, unit.size)
-        case _:
-            raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+    channels, side, _, _ = ends(unit)
+    return (channels, side, side)

@@ -6,13 +6,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import NONE, Recipe
 from repvit_nas.training.records import is_training_run
+from repvit_nas.units import Network
 
 
-def new_network(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:
+def new_network(architecture: Network, recipe: Recipe, seed: int) -> nn.Module:
     """Return an untrained network, with a second head if a teacher asks for one."""
     from repvit_nas.network import create
 
