@@ -71,6 +71,7 @@ def repvit_nas(
         **kwargs: Arguments of :class:`RepVitNas` and of timm's model builder.
     """
     from repvit_nas.errors import RepvitNasError
+    from repvit_nas.network.branches import in_form
     from repvit_nas.network.model import RepVitMaps, RepVitNas
     from repvit_nas.network.weights import from_official, is_official, unwrapped
     from repvit_nas.search_space.family import family
@@ -105,7 +106,9 @@ def repvit_nas(
 
     def filtered(checkpoint: Mapping[str, Any], _: Any) -> "Mapping[str, torch.Tensor]":
         state = unwrapped(checkpoint)
-        return from_official(state, built) if is_official(state) else state
+        named = from_official(state, built) if is_official(state) else state
+        form = {"branches": kwargs.get("branches", True), "legacy": kwargs.get("legacy", False)}
+        return in_form(named, **form)
 
     kwargs.setdefault("num_classes", built.num_classes)
     model: torch.nn.Module = build_model_with_cfg(

@@ -9,6 +9,7 @@ from timm.models.repvit import RepVitClassifier
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.network.model import TrainingForm
 from repvit_nas.network.path_pieces import WideClassifier
 from repvit_nas.network.pieces import unit_module
 from repvit_nas.networks import adapted
@@ -26,6 +27,7 @@ class ListedNetwork(nn.Module):
         in_chans: Channels of the input image.
         num_classes: Outputs of the classifier; None takes the network's.
         distillation: A second head that learns from a teacher, averaged with the first one.
+        branches: See :class:`RepVitNas`.
         drop_rate: Dropout before the classifier.
         img_size: Accepted for timm's sake; the network takes any size.
 
@@ -45,6 +47,7 @@ class ListedNetwork(nn.Module):
         in_chans: int = 3,
         num_classes: int | None = None,
         distillation: bool = False,
+        branches: bool = True,
         drop_rate: float = 0.0,
         img_size: int | None = None,  # noqa: ARG002
     ) -> None:
@@ -57,9 +60,11 @@ class ListedNetwork(nn.Module):
         self._asked: dict[str, Any] = {}
         self.architecture = architecture
         self.in_chans = in_chans
+        self.branches = branches
         self.grad_checkpointing = False
         self.num_features = self.head_hidden_size = ends(architecture.units[-1]).channels_in
-        self.units = nn.Sequential(*map(unit_module, architecture.units[:-1]))
+        form = TrainingForm(branches=branches)
+        self.units = nn.Sequential(*(unit_module(unit, form) for unit in architecture.units[:-1]))
         self.head_drop = nn.Dropout(drop_rate)
         self.reset_classifier(
             architecture.num_classes if num_classes is None else num_classes,
@@ -69,7 +74,8 @@ class ListedNetwork(nn.Module):
     @property
     def _model_args(self) -> dict[str, Any]:
         """What timm saves beside the weights to build the network again."""
-        return {**self._asked, "architecture": msgspec.to_builtins(self.architecture)}
+        document = msgspec.to_builtins(self.architecture)
+        return {**self._asked, "architecture": document, "branches": self.branches}
 
     @_model_args.setter
     def _model_args(self, asked: dict[str, Any]) -> None:

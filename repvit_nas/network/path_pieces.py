@@ -8,7 +8,7 @@ from timm.layers.squeeze_excite import SEModule as SqueezeExcite
 from timm.models.repvit import ConvNorm
 from torch import nn
 
-from repvit_nas.network.model import TokenMixer
+from repvit_nas.network.model import BRANCHED, TrainingForm, token_mixer
 from repvit_nas.path_units import (
     ConvGelu,
     GatedDownsample,
@@ -52,13 +52,11 @@ class InvertedBlock(nn.Module):
 class SeparatedBlock(nn.Module):
     """RepViT's block where it changes width or size: without a residual, and of stride 2 in one branch."""
 
-    def __init__(self, unit: Separated) -> None:
+    def __init__(self, unit: Separated, form: TrainingForm) -> None:
         super().__init__()
-        self.token_mixer = (
-            TokenMixer(unit.c_in, unit.kernel)
-            if unit.stride == 1
-            else _depthwise(unit.c_in, unit.kernel, unit.stride)
-        )
+        halves = unit.stride == 2  # in one branch, whatever the form
+        self.depthwise = _depthwise(unit.c_in, unit.kernel, 2) if halves else nn.Identity()
+        self.token_mixer = nn.Identity() if halves else token_mixer(unit.c_in, unit.kernel, form)
         self.se = _gate(unit.c_in, unit.se)
         # RepVitMlp begins as nothing, which only a residual makes up for.
         self.channel_mixer = nn.Sequential(
@@ -67,7 +65,9 @@ class SeparatedBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run on `(batch, c_in, size, size)`."""
-        return cast("torch.Tensor", self.channel_mixer(self.se(self.token_mixer(x))))
+        return cast(
+            "torch.Tensor", self.channel_mixer(self.se(self.token_mixer(self.depthwise(x))))
+        )
 
 
 class WideClassifier(nn.Module):
@@ -90,7 +90,7 @@ class WideClassifier(nn.Module):
         return cast("torch.Tensor", self.head(self.act(self.linear(pooled))))
 
 
-def path_module(unit: PathUnit) -> nn.Module:
+def path_module(unit: PathUnit, form: TrainingForm = BRANCHED) -> nn.Module:
     """Return `unit` as a module in training form, with fresh weights."""
     match unit:
         case ConvGelu(c_in, c_out, kernel, stride):
@@ -98,7 +98,7 @@ def path_module(unit: PathUnit) -> nn.Module:
         case Inverted():
             return InvertedBlock(unit)
         case Separated():
-            return SeparatedBlock(unit)
+            return SeparatedBlock(unit, form)
         case GatedDownsample(c_in, c_out, se, kernel):
             return nn.Sequential(
                 _depthwise(c_in, kernel, 2), _gate(c_in, se), ConvNorm(c_in, c_out)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 from torch import nn
 
+from repvit_nas.network.branches import in_form
 from repvit_nas.network.weights import Weights
 from repvit_nas.training.recipe import Recipe
 
@@ -66,8 +67,13 @@ def inherit(old: nn.Module, new: nn.Module) -> Inherited:
     Args:
         old: A RepViT network in training form.
         new: Another one, of any architecture.
+
+    Raises:
+        RepvitNasError: One of them has branches of the older form and the other none.
     """
-    source, target = old.state_dict(), new.state_dict()
+    form: Any = new
+    source = in_form(old.state_dict(), branches=form.branches, legacy=form.legacy)
+    target = new.state_dict()
     taken = 0
     pieces = list(_pieces(old, new, source, target))
     for piece in pieces:

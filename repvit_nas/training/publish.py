@@ -50,6 +50,7 @@ def write_timm_folder(
                 "architecture": msgspec.to_builtins(known.architecture),
                 "distillation": known.head.distillation,
                 "legacy": known.legacy,
+                "branches": known.branches,
             },
             data_config={
                 "input_size": (3, size, size),

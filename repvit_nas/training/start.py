@@ -9,6 +9,7 @@ from torch import nn
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network.branches import in_form
 from repvit_nas.network.weights import Weights
 from repvit_nas.networks import adapted
 from repvit_nas.training.inherit import inherit, recalibrate
@@ -111,7 +112,9 @@ def _load(source: Weights, model: Any, init: str) -> str:
     """
     from repvit_nas.training.trainer import load_strictly
 
-    state, own = _named(source, model.architecture), model.state_dict()
+    named = _named(source, model.architecture)
+    state = in_form(named, branches=model.branches, legacy=model.legacy)
+    own = model.state_dict()
     fits = _CLASSES in state and _CLASSES in own and state[_CLASSES].shape == own[_CLASSES].shape
     heads = {key: value for key, value in own.items() if key.startswith(_HEAD)}
     taken = {key: state[key] for key in heads if fits and key in state}
@@ -192,10 +195,10 @@ def _reference(architecture: Architecture, path: Path, init: str) -> nn.Module:
     from repvit_nas.training.trainer import load_strictly
 
     state = _named(read_weights(path), architecture)
-    old = create(
+    old: Any = create(
         architecture,
         num_classes=len(state[_CLASSES]) if _CLASSES in state else 0,
         distillation=any("head_dist" in key for key in state),
     )
-    load_strictly(old, state, init)
-    return old
+    load_strictly(old, in_form(state, branches=True, legacy=old.legacy), init)
+    return cast("nn.Module", old)

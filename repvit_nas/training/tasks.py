@@ -17,7 +17,9 @@ def new_network(architecture: Network, recipe: Recipe, seed: int) -> nn.Module:
     from repvit_nas.network import create
 
     torch.manual_seed(seed)
-    return create(architecture, distillation=recipe.distillation != NONE).train()
+    return create(
+        architecture, distillation=recipe.distillation != NONE, branches=recipe.branches
+    ).train()
 
 
 def new_task(model: nn.Module, recipe: Recipe, device: torch.device) -> Any:

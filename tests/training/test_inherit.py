@@ -175,3 +175,16 @@ def test_a_run_from_inherited_weights_goes_on_to_the_same_bits(tmp_path, asking)
 
     whole, part = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "part"))
     assert all(torch.equal(whole[key], part[key]) for key in whole)
+
+
+@pytest.mark.parametrize("branches", [True, False])
+def test_a_network_without_branches_inherits_from_one_with_and_back(branches):
+    old = randomize(repvit_nas.load(small(), branches=branches))
+    new = repvit_nas.load(small(), branches=not branches)
+
+    inherited = inherit(old, new)
+
+    assert inherited.taken == inherited.total
+    image = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(new.eval()(image), old.eval()(image), rtol=1e-3, atol=1e-4)

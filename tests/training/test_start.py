@@ -158,3 +158,17 @@ def test_a_network_told_by_its_units_starts_from_the_same_units_alone(tmp_path):
     for init in ("repvit_m0_9", tmp_path / "missing.pth"):
         with pytest.raises(RepvitNasError, match="takes weights of the same units alone"):
             started(init, load("path:4", num_classes=10))
+
+
+@pytest.mark.parametrize("branches", [True, False])
+def test_weights_with_and_without_branches_start_one_another(tmp_path, branches):
+    old = network(seed=1)
+    if not branches:
+        old = randomize(create(small(), num_classes=10, distillation=False, branches=False))
+    new = create(small(), num_classes=10, distillation=False, branches=not branches)
+    save_file(old.state_dict(), tmp_path / "w.safetensors")
+
+    assert "all weights taken over" in started(tmp_path / "w.safetensors", new)
+    image = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(new.eval()(image), old.eval()(image), rtol=1e-3, atol=1e-4)
