@@ -4,7 +4,7 @@ This is also the format of an architecture file (schema 1); see `docs/formats.md
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -32,7 +32,13 @@ def require(holds: bool, rule: str, arrived: object) -> None:
         raise ValueError(f"{rule}; got {arrived!r}")
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+# What opens stages 2 to 4: a block, a downsample and an FFN, or the downsample alone.
+Downsampling = Literal["deep", "plain"]
+DEEP: Final = "deep"
+PLAIN: Final = "plain"
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One stage: `depth` equal blocks behind the downsample that opens it.
 
     Attributes:
@@ -41,13 +47,17 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         se: One digit per block, `1` where the block has squeeze-and-excitation.
         expansion: Hidden channels of every FFN in the stage as a multiple of its width.
         kernel: Side of the depthwise convolutions: 3, 5 or 7.
+        downsample: What opens the stage: a block, a downsample and an FFN, or the downsample alone. A
+            file says it only where it is plain.
     """
 
     width: int
     depth: int
     se: str
-    expansion: float = 2.0
-    kernel: int = 3
+    # A factory's value is always written, which those of old files are.
+    expansion: float = msgspec.field(default_factory=lambda: 2.0)
+    kernel: int = msgspec.field(default_factory=lambda: 3)
+    downsample: Downsampling = DEEP
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
@@ -68,6 +78,11 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.expansion,
         )
         require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+        require(
+            self.downsample in (DEEP, PLAIN), "downsample must be deep or plain", self.downsample
+        )
+        if self.downsample == DEEP:  # what is left out of files is told by identity
+            msgspec.structs.force_setattr(self, "downsample", DEEP)
 
 
 def check_name(name: str) -> None:
@@ -113,6 +128,11 @@ class Architecture(
             stages,
         )
         msgspec.structs.force_setattr(self, "stages", stages)  # a list cannot be hashed
+        require(
+            stages[0].downsample == DEEP,
+            "stages[0] opens with the stem, so its downsample must be deep",
+            stages[0].downsample,
+        )
         check_name(self.name)
         low, high = RESOLUTIONS
         require(
@@ -143,6 +163,8 @@ def shape_text(architecture: Architecture) -> str:
     text += f" / x{joined([f'{stage.expansion:g}' for stage in stages])}"
     if {stage.kernel for stage in stages} != {3}:
         text += f" / k{joined([stage.kernel for stage in stages])}"
+    if PLAIN in {stage.downsample for stage in stages}:
+        text += f" / {joined([stage.downsample for stage in stages[1:]])}"
     if architecture.resolution != 224:
         text += f" / {architecture.resolution}px"
     return text

@@ -14,6 +14,7 @@ import msgspec
 
 from repvit_nas.architecture import (
     MAX_CLASSES,
+    PLAIN,
     RESOLUTIONS,
     Architecture,
     check_name,
@@ -299,7 +300,7 @@ def stage_sizes(resolution: int) -> tuple[int, int, int, int]:
 
 
 class Opening(NamedTuple):
-    """What opens stages 2 to 4 of a network."""
+    """What opens stages 2 to 4 of a network; a plain opening is the downsample alone."""
 
     pre_block: Block
     downsample: Downsample
@@ -333,9 +334,10 @@ def rows(architecture: Network) -> tuple[Unit, ...]:
     width_before = 0
     for index, (stage, size) in enumerate(zip(architecture.stages, sizes, strict=True)):
         if index:
-            units += opening(
+            opened = opening(
                 width_before, stage.width, stage.expansion, stage.kernel, sizes[index - 1]
             )
+            units += [opened.downsample] if stage.downsample == PLAIN else opened
         made = {
             digit: block(stage.width, stage.expansion, stage.kernel, size, se=digit == "1")
             for digit in set(stage.se)

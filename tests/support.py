@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @st.composite
-def stages(draw, *, max_width=64, max_depth=4):
+def stages(draw, *, max_width=64, max_depth=4, first=True):
     depth = draw(st.integers(1, max_depth))
     return Stage(
         width=8 * draw(st.integers(1, max_width // 8)),
@@ -20,6 +20,7 @@ def stages(draw, *, max_width=64, max_depth=4):
         se=draw(st.text("01", min_size=depth, max_size=depth)),
         expansion=draw(st.sampled_from([0.5, 1.0, 1.5, 2.0, 2.25, 2.5, 3.0, 4.0])),
         kernel=draw(st.sampled_from([3, 5, 7])),
+        downsample="deep" if first else draw(st.sampled_from(["deep", "deep", "plain"])),
     )
 
 
@@ -29,7 +30,10 @@ def architectures(draw, *, max_width=64, max_depth=4, resolutions=(32, 96), clas
         name=draw(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=12)),
         resolution=draw(st.integers(*resolutions)),
         num_classes=draw(st.integers(*classes)),
-        stages=tuple(draw(stages(max_width=max_width, max_depth=max_depth)) for _ in range(4)),
+        stages=tuple(
+            draw(stages(max_width=max_width, max_depth=max_depth, first=not number))
+            for number in range(4)
+        ),
     )
 
 

@@ -142,6 +142,22 @@ class RepVitDownsample(nn.Module):
         return mixed
 
 
+class PlainDownsample(nn.Module):
+    """A stride-2 depthwise and a 1x1 convolution alone, as `downsample` plain opens a stage."""
+
+    def __init__(self, unit: Downsample) -> None:
+        super().__init__()
+        self.spatial_downsample = ConvNorm(
+            unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
+        )
+        self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run on `(batch, c_in, size, size)`."""
+        y: torch.Tensor = self.channel_downsample(self.spatial_downsample(x))
+        return y
+
+
 class RepVitStage(nn.Module):
     """One stage: its opening, if it has one, and its blocks."""
 
@@ -287,6 +303,10 @@ def _stages(
                 pre_block = blocks.pop()
                 close()
                 opening = RepVitDownsample(pre_block, unit, following, act_layer, form)
+                blocks = []
+            case Downsample(), _:
+                close()
+                opening = PlainDownsample(unit)
                 blocks = []
             case ((Stem() | Ffn() | Head() | Features()), _):
                 pass  # the stem is built apart, an FFN with its downsample, a head by timm

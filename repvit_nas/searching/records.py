@@ -7,7 +7,7 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracySource
-from repvit_nas.architecture import Architecture, Stage, read_architecture
+from repvit_nas.architecture import PLAIN, Architecture, Stage, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.lookup import SOURCES, Source
 from repvit_nas.quantities import (
@@ -147,7 +147,10 @@ def front_columns(result: Result) -> dict[str, list[Any]]:
             on = [getattr(entry.devices[device], field) for entry in front]
             columns[f"{device}_{field}"] = on
     columns["resolution"] = [architecture.resolution for architecture in architectures]
+    plain = any(PLAIN in {each.downsample for each in one.stages} for one in architectures)
     for field in Stage.__struct_fields__:
+        if field == "downsample" and not plain:
+            continue
         columns[field] = [
             "-".join(f"{getattr(stage, field)}" for stage in architecture.stages)
             for architecture in architectures

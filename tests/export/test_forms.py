@@ -221,3 +221,14 @@ def test_a_network_told_by_its_units_is_exported_as_any_other(tmp_path, step):
     assert [form.name for form in record.forms] == ["onnx", "coreml"]
     assert all(form.error <= form.allowed for form in record.forms)
     assert read_network(tmp_path / "architecture.json") == network
+
+
+def test_a_plain_network_is_exported_as_any_other(tmp_path):
+    first, *others = small().stages
+    stages = (first, *(msgspec.structs.replace(stage, downsample="plain") for stage in others))
+    network = msgspec.structs.replace(small(), stages=stages)
+
+    record = export_untrained(network, ("onnx", "coreml"), tmp_path)
+
+    assert all(form.error <= form.allowed for form in record.forms)
+    assert read_architecture(tmp_path / "architecture.json") == network
