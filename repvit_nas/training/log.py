@@ -98,11 +98,5 @@ def epoch_text(row: EpochRow, epochs: int) -> str:
 
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
     """Return the log as CSV: a line for each epoch."""
-    import csv
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, EpochRow.__struct_fields__, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(msgspec.structs.asdict(row))
-    return text.getvalue().encode()
+    fields = EpochRow.__struct_fields__
+    return files.encode_csv({field: [getattr(row, field) for row in rows] for field in fields})
