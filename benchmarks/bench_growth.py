@@ -1,14 +1,14 @@
-"""A whole search with one to four devices: time, memory, and what is left of it.
+"""A whole search with one to four devices, and with 20 and 40 widths a stage: time and memory.
 
 Promise: four devices take at most 30 s of a processor and 500 MiB.
 
-python benchmarks/bench_devices.py [--devices 4]
+python benchmarks/bench_growth.py [--devices 1 --widths 40]
 """
 
 import argparse
 import contextlib
 import json
-import os
+import re
 import resource
 import shutil
 import subprocess
@@ -43,8 +43,21 @@ def make_up() -> None:
     predictor.write_text(json.dumps(document))
 
 
-def one(devices: int) -> None:
-    """Search with so many devices in this process, and print what it took."""
+def widened(widths: int) -> None:
+    """Leave the space with so many widths a stage in the working directory."""
+    stages = iter(range(4))
+
+    def wanted(_: re.Match[str]) -> str:
+        stage = next(stages)
+        least, step = 16 << stage, 8 << max(0, stage - 1)
+        return f"width = {{ min = {least}, max = {least + step * (widths - 1)}, step = {step} }}"
+
+    text = (ROOT / "search_space" / "repvit.toml").read_text()
+    Path("wide.toml").write_text(re.sub(r"(?m)^width = .*", wanted, text))
+
+
+def one(devices: int, widths: int) -> None:
+    """Search in this process, and print what it took."""
     from repvit_nas.report.run_report import render
     from repvit_nas.searching.inputs import load_inputs
     from repvit_nas.searching.run import search
@@ -52,37 +65,41 @@ def one(devices: int) -> None:
 
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         make_up()
-        settings = Settings(budgets_ms=dict(list(BUDGETS_MS.items())[:devices]), trials=TRIALS)
-        inputs = load_inputs(settings, foreign=True)
+        budgets = dict(list(BUDGETS_MS.items())[:devices])
+        settings = Settings(budgets_ms=budgets, trials=TRIALS)
+        if widths:
+            widened(widths)
+            settings = Settings(budgets_ms=budgets, trials=TRIALS, space="wide.toml")
         began, spent = time.monotonic(), time.process_time()
+        inputs = load_inputs(settings, foreign=True)
         found = search(settings, inputs, Path("run"), render).result
         took, processor = time.monotonic() - began, time.process_time() - spent
         size = sum(path.stat().st_size for path in Path("run").rglob("*") if path.is_file())
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    what = f"{widths} widths a stage" if widths else f"{devices} device{'s'[: devices > 1]}"
     print(
-        f"{devices} {'device ' if devices == 1 else 'devices'} {took:6.1f} s, {processor:6.1f} s of a "
-        f"processor, {mib:4.0f} MiB; {len(found.front):5,} networks shown of "
-        f"{found.whole or len(found.front):6,}, "
+        f"{what:18} {took:6.1f} s, {processor:5.1f} s of a processor, {mib:4.0f} MiB; "
+        f"{len(found.front):5,} networks shown of {found.whole or len(found.front):6,}, "
         f"{size / 1e6:.1f} MB"
     )
     if devices == len(BUDGETS_MS):
-        kept = processor <= ALLOWED_S and mib <= ALLOWED_MIB
-        print(
-            f"promised {ALLOWED_S:g} s of a processor and {ALLOWED_MIB:g} MiB: {'kept' if kept else 'not kept'}"
-        )
+        kept = "kept" if processor <= ALLOWED_S and mib <= ALLOWED_MIB else "not kept"
+        print(f"promised {ALLOWED_S:g} s of a processor and {ALLOWED_MIB:g} MiB: {kept}")
 
 
 def main() -> None:
-    """Print a line for each number of devices."""
+    """Print a line for each number of devices, then for each number of widths."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int)
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--widths", type=int)
     asked = parser.parse_args()
-    if asked.devices is not None:
-        one(asked.devices)
+    if asked.widths is not None:
+        one(asked.devices, asked.widths)
         return
-    for devices in range(1, len(BUDGETS_MS) + 1):  # each in a process of its own, for its memory
-        words = [sys.executable, __file__, "--devices", str(devices)]
-        subprocess.run(words, check=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    for devices, widths in [*((n, 0) for n in range(1, len(BUDGETS_MS) + 1)), (1, 20), (1, 40)]:
+        # Each in a process of its own, for its memory.
+        words = ["--devices", str(devices), "--widths", str(widths)]
+        subprocess.run([sys.executable, __file__, *words], check=True)
 
 
 if __name__ == "__main__":
