@@ -169,7 +169,7 @@ def _refuse_others(first: _Source, other: _Source) -> None:
         )
 
 
-def _front(problem: Problem, run: _Run) -> Front:
+def _front(problem: Problem, run: _Source) -> Front:
     if run.result.whole:
         path = files.inside(run.folder, run.folder / WHOLE_FILE)
         return front_of(problem, read_whole(path, run.result, problem.space))

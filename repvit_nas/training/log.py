@@ -1,11 +1,8 @@
 """What a run leaves after each epoch: its log, its picture, and the best weights."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import RepvitNasError
