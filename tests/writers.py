@@ -160,7 +160,7 @@ WRITERS = {
         ("results/r/untrained.onnx", "results/r/x"),
     ),
     "export of a run": Writer(
-        "export run --format onnx", "run", ("run/model.onnx", "run/x"), lay_run
+        "export run --format onnx", "run", ("run/model.onnx", "run/x"), lay_trained
     ),
     "check": Writer("check run", "run", ("run/x", "run/family"), lay_run),
     "fit": Writer(
