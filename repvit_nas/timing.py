@@ -1,7 +1,7 @@
 """Timing whole networks on a device that is known, whatever runtime times it; nothing is kept."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -21,7 +21,7 @@ from repvit_nas.measuring.runners import open_runner
 from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.programs import network
 from repvit_nas.units import Network
-from repvit_nas.words import Progress
+from repvit_nas.words import Progress, Say
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
@@ -77,6 +77,14 @@ def timed_by_core_ml(device: Device) -> bool:
     return device.file.runtime is not None and device.file.runtime.name == "coreml"
 
 
+def _timed_here(device: Device) -> bool:
+    """Return whether a device's times are taken by this machine's clock; a phone has its own."""
+    from repvit_nas.coreml.products import product
+
+    known = product(device.name)
+    return known is None or known.is_mac or not timed_by_core_ml(device)
+
+
 def network_limits(device: Device) -> Limits:
     """Return how long one network is timed where nobody says."""
     core_ml = timed_by_core_ml(device)
@@ -122,13 +130,16 @@ def _how_to_measure(known: "Product") -> str:
 
 
 @contextmanager
-def open_session(device: Device, folder: Path, access: Access) -> Iterator[Session]:
+def open_session(
+    device: Device, folder: Path, access: Access, say: Say = lambda _: None
+) -> Iterator[Session]:
     """Give a session on a measured device, whatever runtime times it.
 
     Args:
         device: The device.
         folder: Where visits go.
         access: How a phone is reached.
+        say: Told that another measurement of a phone has to end first.
 
     Raises:
         RepvitNasError: The device cannot be timed here, or is not as it was measured.
@@ -144,7 +155,7 @@ def open_session(device: Device, folder: Path, access: Access) -> Iterator[Sessi
     from repvit_nas.coreml.runner import open_device
     from repvit_nas.coreml.session import GatedSession
 
-    with closing(open_device(spec, team=access.team, udid=access.udid)) as runner:
+    with closing(open_device(spec, team=access.team, udid=access.udid, say=say)) as runner:
         runner.keep_placements(folder / PLACEMENTS_FILE)
         # What ran elsewhere is said with the figures, not left out before.
         session = GatedSession(folder, runner, everywhere=True)
@@ -161,7 +172,7 @@ def time_on(
     access: Access | None = None,
     seed: int = 0,
     isolated: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Timed:
     """Time networks on a measured device, as its table was timed; nothing is kept.
 
@@ -180,8 +191,8 @@ def time_on(
     """
     with tempfile.TemporaryDirectory(prefix="repvit-nas-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
-        mine = nullcontext() if timed_by_core_ml(device) else clock(say)
-        with mine, open_session(device, folder, access or Access()) as session:
+        mine = clock(say) if _timed_here(device) else nullcontext()
+        with mine, open_session(device, folder, access or Access(), say) as session:
             then = read_table(device.path(TABLE_FILE), device.name)
             plan = network_plan(
                 list(networks), seed=seed, isolated=isolated, sentinel_resolution=then.resolution

@@ -46,9 +46,11 @@ from repvit_nas.predictors.validation import read_validation
 from repvit_nas.search_space.family import FamilyFile, PublishedAccuracy
 from repvit_nas.search_space.path import PathFile, path_network
 from repvit_nas.search_space.peers import Peer
+from repvit_nas.search_space.space import Space
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.checkpoint import Checkpoint
 from repvit_nas.searching.records import Result, read_run
+from repvit_nas.searching.whole import read_whole, whole_bytes
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import EpochRow, read_training
@@ -164,6 +166,27 @@ def read_checkpoint(folder: Path) -> Any:
     """Read the last checkpoint of a run."""
     loaded = Checkpoints(folder).load(lambda _: None)
     return None if loaded is None else loaded.trainer
+
+
+def whole_front() -> bytes:
+    """Return the choices of some networks of the shipped run's space."""
+    return whole_bytes(Space(read_space()).sample(np.random.default_rng(0), 30))
+
+
+def read_space() -> SpaceFile:
+    """Return the space of the shipped run."""
+    return files.read_json(SHIPPED_RUN / "space.json", SpaceFile)
+
+
+def read_whole_front(folder: Path) -> Any:
+    """Read a whole front; an attacker writes the front beside it, too."""
+    path = folder / "front.npz"
+    beside = msgspec.structs.replace(
+        files.read_json(SHIPPED_RUN / "front.json", Result),
+        whole=30,
+        whole_digest=files.digest(path.read_bytes()),
+    )
+    return read_whole(path, beside, Space(read_space()))
 
 
 def study() -> bytes:
@@ -455,7 +478,6 @@ FORMATS: dict[str, Format] = {
         (
             "predictors.predictor._with_arrays",
             "predictors.lookup.read_arrays",
-            "predictors.lookup._check_size",
         ),
         beside=lambda: {"predictor.json": measured_predictor()[0]},
     ),
@@ -498,6 +520,12 @@ FORMATS: dict[str, Format] = {
             "api.search.read_search",
         ),
         (Result,),
+    ),
+    "whole front": Format(
+        "front.npz",
+        whole_front,
+        read_whole_front,
+        ("searching.whole.read_whole", "searching.whole.unpack_whole", "api.search.read_search"),
     ),
     "study": Format(
         "study.journal",
@@ -675,6 +703,7 @@ FORMATS |= {
 
 # Functions that read bytes, and why no format of theirs stands above.
 NO_FORMAT: dict[str, str] = {
+    "files.unpacked": "what the readers of arrays go through",
     "files._decode": "what all readers of JSON and TOML go through",
     "folders._holder": "a word in another run's message; anything unprintable is passed over",
     "latency_lut.device.Device.digest": "digests bytes",

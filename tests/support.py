@@ -1,7 +1,12 @@
 """What several tests share: how to draw architectures, and weights that are not trivial."""
 
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
@@ -9,6 +14,29 @@ from torch import nn
 from repvit_nas.architecture import Architecture, Stage
 
 ROOT = Path(__file__).parents[1]
+
+
+@contextlib.contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Have a folder on a disk that cannot be written: root heeds no mode, so that is mounted so."""
+    if os.geteuid():
+        modes = [(path, path.stat().st_mode) for path in (folder, *folder.rglob("*"))]
+        for path, mode in modes:
+            path.chmod(mode & ~0o222)
+        try:
+            yield
+        finally:
+            for path, mode in modes:
+                path.chmod(mode)
+        return
+    for options in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
+        done = subprocess.run(["mount", *options, str(folder)], check=False, capture_output=True)
+        if done.returncode:
+            pytest.skip("needs a user who is not root, or the right to mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @st.composite

@@ -4,6 +4,7 @@ A name stands for one data set and one recipe. Its folder holds the observations
 made them if there was one, and what they say, as plain numbers (`posterior.json`).
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from repvit_nas.accuracy.regression import Normal, covariance, line, predict
 from repvit_nas.accuracy.responses import responses
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.folders import held
 from repvit_nas.quantities import Count, Deviation, Number, Side
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 
@@ -37,6 +39,8 @@ POSTERIOR_FILE: Final = "posterior.json"
 FAMILY: Final = "family"
 # Fewer different networks than this tell nothing of shapes.
 FEWEST: Final = 2
+# Trainings, which take hours, go on meanwhile; what is written takes as long as a fit.
+_WAIT_S: Final = 600.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -102,6 +106,11 @@ def folder_of(name: str) -> Path:
     """Return the folder of an estimator in the working directory, whether or not it is there."""
     check_name(name)
     return Path(FOLDER) / name
+
+
+def locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait until nobody else writes into the folder of an estimator, and keep all others out."""
+    return held(folder, otherwise="give another --name", wait_s=_WAIT_S)
 
 
 def find(name: str) -> data.Found:

@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,6 +77,7 @@ def export_trained(
     *,
     limit: int | None = None,
     opset: int | None = None,
+    is_held: bool = False,
 ) -> ExportRecord:
     """Write a trained network in other forms, beside those of it that are there; see :func:`export_run`.
 
@@ -86,8 +88,9 @@ def export_trained(
         formats: Among `onnx` and `coreml`; the fused form is always made.
         limit: Images to compare on; None for all.
         opset: Of the ONNX file; None takes the exporter's own.
+        is_held: Whether the caller holds that folder.
     """
-    with held(into, otherwise="export another run"):
+    with nullcontext() if is_held else held(into, otherwise="export another run"):
         before = _kept(into, subject.digest, {*formats, "fused"})
         exported = _export(into, subject, formats, images, limit=limit, opset=opset)
         exported = _with_kept(exported, before)
