@@ -161,7 +161,8 @@ def _write(model: Any, package: Path, title: str, known: Mapping[str, str]) -> N
                 "name": name,
                 "path": f"com.apple.CoreML/{name}",
             }
-            for identifier, (name, description) in entries.items()
+            # In the order that coremltools rewrites a manifest in as soon as it opens a package.
+            for identifier, (name, description) in sorted(entries.items())
         },
         "rootModelIdentifier": model_id,
     }

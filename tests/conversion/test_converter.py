@@ -64,3 +64,15 @@ def test_a_package_says_what_it_is_told_to_and_nothing_of_when(tmp_path):
     assert found.short_description == "a layer"
     assert dict(found.user_defined_metadata) == {"a": "1", "b": "2"}
     assert [path.name for path in tmp_path.iterdir()] == ["p.mlpackage"]
+
+
+def test_a_package_that_is_opened_keeps_its_bytes(tmp_path):
+    """coremltools rewrites the manifest of a package that it opens, in the order of identifiers."""
+    for seed in range(6):
+        package = tmp_path / f"{seed}.mlpackage"
+        save(converted(convolution(seed), (1, 3, 8, 8), **unit_interface()), package)
+        before = package_digest(package)
+
+        coremltools().models.MLModel(str(package), skip_model_load=True)
+
+        assert package_digest(package) == before
