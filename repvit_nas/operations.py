@@ -4,11 +4,39 @@ Activations and weights are counted at two bytes an element (fp16, what Core ML 
 Neural Engine). Elementwise operations count no multiply-accumulates, as is usual.
 """
 
+from typing import Final
+
 import msgspec
 
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.quantities import Extent
 
 BYTES_PER_ELEMENT = 2
+# What a weight of a Core ML package may be stored in: half precision, or fewer bits on iOS 16.
+HALF: Final = 16
+WEIGHT_BITS: Final = (HALF, 8, 6, 4)
+# Weights of so few elements stay in half precision, as coremltools leaves them.
+KEPT_IN_HALF: Final = 2048
+
+
+def checked_bits(bits: int) -> int:
+    """Return the bits of a stored weight.
+
+    Raises:
+        RepvitNasError: Core ML on iOS 16 takes no weights of so many, or nobody needs them.
+    """
+    if bits not in WEIGHT_BITS or isinstance(bits, bool):
+        raise RepvitNasError(
+            f"--weights must be 8, 6 or 4 bits, or {HALF} for half precision; got {bits!r}: Core ML on "
+            "iOS 16 has palettes of 1, 2, 4, 6 and 8 bits and linear ones of 8, and below 4 a network "
+            "of this kind is none any more"
+        )
+    return bits
+
+
+def stored_bytes(weights: int, bits: int = HALF) -> float:
+    """Return the bytes of an operation's weights in a package of `bits` a weight."""
+    return weights * (BYTES_PER_ELEMENT if weights <= KEPT_IN_HALF else bits / 8)
 
 
 class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):

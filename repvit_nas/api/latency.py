@@ -11,8 +11,10 @@ from repvit_nas.api.shown import Shown, bars_with_intervals
 from repvit_nas.architecture import Architecture
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import WrongTypeError
+from repvit_nas.latency_lut.device import load_device
 from repvit_nas.named import Named
 from repvit_nas.networks import summary
+from repvit_nas.operations import HALF, checked_bits
 from repvit_nas.predictors.lookup import Outside, Source
 from repvit_nas.predictors.predictor import CALIBRATED
 from repvit_nas.searching.records import FrontEntry
@@ -34,6 +36,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
         device: On which device.
         source: Whether it is measured, interpolated or modelled.
         found: Which copy of the predictor said so.
+        weights: Bits of a stored weight: 16, or fewer, of which the latency is modelled.
     """
 
     architecture: Network
@@ -44,11 +47,17 @@ class Latency(Shown, msgspec.Struct, frozen=True):
     device: str
     source: Source
     found: str
+    weights: int = HALF
+
+    @property
+    def title(self) -> str:
+        """What the network is called, and that its weights have fewer bits."""
+        return title_of(self.architecture) + _fewer(self.weights)
 
     def __str__(self) -> str:
         """Say it in one line."""
         return (
-            f"{title_of(self.architecture)} on {self.device}: {self.latency_ms:.3f} ms "
+            f"{self.title} on {self.device}: {self.latency_ms:.3f} ms "
             f"({self.interval:.0%} interval {self.low_ms:.3f} to {self.high_ms:.3f}), {self.source}"
         )
 
@@ -64,6 +73,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
             "device": self.device,
             "source": self.source,
             "predictor": self.found,
+            "weights": self.weights,
         }
 
     def grid(self) -> "Grid":
@@ -105,7 +115,7 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
         interval = f"ms ({self.rows[0].interval:.0%} interval)" if self.rows else "ms"
         cells = [
             (
-                title_of(row.architecture),
+                row.title,
                 row.device,
                 f"{row.latency_ms:.3f} ({row.low_ms:.3f}-{row.high_ms:.3f})",
                 row.source,
@@ -129,11 +139,12 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
             "interval": [row.interval for row in self.rows],
             "source": [row.source for row in self.rows],
             "found": [row.found for row in self.rows],
+            "weights": [row.weights for row in self.rows],
         }
 
     def plot(self, axes: Any = None) -> Any:
         """Draw each latency with its interval into matplotlib's `axes`, or new ones; return them."""
-        names = [f"{title_of(row.architecture)} on {row.device}" for row in self.rows]
+        names = [f"{row.title} on {row.device}" for row in self.rows]
         ends = [(row.low_ms, row.high_ms) for row in self.rows]
         drawn = bars_with_intervals(axes, names, [row.latency_ms for row in self.rows], ends)
         drawn.set_xlabel("latency, ms")
@@ -147,6 +158,7 @@ def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts
     *,
     resolution: int | None = ...,
     interval: float = ...,
+    weights: int = ...,
     foreign: bool = ...,
     outside: Outside = ...,
 ) -> Latency: ...
@@ -159,6 +171,7 @@ def predict(
     *,
     resolution: int | None = ...,
     interval: float = ...,
+    weights: int = ...,
     foreign: bool = ...,
     outside: Outside = ...,
 ) -> Latencies: ...
@@ -170,6 +183,7 @@ def predict(
     *,
     resolution: int | None = None,
     interval: float = CALIBRATED,
+    weights: int = HALF,
     foreign: bool = False,
     outside: Outside = "flag",
 ) -> Latency | Latencies:
@@ -184,6 +198,9 @@ def predict(
         device: The name of a device, or a list of names.
         resolution: Side of the input in pixels; None takes the network's own.
         interval: The interval's confidence, above 0 and below 1.
+        weights: Bits of a stored weight, 16, 8, 6 or 4, on a device of Core ML. With fewer than 16 the
+            latency is modelled by the bytes that are streamed, and its interval reaches up to that of
+            16: nobody has published that this chip gains by them.
         foreign: Accept a processor's table that was measured on another machine.
         outside: Units outside the measured range: `flag` prices them and calls the latency modelled,
             `clip` takes the nearest, `raise` refuses.
@@ -196,9 +213,9 @@ def predict(
         UnknownNameError: There is no such device; the message suggests the nearest.
         RepvitNasError: There is no such network, or the device cannot be predicted for.
     """
-    networks, devices = networks_in(arch), devices_in(device)
+    networks, devices, bits = networks_in(arch), devices_in(device), checked_bits(weights)
     rows = tuple(
-        _predict(one, where, resolution, interval, foreign=foreign, outside=outside)
+        _predict(one, where, resolution, interval, bits, foreign=foreign, outside=outside)
         for one in networks
         for where in devices
     )
@@ -213,6 +230,7 @@ def _predict(
     device: str,
     resolution: int | None,
     interval: float,
+    bits: int,
     *,
     foreign: bool,
     outside: Outside,
@@ -221,4 +239,12 @@ def _predict(
         raise WrongTypeError.of("interval", "a number between 0 and 1", interval)
     predictor, found = predictor_of(device, foreign=foreign, outside=outside)
     architecture = network_of(arch, resolution)
-    return Latency(architecture, *predictor.estimate(architecture, interval), found)
+    if bits == HALF:
+        return Latency(architecture, *predictor.estimate(architecture, interval), found)
+    load_device(device).refuse_other_than_core_ml("--weights")
+    modelled = predictor.streamed(architecture, bits, interval)
+    return Latency(architecture, *modelled, found, bits)
+
+
+def _fewer(bits: int) -> str:
+    return "" if bits == HALF else f", {bits}-bit weights"

@@ -115,23 +115,32 @@ class Beside(NamedTuple):
     family: tuple[ComparedNetwork, ...]
 
 
-def beside(run: TrainedRun, predictor: Predictor, published: Sequence[PublishedLatency]) -> Beside:
+def beside(
+    run: TrainedRun,
+    predictor: Predictor,
+    published: Sequence[PublishedLatency],
+    bits: Sequence[int] = (),
+) -> Beside:
     """Put a run's network beside the reference family; those that were trained on the same have accuracies.
 
     Args:
         run: The run.
         predictor: What networks cost.
         published: What was published of the device.
+        bits: Of stored weights, fewer than 16, with which latencies are modelled too.
     """
     asked = run.asked
     trained = _trained(run.folder / FAMILY_FOLDER)
-    variant = _priced(asked.architecture.name or "variant", asked.architecture, predictor)
+    variant = _priced(asked.architecture.name or "variant", asked.architecture, predictor, bits)
     variant = msgspec.structs.replace(variant, top1=run.outcome.top1)
     compared = []
     for name in BESIDE:
         reference = family()[name]
         row = _priced(
-            reference.title, _as_trained(reference.architecture, asked.architecture), predictor
+            reference.title,
+            _as_trained(reference.architecture, asked.architecture),
+            predictor,
+            bits,
         )
         row = _with_published(row, name, asked.architecture, published)
         member = trained.get(name)
@@ -148,7 +157,9 @@ def _trained(folder: Path) -> dict[str, TrainFile]:
     return {name: read_training(place) for name, place in places.items() if is_training_run(place)}
 
 
-def _priced(name: str, architecture: Network, predictor: Predictor) -> ComparedNetwork:
+def _priced(
+    name: str, architecture: Network, predictor: Predictor, bits: Sequence[int]
+) -> ComparedNetwork:
     units = rows(architecture)
     latency = predictor.estimate(architecture)
     return ComparedNetwork(
@@ -159,6 +170,9 @@ def _priced(name: str, architecture: Network, predictor: Predictor) -> ComparedN
         low_ms=latency.low_ms,
         high_ms=latency.high_ms,
         source=latency.source,
+        fewer_bits_ms={
+            str(each): predictor.streamed(architecture, each).latency_ms for each in bits
+        },
     )
 
 

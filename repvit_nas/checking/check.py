@@ -139,7 +139,8 @@ def _checked(
             space=where.space,
             progress=progress,
         )
-    variant, family = beside(run, predictor, published)
+    bits = _fewer_bits(where.device, exported)
+    variant, family = beside(run, predictor, published, bits)
     timed = _measured(where, run.asked.architecture, say, progress)
     return CheckRecord(
         run=str(run.folder),
@@ -168,6 +169,14 @@ def _exported(
     else:
         with tempfile.TemporaryDirectory(prefix="repvit-nas-") as scratch:
             yield export_trained(subject, Path(scratch), images), Path(scratch)
+
+
+def _fewer_bits(device: str, exported: ExportRecord) -> list[int]:
+    """Return the bits below 16 that a run was exported with, where the device is one of Core ML."""
+    found = sorted(
+        (form.fewer_bits.bits for form in exported.forms if form.fewer_bits), reverse=True
+    )
+    return list(found) if found and load_device(device).runs_core_ml else []
 
 
 class _Measured(NamedTuple):

@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from repvit_nas.architecture import Architecture
 from repvit_nas.checking.records import Promise
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.forms import COREML_FILE, ONNX_FILE
+from repvit_nas.export.forms import COREML_FILES, ONNX_FILE
 from repvit_nas.export.images import ComparedOn
-from repvit_nas.export.records import ExportRecord, form_digest
+from repvit_nas.export.records import ExportRecord, fewer_bits_words, form_digest
 from repvit_nas.network import reparameterize
 from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.training.loading import World, val_batches
@@ -133,13 +133,15 @@ def _forms(run: TrainedRun, exported: ExportRecord, place: Path) -> list[Promise
             promised=f"{name} is of these weights",
             found=f"{name} was exported from others: export again, or remove it",
         )
-        for name in (ONNX_FILE, COREML_FILE)
+        for name in (ONNX_FILE, *COREML_FILES.values())
         if name not in known and (run.folder / name).exists()
     ]
     on = " random and drawn" if exported.missing else ""
     for form in exported.forms:
         now = form_digest(place / form.file)
         text = f"{form.error:.1e}, same class {form.agreement:.2f} % of {form.images:,}{on}"
+        if form.fewer_bits:
+            text = f"{text}; {fewer_bits_words(form.fewer_bits)}"
         if now != form.digest:
             text = f"{form.file} is {'not what was compared' if now else 'missing'}: export again"
         found.append(

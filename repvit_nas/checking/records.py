@@ -45,6 +45,7 @@ class ComparedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         published_ms: Published for the resolution and the classes of the run; None where nothing is.
         published_top1: Published on ImageNet-1k, where the run is of its resolution and classes.
         relation: How its latency and accuracy on these images stand to the variant's.
+        fewer_bits_ms: Modelled with weights of fewer bits, by the bits that the run was exported with.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ComparedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     published_ms: Milliseconds | None = None
     published_top1: Percent | None = None
     relation: Relation = ""
+    fewer_bits_ms: dict[str, Milliseconds] = {}
 
     def __post_init__(self) -> None:
         """Check that the interval is one."""

@@ -10,6 +10,7 @@ from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.console import show
 from repvit_nas.commands.options import data_now_option, debug_option
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.operations import HALF
 
 if TYPE_CHECKING:
     from repvit_nas.export.records import ExportRecord
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "formats",
-    default="onnx,coreml",
-    show_default=True,
     metavar="onnx,coreml",
-    help="What to write besides the fused form.",
+    help="What to write besides the fused form. [both; coreml alone with --weights]",
+)
+@click.option(
+    "--weights",
+    type=int,
+    default=16,
+    show_default=True,
+    metavar="8|6|4",
+    help="Bits of a stored weight of the Core ML package, which has a file of its own then.",
 )
 @click.option("--images", type=click.IntRange(min=1), help="Compare on so many images. [all]")
 @data_now_option
@@ -40,7 +47,8 @@ if TYPE_CHECKING:
 def command(
     run: str,
     *,
-    formats: str,
+    formats: str | None,
+    weights: int,
     images: int | None,
     data: str,
     opset: int | None,
@@ -50,29 +58,33 @@ def command(
 
     Each file is read back and compared with the training form on the validation images, or on drawn
     ones where those are not here. The Core ML package takes pictures and names classes: preprocessing
-    and labels are part of it. An ARCH goes to --out with random weights, for a latency test only.
+    and labels are part of it. With --weights it stores weights in fewer bits, and what that changes is said:
+    of the answers, and of the accuracy where there are images to validate on. An ARCH goes to --out with random weights, for a latency test only.
 
     \b
     Example: repvit-nas export results/train-repvit_m0_9-digits --format onnx
     Example: repvit-nas export results/iphone12-1.0ms:best --format onnx --out latency-test
+    Example: repvit-nas export results/train-repvit_m0_9-digits --weights 6
     """
+    if formats is None:
+        formats = "onnx,coreml" if weights == HALF else "coreml"
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     if not wanted:
         raise RepvitNasError("--format must name onnx, coreml, or both; got nothing")
     if out is None:
-        record = _run_record(run, wanted, limit=images, data=data, opset=opset)
+        record = _run_record(run, wanted, limit=images, data=data, opset=opset, weights=weights)
     elif data or images:
         raise RepvitNasError(
             "with --out a network is untrained, and compared on drawn images: leave out --data and "
             "--images"
         )
     else:
-        record = _untrained_record(run, wanted, out, opset)
+        record = _untrained_record(run, wanted, out, opset, weights)
     return Answer(record, partial(_show, str(out or run)))
 
 
 def _run_record(
-    run: str, wanted: list[str], *, limit: int | None, data: str, opset: int | None
+    run: str, wanted: list[str], *, limit: int | None, data: str, opset: int | None, weights: int
 ) -> "ExportRecord":
     from repvit_nas.export.forms import export_run
     from repvit_nas.named import load_network
@@ -81,10 +93,12 @@ def _run_record(
     if not is_training_run(Path(run)) and not Path(run).is_dir():
         load_network(run)  # says what is wrong with a name that stands for nothing
         raise RepvitNasError(f"{run} is untrained: say with --out DIR where its files shall go")
-    return export_run(Path(run), wanted, limit=limit, data=data, opset=opset)
+    return export_run(Path(run), wanted, limit=limit, data=data, opset=opset, weights=weights)
 
 
-def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None) -> "ExportRecord":
+def _untrained_record(
+    arch: str, wanted: list[str], out: Path, opset: int | None, weights: int
+) -> "ExportRecord":
     from repvit_nas.export.forms import export_untrained
     from repvit_nas.named import load_network
     from repvit_nas.training.records import is_training_run
@@ -93,7 +107,7 @@ def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None
         raise RepvitNasError(
             f"{arch}: the forms of a run go into its folder; leave out --out {out}, or give an ARCH"
         )
-    return export_untrained(load_network(arch), wanted, out, opset=opset)
+    return export_untrained(load_network(arch), wanted, out, opset=opset, weights=weights)
 
 
 def _show(title: str, record: "ExportRecord") -> None:

@@ -39,6 +39,14 @@ class _Predicted(NamedTuple):
 @click.option(
     "--interval", type=float, default=0.9, show_default=True, help="Confidence of the interval."
 )
+@click.option(
+    "--weights",
+    type=int,
+    default=16,
+    show_default=True,
+    metavar="8|6|4",
+    help="Bits of a stored weight on a Core ML device; fewer than 16 are modelled.",
+)
 @space_option
 @click.option("--accuracy", metavar="family|NAME", help="Estimate the accuracy by this as well.")
 @foreign_option
@@ -50,6 +58,7 @@ def command(
     devices: tuple[str, ...],
     resolution: int | None,
     interval: float,
+    weights: int,
     *,
     space: str | None,
     accuracy: str | None,
@@ -60,13 +69,16 @@ def command(
 
     \b
     Example: repvit-nas predict repvit_m1_0 repvit_m1_1 --device iphone12 --device iphone13
+    Example: repvit-nas predict repvit_m1_5 --weights 6
     """
     from repvit_nas.api.latency import predict
 
     networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
-    found = predict(networks, where, interval=interval, foreign=foreign, outside=outside)
+    found = predict(
+        networks, where, interval=interval, weights=weights, foreign=foreign, outside=outside
+    )
     accurate: tuple[Accuracy, ...] = ()
     if accuracy:
         from repvit_nas.api.accuracy import estimate  # which takes its time to import

@@ -77,7 +77,7 @@ def converted(module: "nn.Module", shape: Sequence[int], **interface: Any) -> An
     import torch
 
     tools = coremltools()
-    with _ONE_AT_A_TIME, _quiet(), torch.no_grad():
+    with one_at_a_time(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             module, torch.zeros(tuple(shape)), check_trace=False
         )
@@ -93,8 +93,14 @@ def converted(module: "nn.Module", shape: Sequence[int], **interface: Any) -> An
 
 
 @contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one thread use coremltools, its progress bars and warnings hidden, which change with versions."""
+    with _ONE_AT_A_TIME, _quiet():
+        yield
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide progress bars and the warnings of torch's tracer, which change with its version."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)

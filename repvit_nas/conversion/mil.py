@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from repvit_nas import files
+from repvit_nas.conversion.blobs import EXPANDED, Blobs, expanded
 from repvit_nas.conversion.package import SPEC_PATH, WEIGHTS_PATH
 from repvit_nas.errors import FileError
 
@@ -51,7 +52,8 @@ class MilProgram(NamedTuple):
         outputs: The names of what it gives.
         operations: In order, constants left out.
         constants: Parameters of operations by name: numbers, strings, booleans, lists.
-        weights: Arrays by name, half precision.
+        weights: Arrays by name, half precision; those stored in fewer bits as they are expanded.
+        bits: Of the weights that are stored in fewer than 16, by name.
     """
 
     inputs: dict[str, tuple[int, ...]]
@@ -59,6 +61,7 @@ class MilProgram(NamedTuple):
     operations: tuple[MilOperation, ...]
     constants: dict[str, Any]
     weights: dict[str, npt.NDArray[np.float16]]
+    bits: dict[str, int]
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -90,11 +93,15 @@ def read_package(package: Path) -> MilProgram:
     block = function.block_specializations[OPSET]
     constants: dict[str, Any] = {}
     weights: dict[str, npt.NDArray[np.float16]] = {}
+    bits: dict[str, int] = {}
     operations = []
-    blobs = _Blobs(package / WEIGHTS_PATH)
+    blobs = Blobs(package / WEIGHTS_PATH)
     for operation in block.operations:
-        if operation.type == "const":
-            name = operation.outputs[0].name
+        name = operation.outputs[0].name if operation.outputs else ""
+        if operation.type in EXPANDED:
+            shape = _shape(operation.outputs[0].type)
+            weights[name], bits[name] = expanded(operation, shape, blobs)
+        elif operation.type == "const":
             value = operation.attributes["val"]
             if value.WhichOneof("value") == "blobFileValue":
                 weights[name] = blobs.half(value)
@@ -110,33 +117,8 @@ def read_package(package: Path) -> MilProgram:
         operations=tuple(operations),
         constants=constants,
         weights=weights,
+        bits=bits,
     )
-
-
-class _Blobs:
-    """The weight file of a package."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reader: Any = None
-
-    def half(self, value: Any) -> npt.NDArray[np.float16]:
-        """Return the half-precision constant that `value` points at."""
-        from coremltools.libmilstoragepython import _BlobStorageReader
-
-        from repvit_nas.conversion.converter import coremltools
-
-        if value.type.tensorType.dataType != coremltools().proto.MIL_pb2.DataType.FLOAT16:
-            raise FileError(f"{self._path}: holds weights that are not half precision")
-        if self._reader is None:
-            if not self._path.is_file():
-                raise FileError(f"{self._path}: cannot be read: no such file")
-            self._reader = _BlobStorageReader(str(self._path))
-        try:
-            bits = self._reader.read_fp16_data(value.blobFileValue.offset)
-        except RuntimeError as error:
-            raise FileError(f"{self._path}: holds no weights: {error}") from error
-        return np.array(bits, dtype=np.uint16).view(np.float16).reshape(_shape(value.type))
 
 
 def _shape(declared: Any) -> tuple[int, ...]:

@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from repvit_nas.conversion.compression import compressed
 from repvit_nas.conversion.converter import converted, coremltools, save
+from repvit_nas.conversion.mil import MilProgram, read_package, run
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.comparing import Scoring
-from repvit_nas.export.records import Form, form_digest
+from repvit_nas.export.comparing import Scoring, torch_scores
+from repvit_nas.export.records import FewerBits, Form, form_digest
+from repvit_nas.export.stored import check_stored, half_bytes, holding
 from repvit_nas.export.subject import Subject
+from repvit_nas.operations import HALF
 from repvit_nas.shapes import Singles
 
 # Half precision, as a relative root mean square of the probabilities.
@@ -69,8 +73,12 @@ def core_ml_form(
     *,
     images: torch.Tensor,
     scores: Scoring,
-) -> tuple[Form, dict[str, int]]:
+    bits: int = HALF,
+) -> tuple[Form, dict[str, int], nn.Module]:
     """Convert to a half-precision ML program, and compare it with the training form.
+
+    With weights of fewer bits it is compared with the fused network that has the weights which the
+    package stores: what storing them changes is another question, and answered beside it.
 
     Args:
         package: Where it is written.
@@ -78,53 +86,81 @@ def core_ml_form(
         subject: What the package says of itself.
         images: Prepared images to compare on.
         scores: The training form's, of prepared images.
+        bits: Of a stored weight.
 
     Returns:
-        The form, and how often each operation occurs in it.
+        The form, how often each operation occurs in it, and the network that it holds.
 
     Raises:
         RepvitNasError: The program has other operations or weights than the network, or other answers.
         FileError: It cannot be written.
     """
-    from repvit_nas.conversion.mil import read_package
-
     side = subject.architecture.resolution
     mean, std = (torch.tensor(fused.pretrained_cfg[name]) for name in ("mean", "std"))
     model = _converted(_Classifier(fused, mean, std), side, subject.classes)
+    known = subject.known if bits == HALF else {**subject.known, "weights": f"{bits} bits"}
     save(
-        model,
+        model if bits == HALF else compressed(model, bits),
         package,
         title=subject.title,
-        known={f"repvit_nas.{key}": value for key, value in subject.known.items()},
+        known={f"repvit_nas.{key}": value for key, value in known.items()},
     )
     program = read_package(package)
     operations = Counter(program.types)
-    _check_program(program, fused, operations)
+    if bits == HALF:
+        _check_program(program, fused, operations)
+        held = fused
+    else:
+        half = read_package(Path(model.package_path))
+        _check_program(half, fused, operations)
+        check_stored(half, program, bits)
+        held = holding(fused, half, program)
     pixels = (images * std.view(-1, 1, 1) + mean.view(-1, 1, 1)) * 255
     pixels = pixels.round().clamp(0, 255)
     prepared = (pixels / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-    expected = torch.from_numpy(scores(prepared)).softmax(1).numpy()
+    before = torch.from_numpy(scores(prepared)).softmax(1).numpy()
+    expected = before if bits == HALF else _probabilities(held, prepared)
     if platform.system() == "Darwin":
         found, ran = _by_core_ml(package, pixels, subject.classes), "Core ML"
     else:
         found, ran = interpreted(program, pixels), "interpreter in half precision"
     form = Form(
-        name="coreml",
+        name=form_name(bits),
         file=package.name,
         digest=form_digest(package),
         size_bytes=sum(path.stat().st_size for path in package.rglob("*") if path.is_file()),
-        error=float(np.sqrt(np.square(found - expected).mean() / np.square(expected).mean())),
+        error=_relative(found, expected),
         allowed=COREML_TOLERANCE,
-        agreement=100 * float((found.argmax(1) == expected.argmax(1)).mean()),
+        agreement=100 * float((found.argmax(1) == before.argmax(1)).mean()),
         images=len(found),
         ran=ran,
+        fewer_bits=None if bits == HALF else _fewer(program, bits, _relative(found, before)),
     )
     if not form.error <= form.allowed:  # a nan is refused too
         raise RepvitNasError(
             f"{package.name}: differs from the training form by {form.error:.1e}; at most "
             f"{form.allowed:.0e} is half precision: do not use it"
         )
-    return form, dict(sorted(operations.items()))
+    return form, dict(sorted(operations.items())), held
+
+
+def form_name(bits: int) -> str:
+    """Return what the Core ML form is called whose weights have so many bits."""
+    return "coreml" if bits == HALF else f"coreml-w{bits}"
+
+
+def _fewer(program: MilProgram, bits: int, change: float) -> FewerBits:
+    sizes = {name: values.size for name, values in program.weights.items()}
+    stored = 100 * sum(sizes[name] for name in program.bits) / sum(sizes.values())
+    return msgspec.convert({"bits": bits, "stored": stored, "change": change}, FewerBits)
+
+
+def _probabilities(network: nn.Module, prepared: torch.Tensor) -> Singles:
+    return np.asarray(torch.from_numpy(torch_scores(network, prepared)).softmax(1).numpy())
+
+
+def _relative(found: Singles, expected: Singles) -> float:
+    return float(np.sqrt(np.square(found - expected).mean() / np.square(expected).mean()))
 
 
 def _converted(classifier: nn.Module, side: int, classes: tuple[str, ...]) -> Any:
@@ -156,9 +192,9 @@ def _check_program(program: Any, fused: nn.Module, operations: Mapping[str, int]
         raise RepvitNasError(
             f"the Core ML program has {count} convolutions and linear layers, the network {len(ours)}"
         )
-    expected = Counter(_half_bytes(layer.weight.detach().numpy()) for layer in ours)
+    expected = Counter(half_bytes(layer.weight.detach().numpy()) for layer in ours)
     found = Counter(
-        _half_bytes(program.weights[operation.arguments["weight"]])
+        half_bytes(program.weights[operation.arguments["weight"]])
         for operation in program.operations
         if operation.type in {"conv", "linear"}
     )
@@ -168,7 +204,7 @@ def _check_program(program: Any, fused: nn.Module, operations: Mapping[str, int]
             f"the Core ML program: the weights of {changed} of {len(ours)} layers are not those of the "
             "network rounded to half precision"
         )
-    biases = {_half_bytes(layer.weight.detach().numpy()): layer.bias for layer in ours}
+    biases = {half_bytes(layer.weight.detach().numpy()): layer.bias for layer in ours}
     changed = sum(
         not _same_bias(program, operation, biases)
         for operation in program.operations
@@ -183,17 +219,13 @@ def _check_program(program: Any, fused: nn.Module, operations: Mapping[str, int]
 
 def _same_bias(program: Any, operation: Any, biases: Mapping[Any, torch.Tensor | None]) -> bool:
     """Tell whether an operation's bias is that of the layer with the same weights."""
-    bias = biases[_half_bytes(program.weights[operation.arguments["weight"]])]
+    bias = biases[half_bytes(program.weights[operation.arguments["weight"]])]
     stored = program.weights.get(operation.arguments.get("bias", ""))
     if bias is None or stored is None:
         return (bias is None) == (stored is None)
     rounded = bias.detach().numpy().astype(np.float16).astype(np.float32)
     # The converter writes zeros for what half precision has no normal number for.
     return bool(np.abs(stored.astype(np.float32) - rounded).max() <= _LEAST_NORMAL)
-
-
-def _half_bytes(values: npt.NDArray[Any]) -> tuple[tuple[int, ...], bytes]:
-    return values.shape, values.astype(np.float16).tobytes()
 
 
 def interpreted(program: Any, pixels: torch.Tensor) -> Singles:
@@ -203,8 +235,6 @@ def interpreted(program: Any, pixels: torch.Tensor) -> Singles:
         program: From :func:`repvit_nas.conversion.mil.read_package`.
         pixels: `(images, 3, side, side)`, from 0 to 255.
     """
-    from repvit_nas.conversion.mil import run
-
     operations = program.operations
     first = next(i for i, each in enumerate(operations) if each.type == "conv")
     last = next(i for i, each in enumerate(operations) if each.type == "softmax")

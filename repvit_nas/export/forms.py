@@ -17,13 +17,20 @@ from torch import nn
 
 from repvit_nas import files
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.classifier import core_ml_form, image_limit
-from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring
-from repvit_nas.export.images import ComparedOn, batches, drawn, run_images
-from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
+from repvit_nas.export.classifier import core_ml_form, form_name, image_limit
+from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring, torch_scores
+from repvit_nas.export.images import ComparedOn, batches, drawn, labelled, run_images
+from repvit_nas.export.records import (
+    EXPORT_FILE,
+    ExportRecord,
+    FewerBits,
+    form_digest,
+    read_export,
+)
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
 from repvit_nas.networks import write_network
+from repvit_nas.operations import HALF, WEIGHT_BITS, checked_bits
 from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
@@ -32,10 +39,14 @@ from repvit_nas.units import Network
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
-COREML_FILE: Final = "model.mlpackage"
+COREML_FILES: Final = {
+    bits: "model.mlpackage" if bits == HALF else f"model-w{bits}.mlpackage" for bits in WEIGHT_BITS
+}
 # Nobody shall take these for a trained network's.
 UNTRAINED_ONNX_FILE: Final = "untrained.onnx"
-UNTRAINED_COREML_FILE: Final = "untrained.mlpackage"
+UNTRAINED_COREML_FILES: Final = {
+    bits: name.replace("model", "untrained") for bits, name in COREML_FILES.items()
+}
 FORMATS: Final = ("onnx", "coreml")
 _ROUNDS: Final = 15
 
@@ -47,6 +58,7 @@ def export_run(
     limit: int | None = None,
     data: str = "",
     opset: int | None = None,
+    weights: int = HALF,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -57,16 +69,19 @@ def export_run(
         data: Where the images to validate on are; empty for where the run had them. Where they are
             not here any more, drawn ones take their place.
         opset: Of the ONNX file; None takes the exporter's own.
+        weights: Bits of a stored weight of the Core ML form: 16, 8, 6 or 4. Each has a file of its own.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
             hold the run's classes, or a form is not the same network.
         FileError: A file cannot be read or written, or the weights are not those that the training left.
     """
-    wanted = _known_formats(formats, opset)
+    wanted = _known_formats(formats, opset, weights)
     run = trained_run(folder)
     chosen = run_images(run.record, data)
-    return export_trained(trained_subject(run), folder, chosen, wanted, limit=limit, opset=opset)
+    return export_trained(
+        trained_subject(run), folder, chosen, wanted, limit=limit, opset=opset, weights=weights
+    )
 
 
 def export_trained(
@@ -77,6 +92,7 @@ def export_trained(
     *,
     limit: int | None = None,
     opset: int | None = None,
+    weights: int = HALF,
     is_held: bool = False,
 ) -> ExportRecord:
     """Write a trained network in other forms, beside those of it that are there; see :func:`export_run`.
@@ -88,11 +104,13 @@ def export_trained(
         formats: Among `onnx` and `coreml`; the fused form is always made.
         limit: Images to compare on; None for all.
         opset: Of the ONNX file; None takes the exporter's own.
+        weights: Bits of a stored weight of the Core ML form.
         is_held: Whether the caller holds that folder.
     """
     with nullcontext() if is_held else held(into, otherwise="export another run"):
-        before = _kept(into, subject.digest, {*formats, "fused"})
-        exported = _export(into, subject, formats, images, limit=limit, opset=opset)
+        anew = {form_name(weights) if name == "coreml" else name for name in formats}
+        before = _kept(into, subject.digest, {*anew, "fused"})
+        exported = _export(into, subject, formats, images, limit=limit, opset=opset, bits=weights)
         exported = _with_kept(exported, before)
         files.write_json(into / EXPORT_FILE, exported)
     return exported
@@ -112,7 +130,12 @@ def _with_kept(exported: ExportRecord, before: ExportRecord | None) -> ExportRec
 
 
 def export_untrained(
-    architecture: Network, formats: Iterable[str], out: Path, *, opset: int | None = None
+    architecture: Network,
+    formats: Iterable[str],
+    out: Path,
+    *,
+    opset: int | None = None,
+    weights: int = HALF,
 ) -> ExportRecord:
     """Write a network of random weights in other forms: what its latency is tested with.
 
@@ -121,13 +144,14 @@ def export_untrained(
         formats: Among `onnx` and `coreml`.
         out: The folder to write to.
         opset: Of the ONNX file; None takes the exporter's own.
+        weights: Bits of a stored weight of the Core ML form, as in :func:`export_run`.
 
     Raises:
         RepvitNasError: A format or its library is not known, the network has no classes, a form is not
             the same network, or the folder is that of a training run.
         FileError: A file cannot be written.
     """
-    wanted = _known_formats(formats, opset)
+    wanted = _known_formats(formats, opset, weights)
     if is_training_run(out):
         raise RepvitNasError(
             f"{out}: holds a training run; give an untrained network another --out"
@@ -135,19 +159,25 @@ def export_untrained(
     subject = untrained_subject(architecture)
     chosen = drawn(architecture.resolution, "the network is untrained")
     with held(out):
-        exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
+        exported = _export(out, subject, wanted, chosen, limit=None, opset=opset, bits=weights)
         write_network(out / ARCHITECTURE_FILE, architecture)
         files.write_json(out / EXPORT_FILE, exported)
     return exported
 
 
-def _known_formats(formats: Iterable[str], opset: int | None) -> list[str]:
+def _known_formats(formats: Iterable[str], opset: int | None, bits: int) -> list[str]:
     wanted = list(dict.fromkeys(formats))
     for name in wanted:
         if name not in FORMATS:
             raise RepvitNasError(f"--format must be among {', '.join(FORMATS)}; got {name!r}")
     if opset is not None and "onnx" not in wanted:
         raise RepvitNasError("--opset is of an ONNX file; add onnx to --format, or leave it out")
+    without = [name for name in wanted if name != "coreml"] or ([] if wanted else ["fused"])
+    if checked_bits(bits) != HALF and without:
+        raise RepvitNasError(
+            f"--weights {bits} is of a Core ML package, and {without[0]} has none of so few bits: give "
+            "--format coreml alone, or leave --weights out"
+        )
     return wanted
 
 
@@ -159,6 +189,7 @@ def _export(
     *,
     limit: int | None,
     opset: int | None,
+    bits: int,
 ) -> ExportRecord:
     """Write the forms that are wanted, and the fused one of a trained network; compare each."""
     fused = fuse(subject.model)
@@ -173,10 +204,14 @@ def _export(
     operations: dict[str, int] = {}
     if "coreml" in wanted:
         few = torch.cat(list(batches(chosen.images, subject.recipe, side, image_limit(limit))))
-        package = folder / (COREML_FILE if trained else UNTRAINED_COREML_FILE)
-        form, operations = core_ml_form(
-            package, fused.single, subject, images=few, scores=scoring(subject.model)
+        package = folder / (COREML_FILES if trained else UNTRAINED_COREML_FILES)[bits]
+        form, operations, kept = core_ml_form(
+            package, fused.single, subject, images=few, scores=scoring(subject.model), bits=bits
         )
+        if form.fewer_bits and not chosen.missing:
+            pairs = labelled(chosen.images, subject.recipe, side, limit)
+            fewer = _with_accuracy(form.fewer_bits, fused.single, kept, pairs)
+            form = msgspec.structs.replace(form, fewer_bits=fewer)
         forms.append(form)
     unfused_ms, fused_ms = latencies([subject.model, fused.single], side)
     return ExportRecord(
@@ -191,6 +226,23 @@ def _export(
         unfused_ms=unfused_ms,
         fused_ms=fused_ms,
     )
+
+
+def _with_accuracy(
+    fewer: FewerBits,
+    own: nn.Module,
+    kept: nn.Module,
+    pairs: Iterable[tuple[torch.Tensor, torch.Tensor]],
+) -> FewerBits:
+    """Return what weights of fewer bits change, with the accuracy of both networks."""
+    right, count = [0, 0], 0
+    for batch, target in pairs:
+        count += len(batch)
+        for place, network in enumerate((own, kept)):
+            found = torch_scores(network, batch).argmax(1)
+            right[place] += int((found == target.numpy()).sum())
+    before, after = (100 * number / max(count, 1) for number in right)
+    return msgspec.structs.replace(fewer, top1=after, top1_before=before, top1_images=count)
 
 
 def _kept(folder: Path, digest: str, anew: Collection[str]) -> ExportRecord | None:

@@ -102,6 +102,14 @@ def batches(
     images: Images, recipe: Recipe, resolution: int, limit: int | None = None
 ) -> Iterator[torch.Tensor]:
     """Return the first images in parts of `BATCH`, as the network takes them."""
+    for batch, _ in labelled(images, recipe, resolution, limit):
+        yield batch
+
+
+def labelled(
+    images: Images, recipe: Recipe, resolution: int, limit: int | None = None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the first images in parts of `BATCH`, as the network takes them, with their classes."""
     loader = val_batches(
         images,
         recipe,
@@ -112,9 +120,9 @@ def batches(
         batch=BATCH,
     )
     count = 0
-    for batch, _ in loader:
-        taken = batch if limit is None else batch[: limit - count]
-        yield taken
-        count += len(taken)
+    for batch, target in loader:
+        left = len(batch) if limit is None else limit - count
+        yield batch[:left], target[:left]
+        count += len(batch[:left])
         if limit is not None and count >= limit:
             return

@@ -10,13 +10,35 @@ from repvit_nas.errors import FileError
 from repvit_nas.quantities import Count, Deviation, Factor, Milliseconds, Percent, Several
 
 EXPORT_FILE: Final = "export.json"
+WeightBits = Literal[8, 6, 4]
+
+
+class FewerBits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What weights of fewer bits change of a network.
+
+    Attributes:
+        bits: Of a stored weight.
+        stored: Percent of the weights that are stored so; small tensors stay in half precision.
+        change: Relative root mean square of the probabilities' change, on the images of the form.
+        top1: Percent right of the validation images with the stored weights, by torch in single
+            precision; None where there are none.
+        top1_before: The same with the network's own weights.
+        top1_images: Of how many images.
+    """
+
+    bits: WeightBits
+    stored: Percent
+    change: Deviation
+    top1: Percent | None = None
+    top1_before: Percent | None = None
+    top1_images: Count = 0
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One form of a network, read back from its file.
 
     Attributes:
-        name: `fused`, `onnx` or `coreml`.
+        name: `fused`, `onnx`, `coreml`, or `coreml-w6` where its weights have 6 bits.
         file: Where it is in the run's folder.
         digest: Of its files.
         size_bytes: Of them.
@@ -27,6 +49,8 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         agreement: Percent of the images on which both choose the same class.
         images: How many images that is of.
         ran: What ran it: torch, onnxruntime, Core ML, or an interpreter of the ML program.
+        fewer_bits: What weights of fewer bits change; None in half precision and above. Then `error` is
+            from the network with the very weights that the form stores.
     """
 
     name: str
@@ -38,6 +62,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     agreement: Percent
     images: Count
     ran: str
+    fewer_bits: FewerBits | None = None
 
 
 class Rounding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -111,3 +136,14 @@ def form_digest(path: Path) -> str:
         return files.digest(*(each.read_bytes() for each in inner or [path]))
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def fewer_bits_words(fewer: FewerBits) -> str:
+    """Say what weights of fewer bits change of a network."""
+    accuracy = "accuracy not taken: no images to validate on"
+    if fewer.top1 is not None:
+        accuracy = f"top-1 {fewer.top1:.2f} % instead of {fewer.top1_before:.2f} % of {fewer.top1_images:,} images"
+    return (
+        f"{fewer.stored:.1f} % of the weights in {fewer.bits} bits, probabilities change by "
+        f"{fewer.change:.1e}, {accuracy}"
+    )

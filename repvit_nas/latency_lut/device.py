@@ -25,6 +25,8 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 # What times a Core ML device, beside the runtimes that time a processor.
 CORE_ML: Final = "coreml"
+# How the circumstances of a Core ML device name it.
+CORE_ML_STATED: Final = "Core ML"
 
 
 class RuntimeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +106,31 @@ class Device(msgspec.Struct, frozen=True):
         """Return a digest of the figures that a predictor is fitted to."""
         there = [self.path(name) for name in FIGURES if self.path(name).is_file()]
         return files.digest(*(files.read_bytes(path) for path in there))
+
+    def refuse_other_than_core_ml(self, what: str) -> None:
+        """Raise unless the device, or the one that it is like, runs Core ML.
+
+        Args:
+            what: What only Core ML has.
+
+        Raises:
+            RepvitNasError: It runs something else.
+        """
+        if not self.runs_core_ml:
+            stated = self.file.circumstances.get("runtime", "what it does not state")
+            raise RepvitNasError(
+                f"{what} is of Core ML, and device {self.name!r} runs {stated}: leave it out, or name a "
+                "Core ML device such as iphone12"
+            )
+
+    @property
+    def runs_core_ml(self) -> bool:
+        """Whether the device, or the one that it is like, runs Core ML."""
+        if self.file.like:
+            return load_device(self.file.like).runs_core_ml
+        if self.file.runtime:
+            return self.file.runtime.is_core_ml
+        return self.file.circumstances.get("runtime", "").startswith(CORE_ML_STATED)
 
     def refuse_foreign(self) -> None:
         """Raise if this is the processor of another machine.

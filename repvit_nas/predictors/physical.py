@@ -21,7 +21,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pointwise, Pool
+from repvit_nas.operations import (
+    BYTES_PER_ELEMENT,
+    HALF,
+    Conv,
+    Output,
+    Pointwise,
+    Pool,
+    stored_bytes,
+)
 from repvit_nas.quantities import Duration, Extent, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
@@ -126,15 +134,20 @@ _POINTWISE, _DEPTHWISE, _DENSE, _SQUEEZE, _OUTPUT, _ELEMENTWISE = range(6)
 _MB: Final = 1e6
 
 
-def tabulate(units: Sequence[Unit]) -> OperationTable:
-    """List the operations that may cost time, one line each."""
+def tabulate(units: Sequence[Unit], bits: int = HALF) -> OperationTable:
+    """List the operations that may cost time, one line each.
+
+    Args:
+        units: The units.
+        bits: How many a weight has in the package, whose bytes are what is streamed.
+    """
     lines = []
     for index, unit in enumerate(units):
         for operation in unit.operations:
             match operation:
                 case Conv(c_in, c_out, taps, groups, size_in, size_out):
                     kind = _DEPTHWISE if groups > 1 else (_POINTWISE if taps == 1 else _DENSE)
-                    weight_mb = operation.weights * BYTES_PER_ELEMENT / _MB
+                    weight_mb = stored_bytes(operation.weights, bits) / _MB
                     gmacs = operation.macs / 1e9
                     spatial = size_in > 1
                     lines.append(
@@ -229,10 +242,20 @@ def _spilled_mb(form: CostForm, maps: Sequence[Floats]) -> Floats:
 
 
 def member_costs(
-    members: Sequence[Member], units: Sequence[Unit], columns: Sequence[CostColumn] = FUSING_COLUMNS
+    members: Sequence[Member],
+    units: Sequence[Unit],
+    columns: Sequence[CostColumn] = FUSING_COLUMNS,
+    bits: int = HALF,
 ) -> Floats:
-    """Return what each member says of each unit, `(units, members)` in milliseconds."""
-    table = tabulate(units)
+    """Return what each member says of each unit, `(units, members)` in milliseconds.
+
+    Args:
+        members: The ensemble.
+        units: The units.
+        columns: What its coefficients multiply.
+        bits: How many a stored weight has.
+    """
+    table = tabulate(units, bits)
     known: dict[CostForm, Floats] = {}
     for member in members:
         if member.form not in known:

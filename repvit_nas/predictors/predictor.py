@@ -12,6 +12,7 @@ import numpy as np
 from repvit_nas import data, files
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import check_device, load_device
+from repvit_nas.operations import HALF
 from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
     SOURCES,
@@ -239,6 +240,38 @@ class Predictor:
     def totals(self, counted: Mapping[Unit, int]) -> Floats:
         """Return what each member says of a network, see :meth:`Costs.totals`."""
         return self._costs.totals(counted)
+
+    def streamed(
+        self, architecture: Architecture, bits: int, interval: float = CALIBRATED
+    ) -> LatencyEstimate:
+        """Model the latency of `architecture` with weights of fewer bits, by the bytes of them.
+
+        Each member's cost of a unit changes as it would if only the bytes that it streams did. Nobody
+        has published that this chip gains anything, and Core ML may expand weights when it loads
+        them: so the interval reaches up to that of half precision.
+
+        Args:
+            architecture: The network.
+            bits: How many a stored weight has.
+            interval: Confidence of the interval to state, between 0 and 1.
+        """
+        half = self.estimate(architecture, interval)
+        if bits == HALF:
+            return half
+        counted = count(rows(architecture))
+        units, times = list(counted), np.fromiter(counted.values(), dtype=np.float64)
+        members, columns = self.members, self.model.columns
+        with np.errstate(invalid="ignore"):
+            ratio = member_costs(members, units, columns, bits) / member_costs(
+                members, units, columns
+            )
+        costs = self.unit_costs(units) * np.nan_to_num(ratio, nan=1.0)
+        totals = times @ costs + self.overheads_ms
+        mean = float(totals.mean())
+        spread = self.half_width(
+            mean, float(totals.var()), architecture.resolution, interval=interval
+        )
+        return half._replace(latency_ms=mean, low_ms=max(0.0, mean - spread), source="modelled")
 
     def file(self, fitted_on: FittedOn) -> PredictorFile:
         """Return the predictor as it is written."""

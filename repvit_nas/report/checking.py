@@ -99,6 +99,7 @@ def family_table(found: CheckRecord) -> tuple[Sequence[str], list[Sequence[str]]
             *first_cells(row),
             "" if row.published_ms is None else f"{row.published_ms:g}",
             "" if row.published_top1 is None else f"{row.published_top1:.1f}",
+            ", ".join(f"{ms:.2f} ({bits})" for bits, ms in row.fewer_bits_ms.items()),
             row.relation,
         )
 
@@ -120,6 +121,7 @@ _FAMILY_HEADER: Final = (
     "top-1 % here",
     "ms published",
     "top-1 % published",
+    "ms modelled (bits)",
     "relation",
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from repvit_nas.export.records import ExportRecord
+from repvit_nas.export.records import ExportRecord, fewer_bits_words
 from repvit_nas.export.subject import UNTRAINED
 from repvit_nas.report.tables import Grid
 
@@ -42,6 +42,11 @@ def export_lines(record: ExportRecord) -> list[str]:
         )
     elif record.compared_on:
         lines.append(f"Compared on {record.compared_on}")
+    lines += [
+        f"{form.name}: {fewer_bits_words(form.fewer_bits)}"
+        for form in record.forms
+        if form.fewer_bits
+    ]
     bound = record.rounding
     if bound is not None:
         lines.append(

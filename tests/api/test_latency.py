@@ -65,3 +65,43 @@ def test_what_cannot_be_predicted_is_said_in_one_line(asked, kind, said):
 def test_values_that_mean_nothing_are_refused(named, said):
     with pytest.raises(RepvitNasError, match=said):
         repvit_nas.predict("repvit_m0_9", **named)
+
+
+def test_weights_of_fewer_bits_are_modelled_by_their_bytes():
+    half = repvit_nas.predict("repvit_m1_5", "iphone12")
+    fewer = [repvit_nas.predict("repvit_m1_5", "iphone12", weights=bits) for bits in (16, 8, 6, 4)]
+
+    assert fewer[0] == half
+    latencies = [each.latency_ms for each in fewer]
+    assert latencies == sorted(latencies, reverse=True)
+    # 14 million weights are 28 MB: at 30.4 GB/s 8 bits save at most half of 0.92 ms, and MACs remain.
+    assert 0.2 < latencies[0] - latencies[1] <= 0.46
+    for each in fewer[1:]:
+        assert each.source == "modelled"
+        # That nothing is gained is within the interval: nobody has published otherwise.
+        assert each.low_ms < each.latency_ms < half.latency_ms < each.high_ms == half.high_ms
+    assert str(fewer[2]).startswith("repvit_m1_5, 6-bit weights on iphone12: ")
+    assert fewer[2].document()["weights"] == 6
+
+
+def test_units_that_were_timed_are_modelled_with_fewer_bits_all_the_same():
+    predictor, _ = load_predictor("cpu-epyc", foreign=True)
+    architecture = repvit_nas.load_architecture("repvit_m0_9")
+
+    found = predictor.streamed(architecture, 4)
+
+    assert 0 < found.latency_ms < predictor.estimate(architecture).latency_ms
+    assert found.source == "modelled"
+    assert predictor.streamed(architecture, 16) == predictor.estimate(architecture)
+
+
+@pytest.mark.parametrize(
+    ("device", "bits", "said"),
+    [
+        ("iphone12", 5, "--weights must be 8, 6 or 4 bits, or 16 for half precision; got 5"),
+        ("cpu-epyc", 6, "--weights is of Core ML, and device 'cpu-epyc' runs onnxruntime 1.31.1"),
+    ],
+)
+def test_weights_that_a_device_does_not_take_are_said_in_one_line(device, bits, said):
+    with pytest.raises(RepvitNasError, match=said):
+        repvit_nas.predict("repvit_m0_9", device, weights=bits, foreign=True)

@@ -83,3 +83,11 @@ def test_a_picture_needs_two_networks_that_were_trained():
 
     with Image.open(io.BytesIO(picture)) as drawn:
         assert drawn.format == "PNG"
+
+
+def test_latencies_with_weights_of_fewer_bits_are_a_column_where_a_form_has_them():
+    fewer = network("mine", 0.9, 97.0, fewer_bits_ms={"8": 0.71, "6": 0.69})
+    header, rows = family_table(msgspec.structs.replace(RECORD, variant=fewer))
+
+    assert dict(zip(header, rows[0], strict=True))["ms modelled (bits)"] == "0.71 (8), 0.69 (6)"
+    assert "ms modelled (bits)" not in family_table(RECORD)[0]
