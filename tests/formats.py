@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import service_reports
 from support import ROOT
 
 from repvit_nas import files
@@ -25,7 +26,8 @@ from repvit_nas.architecture import read_architecture
 from repvit_nas.campaign.records import read_campaign, task_log
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.coreml.exporting import Converted, Manifest
-from repvit_nas.coreml.importers import generic
+from repvit_nas.coreml.importers import generic, melange, xctest
+from repvit_nas.coreml.importers.runlocal import read_result
 from repvit_nas.coreml.importers.xcode import read_report
 from repvit_nas.coreml.products import Product
 from repvit_nas.export.records import read_export
@@ -623,6 +625,32 @@ FORMATS: dict[str, Format] = {
 }
 
 FORMATS |= {
+    "RunLocal's result": Format(
+        "a.runlocal.json",
+        lambda: json.dumps(service_reports.runlocal()).encode(),
+        lambda folder: read_result(folder / "a.runlocal.json"),
+        ("coreml.importers.runlocal.read_result",),
+    ),
+    "Melange's report": Format(
+        "a.melange.json",
+        lambda: json.dumps(service_reports.melange()).encode(),
+        lambda folder: melange.read_report(folder / "a.melange.json", "iPhone 12".__eq__),
+        ("coreml.importers.melange.read_report",),
+    ),
+    "XCTest's metrics": Format(
+        "a.xcmetrics.json",
+        lambda: json.dumps(service_reports.metrics()).encode(),
+        lambda folder: xctest.read_printed(folder / "a.xcmetrics.json"),
+        ("coreml.importers.xctest.read_printed",),
+        beside=lambda: {"a.xcsummary.json": json.dumps(service_reports.summary()).encode()},
+    ),
+    "XCTest's summary": Format(
+        "a.xcsummary.json",
+        lambda: json.dumps(service_reports.summary()).encode(),
+        lambda folder: xctest.read_printed(folder / "a.xcmetrics.json"),
+        (),
+        beside=lambda: {"a.xcmetrics.json": json.dumps(service_reports.metrics()).encode()},
+    ),
     "own latencies": Format(
         "latencies.json",
         written(

@@ -37,8 +37,9 @@ def command(
     r"""Take reports of the programs in DIR into the device's table, and fit it.
 
     DIR is what `measure-lut --device NAME --export DIR` wrote, with the reports put into it: Xcode's
-    performance reports (NAME.mlperf), or CSV or JSON files with `program` and `latency_ms` or
-    `samples_ms`. Serial numbers, device identifiers and device names in reports are not kept.
+    performance reports (NAME.mlperf), XCTest's results (NAME.xcresult, or what xcresulttool printed of
+    them), RunLocal's (NAME.runlocal.json), Melange's (NAME.melange.json, of another runtime and so of
+    a device NAME-melange), or CSV or JSON files with `program` and `latency_ms` or `samples_ms`. Serial numbers, device identifiers and device names in reports are not kept.
 
     Nothing is written where a report is not valid, or where latencies are so far from those predicted
     for the device that they must be in another unit.
@@ -48,7 +49,7 @@ def command(
     """
     from repvit_nas.coreml.exporting import read_manifest, read_plan
     from repvit_nas.coreml.importers.folder import read_folder
-    from repvit_nas.coreml.importing import checked_parts, write_parts
+    from repvit_nas.coreml.importing import as_timed, checked_parts, write_parts
     from repvit_nas.coreml.products import product, products
     from repvit_nas.coreml.publishing import claim_folder
     from repvit_nas.latency_lut.visits import hold
@@ -57,10 +58,14 @@ def command(
     if wanted is None:
         raise UnknownNameError.of("Core ML device", device, list(products()))
     manifest, plan = read_manifest(folder), read_plan(folder)
-    reports = read_folder(folder)
-    home = Path("latency_lut") / device
+    called = wanted.is_called
+    reports = read_folder(folder, called)
+    wanted = as_timed(wanted, reports)
+    home = Path("latency_lut") / wanted.device
     # Before the folder is there: it hides what is shipped of the device.
-    parts = checked_parts(wanted, home, plan, manifest, reports, unlike_predicted=unlike_predicted)
+    parts = checked_parts(
+        wanted, home, plan, manifest, reports, unlike_predicted=unlike_predicted, called=called
+    )
     with hold(home):
         claim_folder(wanted, home)
         names = write_parts(home, plan, parts, say=note)

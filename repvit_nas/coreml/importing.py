@@ -4,7 +4,7 @@ import contextlib
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.coreml.exporting import Manifest, planned
 from repvit_nas.coreml.importers.imported import Imported
+from repvit_nas.coreml.naming import short_name
 from repvit_nas.coreml.products import ANY_MAC, PRODUCTS_FILE, Product, products
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import CORE_ML, DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
@@ -52,6 +53,26 @@ class ImportedPart(NamedTuple):
     placements: dict[str, Placement]
 
 
+def as_timed(product: Product, reports: Sequence[Imported]) -> Product:
+    """Return the device that reports are of: one of its own where another runtime than Core ML ran.
+
+    Raises:
+        FileError: They are of several runtimes.
+    """
+    runtimes = sorted({report.runtime for report in reports})
+    if len(runtimes) > 1:
+        raise FileError(
+            f"reports must be of one runtime; got {', '.join(runtimes)}, which are never pooled: import "
+            "each from a folder of its own"
+        )
+    (runtime,) = runtimes
+    if runtime == CORE_ML:
+        return product
+    return msgspec.structs.replace(
+        product, device=f"{product.device}-{runtime}", title=f"{product.title}, {runtime}"
+    )
+
+
 def checked_parts(
     product: Product,
     folder: Path,
@@ -60,6 +81,7 @@ def checked_parts(
     reports: list[Imported],
     *,
     unlike_predicted: bool = False,
+    called: Callable[[str], bool] | None = None,
 ) -> list[ImportedPart]:
     """Return reports as what is written of them, one part for each series; nothing is written yet.
 
@@ -70,6 +92,7 @@ def checked_parts(
         manifest: The programs of that.
         reports: The reports.
         unlike_predicted: Take latencies too that are far from what the device's predictor says.
+        called: Tells whether a name of a model is the device's; None for what the product says.
 
     Raises:
         FileError: A report is of a program that was not exported, of another device, or far from
@@ -77,6 +100,7 @@ def checked_parts(
     """
     read_series(folder, product.device)  # or the import would fail when it is half done
     named = {entry.name: entry.key for entry in manifest.programs}
+    named |= {short_name(entry.name): entry.key for entry in manifest.programs}
     models = {report.model for report in reports if report.model}
     if product.product_type == ANY_MAC and len(models) > 1:
         raise FileError(
@@ -91,7 +115,7 @@ def checked_parts(
                 f"{report.origin}: program {report.name!r} is not in the manifest; a report's file "
                 f"name must be the package's, such as {next(iter(named), 'none')}"
             )
-        if report.model and not product.is_called(report.model):
+        if report.model and not (called or product.is_called)(report.model):
             raise FileError(
                 f"{report.origin}: was made on {report.model}, not on {product.title}; import it for "
                 "that device"
@@ -114,7 +138,7 @@ def checked_parts(
         words = [tool, system or "any-system", units or "any-units", _identity(plan)]
         if product.product_type == ANY_MAC and model != ANY_MAC:
             words.insert(0, model)
-        file = _imported_device(product, plan, (tool, system, units, model))
+        file = _imported_device(product, plan, (tool, system, units, model), group[0].runtime)
         parts.append(
             ImportedPart("_".join(_word(word) for word in words), file, visits, placements)
         )
@@ -248,14 +272,16 @@ def _visits(
     return visits, placements
 
 
-def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, str]) -> DeviceFile:
+def _imported_device(
+    product: Product, plan: Plan, kind: tuple[str, str, str, str], runtime: str
+) -> DeviceFile:
     tool, system, units, model = kind
     circumstances = {
         "processor": f"{product.chip} ({model})",
         "cores": "Neural Engine",
         "accelerator": "Neural Engine",
         "os": system or NOT_STATED,
-        "runtime": f"{CORE_ML}, {tool}",
+        "runtime": f"{runtime}, {tool}",
         "compute_units": units or NOT_STATED,
         "loop": "warm",
         "precision": "fp16",
@@ -268,5 +294,5 @@ def _imported_device(product: Product, plan: Plan, kind: tuple[str, str, str, st
         kind="measured",
         circumstances=circumstances,
         protocol=PROTOCOL_VERSION,
-        runtime=RuntimeSpec(CORE_ML, target=product.device),
+        runtime=RuntimeSpec(runtime, target=product.device),
     )

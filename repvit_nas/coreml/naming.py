@@ -47,3 +47,8 @@ def program_name(timed: Program) -> str:
             unit_name(unit) + (f"-x{count}" if count > 1 else "") for unit, count in timed.units
         )
     return f"{body}--{timed.key[:_KEY]}"
+
+
+def short_name(name: str) -> str:
+    """Return what ends a program's name: the start of its key, where a name must be a word."""
+    return name.rpartition("--")[2]

@@ -5,6 +5,7 @@ import shutil
 
 import msgspec
 import pytest
+import service_reports
 from exported import WISHES, entries
 
 from repvit_nas.commands import _run
@@ -194,3 +195,96 @@ def test_an_import_that_tells_nothing_yet_leaves_a_modelled_device_as_it_is(lab,
     now = load_predictor("iphone12")[0].estimate(network)
     assert now.source == "modelled"
     assert now.latency_ms == pytest.approx(shipped.estimate(network).latency_ms, rel=1e-3)
+
+
+@pytest.fixture
+def service(lab, plan, elsewhere):
+    """Write a service's report of each program, as long as predicted."""
+    predictor, _ = load_predictor("iphone12")
+    names = lab([])
+    (elsewhere / "reports/lab.csv").unlink()
+
+    def write(made, suffix, number=12):
+        programs = list(planned(plan).values())
+        for name, item in list(zip(names, programs, strict=True))[:number]:
+            document = made(float(predictor.totals(dict(item.units)).mean()))
+            service_reports.write(elsewhere / "reports" / f"{name}{suffix}", document)
+        return names[:number]
+
+    return write
+
+
+def melange_report(latency):
+    return service_reports.melange(service_reports.record(latency))
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_reports_of_runlocal_and_xctest_are_series_of_their_own(service, elsewhere):
+    (name, *_) = service(lambda latency: service_reports.runlocal((latency,)), ".runlocal.json")
+    tests = service_reports.metrics(f"test_{name[-8:]}()", (0.9, 0.9), "ms")
+    service_reports.write(elsewhere / "reports/R.xcmetrics.json", tests)
+    service_reports.write(elsewhere / "reports/R.xcsummary.json", service_reports.summary())
+
+    assert _run([*IMPORT, "--unlike-predicted"], debug=False) == 0
+
+    found = read_series(elsewhere / "latency_lut/iphone12", "iphone12")
+    assert sorted(one.name.partition("_")[0] for one in found) == ["runlocal", "xctest"]
+    assert {one.file.circumstances["runtime"] for one in found} == {
+        "coreml, runlocal",
+        "coreml, xctest",
+    }
+
+
+def test_another_runtime_is_a_device_of_its_own(service, elsewhere, capsys):
+    service(melange_report, ".melange.json", number=None)
+
+    assert _run([*IMPORT], debug=True) == 0
+
+    assert "latency_lut/iphone12-melange" in capsys.readouterr().err
+    device = load_device("iphone12-melange").file
+    assert device.kind == "measured"
+    assert device.runtime.name == "melange"
+    assert not device.runtime.is_core_ml
+    assert load_device("iphone12").folder.shipped  # nothing of Core ML's has changed
+
+
+@pytest.mark.parametrize(
+    ("made", "suffix", "said"),
+    [
+        (
+            lambda latency: service_reports.runlocal((latency,), device={"Name": "iPhone 13"}),
+            ".runlocal.json",
+            "was made on iPhone 13, not on iPhone 12",
+        ),
+        (
+            lambda latency: service_reports.runlocal((1000 * latency,)),
+            ".runlocal.json",
+            "as if they were in microseconds",
+        ),
+        (
+            lambda latency: service_reports.runlocal((latency,), "CPU_ONLY"),
+            ".runlocal.json",
+            "one run with ComputeUnit CPU_AND_NE; got CPU_ONLY",
+        ),
+        (
+            lambda latency: service_reports.melange(
+                service_reports.record(latency, {"marketing_name": "iPhone 13"})
+            ),
+            ".melange.json",
+            "holds no latency_ms on the npu in fp16; got cpu fp32",
+        ),
+    ],
+)
+def test_reports_of_services_that_are_of_something_else_are_refused(
+    service, elsewhere, capsys, made, suffix, said
+):
+    service(made, suffix)
+
+    assert said in refused(capsys, elsewhere)
+
+
+def test_reports_of_two_runtimes_are_refused(service, elsewhere, capsys):
+    service(melange_report, ".melange.json", number=2)
+    service(lambda latency: service_reports.runlocal((latency,)), ".runlocal.json", number=2)
+
+    assert "reports must be of one runtime; got coreml, melange" in refused(capsys, elsewhere)

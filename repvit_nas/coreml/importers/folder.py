@@ -1,9 +1,11 @@
 """Every report in a folder, whatever its format."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from repvit_nas import files
+from repvit_nas.coreml.importers import melange, runlocal, xctest
 from repvit_nas.coreml.importers.generic import OWN_FILES, read_csv, read_json
 from repvit_nas.coreml.importers.imported import Imported
 from repvit_nas.coreml.importers.xcode import BUNDLE, read_report
@@ -13,8 +15,12 @@ from repvit_nas.errors import FileError
 _MODELS: Final = (".mlpackage", ".mlmodelc")
 
 
-def read_folder(folder: Path) -> list[Imported]:
-    """Read every report of a folder: `*.mlperf`, and CSV and JSON files of latencies.
+def read_folder(folder: Path, wanted: Callable[[str], bool] = lambda _: True) -> list[Imported]:
+    """Read every report of a folder: of Xcode, XCTest, RunLocal and Melange, and CSV and JSON files.
+
+    Args:
+        folder: The folder.
+        wanted: Tells whether a name of a model is the device's, where a report is of many.
 
     Raises:
         FileError: There is none, or one is not valid; the message names the file and what is
@@ -25,20 +31,31 @@ def read_folder(folder: Path) -> list[Imported]:
     found: list[Imported] = []
     for path in sorted(folder.rglob("*")):
         parents = path.relative_to(folder).parents
-        inside = any(parent.suffix in (BUNDLE, *_MODELS) for parent in parents)
+        inside = any(parent.suffix in (BUNDLE, xctest.BUNDLE, *_MODELS) for parent in parents)
         if inside or path.name in OWN_FILES:
             continue
-        if path.suffix in (BUNDLE, ".csv", ".json"):
+        if path.suffix in (BUNDLE, xctest.BUNDLE, ".csv", ".json"):
             files.inside(folder, path)
         if path.suffix == BUNDLE:
             found.append(read_report(path))
+        elif path.suffix == xctest.BUNDLE:
+            found += xctest.read_bundle(path)
+        elif path.name.endswith(xctest.METRICS):
+            found += xctest.read_printed(path)
+        elif path.name.endswith(xctest.SUMMARY):
+            continue  # read with the metrics beside it
+        elif path.name.endswith(runlocal.SUFFIX):
+            found.append(runlocal.read_result(path))
+        elif path.name.endswith(melange.SUFFIX):
+            found.append(melange.read_report(path, wanted))
         elif path.suffix == ".csv" and path.is_file():
             found += read_csv(path)
         elif path.suffix == ".json" and path.is_file():
             found += read_json(path)
     if not found:
         raise FileError(
-            f"{folder}: holds no report; wanted are Xcode's NAME.mlperf, or CSV or JSON files with "
-            "`program` and `latency_ms` or `samples_ms`"
+            f"{folder}: holds no report; wanted are Xcode's NAME.mlperf, NAME{xctest.BUNDLE}, "
+            f"NAME{runlocal.SUFFIX}, NAME{melange.SUFFIX}, or CSV or JSON files with `program` and "
+            "`latency_ms` or `samples_ms`"
         )
     return found

@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from repvit_nas.errors import FileError
+from repvit_nas.latency_lut.device import CORE_ML
 
 # What a network can take: from far below the cost of any call to a quarter of an hour.
 POSSIBLE_MS: Final = (1e-4, 1e6)
@@ -23,6 +24,7 @@ class Imported(NamedTuple):
         compute_units: Which processors Core ML was allowed to use; empty where it does not say.
         operations: Each operation's name, preferred processor and cost, where the report says so.
         origin: The file, for messages.
+        runtime: What ran it: Core ML, or another that is never pooled with it.
     """
 
     name: str
@@ -33,6 +35,21 @@ class Imported(NamedTuple):
     compute_units: str
     operations: tuple[tuple[str, str, float | None], ...]
     origin: str
+    runtime: str = CORE_ML
+
+
+def on_a_device(origin: str, *words: str) -> None:
+    """Raise if what a report says of its device is a simulator's.
+
+    Raises:
+        FileError: It is one: that runs on the processor of a Mac.
+    """
+    for text in words:
+        if "simulator" in text.lower():
+            raise FileError(
+                f"{origin}: was made on a simulator ({shown(text)}), which runs on the Mac's processor: "
+                "time a device"
+            )
 
 
 def checked(report: Imported) -> Imported:
