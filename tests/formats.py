@@ -749,6 +749,7 @@ NO_FORMAT: dict[str, str] = {
     "coreml.building._built": "of Apple's source, whose digest is checked",
     "coreml.doctor._app": "looks for a line of Apple's source",
     "coreml.client.ModelRunner._answer": "an answer of the phone: tests/coreml/test_faults.py",
+    "coreml.importers.xctest._decoded": "an answer of Apple's tool, as XCTest's metrics above",
     "coreml.xcrun.devicectl": "an answer of Apple's tool: tests/coreml/test_faults.py",
     "coreml.mac._LoadedHere.__init__": "Core ML loads what was written a moment before",
     "export.classifier._by_core_ml": "Core ML loads what was written a moment before",

@@ -26,7 +26,7 @@ def runlocal(samples=(0.87, 0.89), units="CPU_AND_NE", device=(), **more):
 
 def record(value=0.87, device=(), **more):
     """Return a record of a Melange report."""
-    phone = {"name": "iPhone13,2", "marketing_name": "iPhone 12", "soc": "A14", "os": "17.5"}
+    phone = {"name": "iPhone13,2", "marketing_name": "Apple iPhone 12", "soc": "A14", "os": "17.5"}
     return {
         "device": phone | dict(device), "ap_type": "npu", "variant": "v1", "precision": "fp16",
         "run": 0, "metric": "latency_ms", "value": value, "unit": "ms",

@@ -199,8 +199,8 @@ def predict(
         resolution: Side of the input in pixels; None takes the network's own.
         interval: The interval's confidence, above 0 and below 1.
         weights: Bits of a stored weight, 16, 8, 6 or 4, on a device of Core ML. With fewer than 16 the
-            latency is modelled by the bytes that are streamed, and its interval reaches up to that of
-            16: nobody has published that this chip gains by them.
+            latency is modelled by the bytes that are streamed, as if weights were expanded on the fly, which
+            iOS 16 does not; its interval reaches up to that of 16 bits.
         foreign: Accept a processor's table that was measured on another machine.
         outside: Units outside the measured range: `flag` prices them and calls the latency modelled,
             `clip` takes the nearest, `raise` refuses.

@@ -242,13 +242,13 @@ class Predictor:
         return self._costs.totals(counted)
 
     def streamed(
-        self, architecture: Architecture, bits: int, interval: float = CALIBRATED
+        self, architecture: Network, bits: int, interval: float = CALIBRATED
     ) -> LatencyEstimate:
         """Model the latency of `architecture` with weights of fewer bits, by the bytes of them.
 
-        Each member's cost of a unit changes as it would if only the bytes that it streams did. Nobody
-        has published that this chip gains anything, and Core ML may expand weights when it loads
-        them: so the interval reaches up to that of half precision.
+        Each member's cost of a unit changes as it would if only the bytes that it streams did. iOS 16
+        expands weights before a model runs, later systems some of them on the fly (coremltools' guide),
+        and nobody has published what this chip gains: so the interval reaches up to that of half precision.
 
         Args:
             architecture: The network.

@@ -36,22 +36,7 @@ def read_folder(folder: Path, wanted: Callable[[str], bool] = lambda _: True) ->
             continue
         if path.suffix in (BUNDLE, xctest.BUNDLE, ".csv", ".json"):
             files.inside(folder, path)
-        if path.suffix == BUNDLE:
-            found.append(read_report(path))
-        elif path.suffix == xctest.BUNDLE:
-            found += xctest.read_bundle(path)
-        elif path.name.endswith(xctest.METRICS):
-            found += xctest.read_printed(path)
-        elif path.name.endswith(xctest.SUMMARY):
-            continue  # read with the metrics beside it
-        elif path.name.endswith(runlocal.SUFFIX):
-            found.append(runlocal.read_result(path))
-        elif path.name.endswith(melange.SUFFIX):
-            found.append(melange.read_report(path, wanted))
-        elif path.suffix == ".csv" and path.is_file():
-            found += read_csv(path)
-        elif path.suffix == ".json" and path.is_file():
-            found += read_json(path)
+        found += _reports(path, wanted)
     if not found:
         raise FileError(
             f"{folder}: holds no report; wanted are Xcode's NAME.mlperf, NAME{xctest.BUNDLE}, "
@@ -59,3 +44,22 @@ def read_folder(folder: Path, wanted: Callable[[str], bool] = lambda _: True) ->
             "`latency_ms` or `samples_ms`"
         )
     return found
+
+
+def _reports(path: Path, wanted: Callable[[str], bool]) -> list[Imported]:
+    """Read what a path holds, by its name; the summary of a test is read with the metrics beside it."""
+    name = path.name
+    if path.suffix == BUNDLE:
+        return [read_report(path)]
+    if path.suffix == xctest.BUNDLE:
+        return xctest.read_bundle(path)
+    if not path.is_file() or name.endswith(xctest.SUMMARY):
+        return []
+    if name.endswith(xctest.METRICS):
+        return xctest.read_printed(path)
+    if name.endswith(runlocal.SUFFIX):
+        return [runlocal.read_result(path)]
+    if name.endswith(melange.SUFFIX):
+        return [melange.read_report(path, wanted)]
+    readers = {".csv": read_csv, ".json": read_json}
+    return readers[path.suffix](path) if path.suffix in readers else []

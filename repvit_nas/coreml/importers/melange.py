@@ -14,12 +14,15 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.coreml.importers.imported import Imported, checked, on_a_device
 from repvit_nas.errors import FileError
+from repvit_nas.quantities import Count, Number
 
 SUFFIX: Final = ".melange.json"
 TOOL: Final = "zetic-melange"
 # What the runtime is called: no series of it is one of Core ML.
 RUNTIME: Final = "melange"
 _LATENCY: Final = "latency_ms"
+# Its client knows "Apple iPhone 12".
+_MAKER: Final = "Apple "
 
 
 class _Device(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,13 +31,18 @@ class _Device(msgspec.Struct, forbid_unknown_fields=True):
     soc: str | None
     os: str | None
 
+    @property
+    def title(self) -> str:
+        """The model without its maker."""
+        return (self.marketing_name or "").removeprefix(_MAKER)
+
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
     device: _Device
     ap_type: Literal["cpu", "gpu", "npu"] | None
     variant: str | None
     precision: Literal["fp32", "fp16", "int8"]
-    run: int
+    run: Count
     metric: Literal[
         "latency_ms",
         "tensor_copy_latency_ms",
@@ -44,17 +52,17 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
         "memory_inference_peak_mb",
         "memory_inference_min_mb",
     ]
-    value: float
+    value: Number
     unit: Literal["ms", "db", "mb"]
 
 
 class _Model(msgspec.Struct, forbid_unknown_fields=True):
-    key: str
-    version: int
+    key: Any
+    version: Any
 
 
 class _Report(msgspec.Struct, forbid_unknown_fields=True):
-    derivation_version: int
+    derivation_version: Any
     model: _Model
     records: tuple[_Record, ...]
     summary: Any = None
@@ -76,9 +84,9 @@ def read_report(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> I
     for each in latencies:
         if each.unit != "ms":
             raise FileError(f"{path}: {_LATENCY} must be in ms; got {each.unit!r}")
-    here = [each for each in latencies if wanted(each.device.marketing_name or "")]
+    here = [each for each in latencies if wanted(each.device.title)]
     if not here:
-        names = sorted({each.device.marketing_name or "no name" for each in latencies})
+        names = sorted({each.device.title or "no name" for each in latencies})
         raise FileError(
             f"{path}: holds no {_LATENCY} of the device; got those of {', '.join(names) or 'none'}"
         )
@@ -95,14 +103,13 @@ def read_report(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> I
             f"{path}: its latencies on the npu in fp16 are of several models, systems or conversions "
             "(`device`, `variant`), which nothing says how to choose from: keep the records of one"
         )
-    name = first.marketing_name or ""
-    on_a_device(str(path), name, first.name or "", first.os or "", first.soc or "")
+    on_a_device(str(path), first.title, first.name or "", first.os or "", first.soc or "")
     return checked(
         Imported(
             name=path.name.removesuffix(SUFFIX),
             samples=tuple(each.value for each in found),
             tool=TOOL,
-            model=name,
+            model=first.title,
             system=first.os or "",
             compute_units="npu",
             operations=(),

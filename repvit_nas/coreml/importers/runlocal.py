@@ -12,13 +12,12 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.coreml.importers.imported import Imported, checked, on_a_device
 from repvit_nas.errors import FileError
+from repvit_nas.quantities import Number
 
 SUFFIX: Final = ".runlocal.json"
 TOOL: Final = "runlocal"
 # What its client calls a run that may use the Neural Engine, as Core ML does.
 _UNITS: Final = "CPU_AND_NE"
-
-Number = float | None
 
 
 class _Device(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,10 +25,10 @@ class _Device(msgspec.Struct, forbid_unknown_fields=True):
     Soc: str
     OS: str
     OSVersion: str
-    Year: int | None = None
-    Ram: int | None = None
-    DiscreteGpu: str | None = None
-    VRam: int | None = None
+    Year: Any = None
+    Ram: Any = None
+    DiscreteGpu: Any = None
+    VRam: Any = None
 
 
 class _Run(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,34 +37,34 @@ class _Run(msgspec.Struct, forbid_unknown_fields=True):
     ComputeUnit: str
     Success: bool | None = None
     Status: Literal["Pending", "Complete", "Failed", "Running", "Deleted"] | None = None
-    InferenceMsArray: tuple[float, ...] | None = None
-    InferenceMsAverage: Number = None
-    InferenceMsMedian: Number = None
-    LoadMsArray: tuple[float, ...] | None = None
-    LoadMsAverage: Number = None
-    LoadMsMedian: Number = None
-    PrefillTokens: int | None = None
-    GenerationTokens: int | None = None
-    PrefillTPS: Number = None
-    GenerateTPS: Number = None
-    PeakLoadRamUsage: Number = None
-    PeakRamUsage: Number = None
-    PeakInferenceRamUsage: Number = None
-    PeakPrefillRamUsage: Number = None
-    PeakGenerateRamUsage: Number = None
-    FailureReason: str | None = None
-    FailureError: str | None = None
-    Stdout: str | None = None
-    Stderr: str | None = None
-    OutputTensorsId: str | None = None
-    Versions: dict[str, str] | None = None
-    Settings: dict[str, Any] | None = None
+    InferenceMsArray: tuple[Number, ...] | None = None
+    InferenceMsAverage: Any = None
+    InferenceMsMedian: Any = None
+    LoadMsArray: Any = None
+    LoadMsAverage: Any = None
+    LoadMsMedian: Any = None
+    PrefillTokens: Any = None
+    GenerationTokens: Any = None
+    PrefillTPS: Any = None
+    GenerateTPS: Any = None
+    PeakLoadRamUsage: Any = None
+    PeakRamUsage: Any = None
+    PeakInferenceRamUsage: Any = None
+    PeakPrefillRamUsage: Any = None
+    PeakGenerateRamUsage: Any = None
+    FailureReason: Any = None
+    FailureError: Any = None
+    Stdout: Any = None
+    Stderr: Any = None
+    OutputTensorsId: Any = None
+    Versions: Any = None
+    Settings: Any = None
 
 
 class _Result(msgspec.Struct, forbid_unknown_fields=True):
     device: _Device
     benchmark_data: tuple[_Run, ...]
-    outputs: dict[str, dict[str, str]] | None = None
+    outputs: Any = None
 
 
 def read_result(path: Path) -> Imported:

@@ -18,6 +18,7 @@ from repvit_nas import files
 from repvit_nas.coreml.importers.imported import Imported, checked, on_a_device
 from repvit_nas.coreml.xcrun import Apple, find_xcrun, tool
 from repvit_nas.errors import FileError
+from repvit_nas.quantities import Number
 
 BUNDLE: Final = ".xcresult"
 METRICS: Final = ".xcmetrics.json"
@@ -38,15 +39,15 @@ class _Named(msgspec.Struct):
 class _Metric(msgspec.Struct, forbid_unknown_fields=True):
     displayName: str  # noqa: N815
     unitOfMeasurement: str  # noqa: N815
-    measurements: tuple[float, ...]
+    measurements: tuple[Number, ...]
     identifier: str = ""
     polarity: str = ""
     baselineName: str = ""  # noqa: N815
-    baselineAverage: float | None = None  # noqa: N815
-    maxRegression: float | None = None  # noqa: N815
-    maxPercentRegression: float | None = None  # noqa: N815
-    maxStandardDeviation: float | None = None  # noqa: N815
-    maxPercentRelativeStandardDeviation: float | None = None  # noqa: N815
+    baselineAverage: Any = None  # noqa: N815
+    maxRegression: Any = None  # noqa: N815
+    maxPercentRegression: Any = None  # noqa: N815
+    maxStandardDeviation: Any = None  # noqa: N815
+    maxPercentRelativeStandardDeviation: Any = None  # noqa: N815
 
 
 class _Run(msgspec.Struct, forbid_unknown_fields=True):
