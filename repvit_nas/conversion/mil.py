@@ -7,6 +7,7 @@ compiler accepts the program cannot be seen here.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ class MilProgram(NamedTuple):
     operations: tuple[MilOperation, ...]
     constants: dict[str, Any]
     weights: dict[str, npt.NDArray[np.float16]]
-    bits: dict[str, int]
+    bits: Mapping[str, int] = MappingProxyType({})
 
     @property
     def types(self) -> tuple[str, ...]:
