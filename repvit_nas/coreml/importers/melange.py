@@ -25,7 +25,7 @@ _LATENCY: Final = "latency_ms"
 _MAKER: Final = "Apple "
 
 
-class _Device(msgspec.Struct, forbid_unknown_fields=True):
+class _MelangeDevice(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None
     marketing_name: str | None
     soc: str | None
@@ -37,8 +37,8 @@ class _Device(msgspec.Struct, forbid_unknown_fields=True):
         return (self.marketing_name or "").removeprefix(_MAKER)
 
 
-class _Record(msgspec.Struct, forbid_unknown_fields=True):
-    device: _Device
+class _MelangeRecord(msgspec.Struct, forbid_unknown_fields=True):
+    device: _MelangeDevice
     ap_type: Literal["cpu", "gpu", "npu"] | None
     variant: str | None
     precision: Literal["fp32", "fp16", "int8"]
@@ -56,15 +56,15 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     unit: Literal["ms", "db", "mb"]
 
 
-class _Model(msgspec.Struct, forbid_unknown_fields=True):
+class _MelangeModel(msgspec.Struct, forbid_unknown_fields=True):
     key: Any
     version: Any
 
 
-class _Report(msgspec.Struct, forbid_unknown_fields=True):
+class _MelangeReport(msgspec.Struct, forbid_unknown_fields=True):
     derivation_version: Any
-    model: _Model
-    records: tuple[_Record, ...]
+    model: _MelangeModel
+    records: tuple[_MelangeRecord, ...]
     summary: Any = None
 
 
@@ -79,7 +79,7 @@ def read_report(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> I
         FileError: A field is missing or not known, the device or its neural processor is not in it, or its
             latencies are of several conversions.
     """
-    report = files.read_json(path, _Report, schema=None)
+    report = files.read_json(path, _MelangeReport, schema=None)
     latencies = [each for each in report.records if each.metric == _LATENCY]
     for each in latencies:
         if each.unit != "ms":

@@ -20,7 +20,7 @@ TOOL: Final = "runlocal"
 _UNITS: Final = "CPU_AND_NE"
 
 
-class _Device(msgspec.Struct, forbid_unknown_fields=True):
+class _RunLocalDevice(msgspec.Struct, forbid_unknown_fields=True):
     Name: str
     Soc: str
     OS: str
@@ -31,7 +31,7 @@ class _Device(msgspec.Struct, forbid_unknown_fields=True):
     VRam: Any = None
 
 
-class _Run(msgspec.Struct, forbid_unknown_fields=True):
+class _RunLocalRun(msgspec.Struct, forbid_unknown_fields=True):
     """One set of compute units: milliseconds of its calls, and what is not read here."""
 
     ComputeUnit: str
@@ -61,9 +61,9 @@ class _Run(msgspec.Struct, forbid_unknown_fields=True):
     Settings: Any = None
 
 
-class _Result(msgspec.Struct, forbid_unknown_fields=True):
-    device: _Device
-    benchmark_data: tuple[_Run, ...]
+class _RunLocalResult(msgspec.Struct, forbid_unknown_fields=True):
+    device: _RunLocalDevice
+    benchmark_data: tuple[_RunLocalRun, ...]
     outputs: Any = None
 
 
@@ -73,7 +73,7 @@ def read_result(path: Path) -> Imported:
     Raises:
         FileError: A field is missing or not known, the run failed, or none was on the Neural Engine.
     """
-    result = files.read_json(path, _Result, schema=None)
+    result = files.read_json(path, _RunLocalResult, schema=None)
     runs = [run for run in result.benchmark_data if run.ComputeUnit == _UNITS]
     if len(runs) != 1:
         others = ", ".join(run.ComputeUnit for run in result.benchmark_data) or "none"

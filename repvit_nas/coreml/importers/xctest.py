@@ -27,16 +27,16 @@ TOOL: Final = "xctest"
 _CLOCK: Final = "com.apple.dt.XCTMetric_Clock.time.monotonic"
 _MS: Final = {"s": 1e3, "ms": 1.0, "µs": 1e-3, "us": 1e-3, "ns": 1e-6}
 _METHOD: Final = re.compile(r"(?:.*/)?test_([0-9a-f]{8})(?:\(\))?")
-Record = TypeVar("Record")
+Printed = TypeVar("Printed")
 
 
-class _Named(msgspec.Struct):
+class _TestedOn(msgspec.Struct):
     """A device of a run: its identifier joins it with the summary, and is dropped then."""
 
     deviceId: str  # noqa: N815  # Apple's keys
 
 
-class _Metric(msgspec.Struct, forbid_unknown_fields=True):
+class _TestMetric(msgspec.Struct, forbid_unknown_fields=True):
     displayName: str  # noqa: N815
     unitOfMeasurement: str  # noqa: N815
     measurements: tuple[Number, ...]
@@ -50,19 +50,19 @@ class _Metric(msgspec.Struct, forbid_unknown_fields=True):
     maxPercentRelativeStandardDeviation: Any = None  # noqa: N815
 
 
-class _Run(msgspec.Struct, forbid_unknown_fields=True):
-    device: _Named
-    metrics: tuple[_Metric, ...]
+class _TestRun(msgspec.Struct, forbid_unknown_fields=True):
+    device: _TestedOn
+    metrics: tuple[_TestMetric, ...]
     testPlanConfiguration: Any = None  # noqa: N815
 
 
 class _Test(msgspec.Struct, forbid_unknown_fields=True):
     testIdentifier: str  # noqa: N815
-    testRuns: tuple[_Run, ...]  # noqa: N815
+    testRuns: tuple[_TestRun, ...]  # noqa: N815
     testIdentifierURL: str = ""  # noqa: N815
 
 
-class _Device(msgspec.Struct):
+class _TestDevice(msgspec.Struct):
     """A device of the summary, without its name: that is no field, so not read."""
 
     deviceId: str  # noqa: N815
@@ -72,13 +72,13 @@ class _Device(msgspec.Struct):
     osBuildNumber: str = ""  # noqa: N815
 
 
-class _Configured(msgspec.Struct):
-    device: _Device
+class _TestDestination(msgspec.Struct):
+    device: _TestDevice
 
 
-class _Summary(msgspec.Struct):
+class _TestSummary(msgspec.Struct):
     result: Literal["Passed", "Failed", "Skipped", "Expected Failure", "unknown"]
-    devicesAndConfigurations: tuple[_Configured, ...]  # noqa: N815
+    devicesAndConfigurations: tuple[_TestDestination, ...]  # noqa: N815
 
 
 def read_bundle(bundle: Path, apple: Apple | None = None) -> list[Imported]:
@@ -105,7 +105,7 @@ def read_bundle(bundle: Path, apple: Apple | None = None) -> list[Imported]:
     return _imported(
         str(bundle),
         _decoded(bundle, metrics, tuple[_Test, ...]),
-        _decoded(bundle, summary, _Summary),
+        _decoded(bundle, summary, _TestSummary),
     )
 
 
@@ -117,10 +117,10 @@ def read_printed(path: Path) -> list[Imported]:
     """
     tests = files.read_json(path, tuple[_Test, ...], schema=None)
     summary = path.with_name(path.name.removesuffix(METRICS) + SUMMARY)
-    return _imported(str(path), tests, files.read_json(summary, _Summary, schema=None))
+    return _imported(str(path), tests, files.read_json(summary, _TestSummary, schema=None))
 
 
-def _decoded(bundle: Path, text: str, kind: type[Record]) -> Record:
+def _decoded(bundle: Path, text: str, kind: type[Printed]) -> Printed:
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -128,7 +128,7 @@ def _decoded(bundle: Path, text: str, kind: type[Record]) -> Record:
     return files.convert(bundle, raw, kind, schema=None)
 
 
-def _imported(origin: str, tests: tuple[_Test, ...], summary: _Summary) -> list[Imported]:
+def _imported(origin: str, tests: tuple[_Test, ...], summary: _TestSummary) -> list[Imported]:
     if summary.result != "Passed":
         raise FileError(f"{origin}: its tests must have passed; got {summary.result}")
     devices = {each.device.deviceId: each.device for each in summary.devicesAndConfigurations}
@@ -142,7 +142,7 @@ def _imported(origin: str, tests: tuple[_Test, ...], summary: _Summary) -> list[
     return found
 
 
-def _of_run(origin: str, test: _Test, run: _Run, devices: dict[str, _Device]) -> Imported:
+def _of_run(origin: str, test: _Test, run: _TestRun, devices: dict[str, _TestDevice]) -> Imported:
     method = _METHOD.fullmatch(test.testIdentifier)
     if method is None:
         raise FileError(
