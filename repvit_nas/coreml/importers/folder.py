@@ -48,18 +48,18 @@ def read_folder(folder: Path, wanted: Callable[[str], bool] = lambda _: True) ->
 
 def _reports(path: Path, wanted: Callable[[str], bool]) -> list[Imported]:
     """Read what a path holds, by its name; the summary of a test is read with the metrics beside it."""
-    name = path.name
-    if path.suffix == BUNDLE:
-        return [read_report(path)]
-    if path.suffix == xctest.BUNDLE:
-        return xctest.read_bundle(path)
-    if not path.is_file() or name.endswith(xctest.SUMMARY):
+    readers: dict[str, Callable[[Path], list[Imported]]] = {
+        BUNDLE: lambda bundle: [read_report(bundle)],
+        xctest.BUNDLE: xctest.read_bundle,
+        xctest.SUMMARY: lambda _: [],
+        xctest.METRICS: xctest.read_printed,
+        runlocal.SUFFIX: lambda file: [runlocal.read_result(file)],
+        melange.SUFFIX: lambda file: [melange.read_report(file, wanted)],
+        ".csv": read_csv,
+        ".json": read_json,  # after all that end so too
+    }
+    ending = next((each for each in readers if path.name.endswith(each)), None)
+    bundle = ending in (BUNDLE, xctest.BUNDLE)
+    if ending is None or not (bundle or path.is_file()):
         return []
-    if name.endswith(xctest.METRICS):
-        return xctest.read_printed(path)
-    if name.endswith(runlocal.SUFFIX):
-        return [runlocal.read_result(path)]
-    if name.endswith(melange.SUFFIX):
-        return [melange.read_report(path, wanted)]
-    readers = {".csv": read_csv, ".json": read_json}
-    return readers[path.suffix](path) if path.suffix in readers else []
+    return readers[ending](path)
