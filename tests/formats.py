@@ -665,7 +665,7 @@ NO_FORMAT: dict[str, str] = {
     "training.records.file_digest": "digests bytes",
     "latency_lut.device.copy_shipped": "copies bytes of the package",
     "predictors.fit_device._origin": "`assumptions` above, of another device",
-    "campaign.run._observation": "copies what read_losses reads then",
+    "campaign.training.result_of": "copies what losses_in has read",
     "machine.processor": "the system's own",
     "machine._megahertz": "the system's own",
     "machine._read": "the system's own",

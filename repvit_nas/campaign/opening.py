@@ -12,16 +12,11 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.accuracy import trained
-from repvit_nas.accuracy.observations import (
-    RANDOM,
-    Circumstances,
-    ObservationLog,
-)
+from repvit_nas.accuracy.observations import Circumstances, ObservationLog
 from repvit_nas.campaign.band import Band
 from repvit_nas.campaign.images import check_images, data_digest
 from repvit_nas.campaign.planning import (
     CampaignState,
-    first_tasks,
     held_out_of,
     pool_of,
     references_of,
@@ -29,22 +24,20 @@ from repvit_nas.campaign.planning import (
 )
 from repvit_nas.campaign.records import (
     CAMPAIGN_FILE,
-    DONOR,
     CampaignAsked,
     CampaignFile,
+    Finished,
     TrainingTask,
     read_campaign,
     task_log,
 )
+from repvit_nas.campaign.training import Result, Workplace, losses_name
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search_space.space import Choices, Space, load_space
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.kept import kept
-from repvit_nas.training.records import (
-    Asked,
-    differences,
-)
+from repvit_nas.training.records import differences
 from repvit_nas.words import Say
 
 _STATE_LOCK: Final = ".tasks.lock"
@@ -71,23 +64,11 @@ class Campaign:
     ) -> None:
         self.folder = folder
         self.file = file
-        self.opened = opened
         self.predictors = predictors
         self.band = _band(space, predictors, file.asked, file.resolution, len(file.classes))
-        self.trainings = Path(file.trainings)
+        self.workplace = Workplace(file, file.asked.data, opened, Path(file.trainings))
         self.observations = ObservationLog(folder)
         self.tasks = task_log(folder)
-
-    @property
-    def circumstances(self) -> Circumstances:
-        """What all its trainings share."""
-        file = self.file
-        return Circumstances(
-            data=file.asked.data.name,
-            data_digest=file.data_digest,
-            recipe=file.asked.recipe_name,
-            recipe_digest=file.recipe_digest,
-        )
 
     @functools.cached_property
     def pool(self) -> Choices:
@@ -104,20 +85,11 @@ class Campaign:
         """Read how far the campaign is."""
         return state_of(self.tasks.read(), self.observations.read())
 
-    def training_of(self, task: TrainingTask) -> Asked:
-        """Return what the training of a task is asked."""
-        asked = self.file.asked
-        init = asked.init if task.inherits else RANDOM
-        if init == DONOR:
-            init = str(self.trainings / first_tasks(self.file)[0].name)
-        return Asked(
-            architecture=task.architecture,
-            recipe=asked.recipe,
-            data=asked.data,
-            seed=task.seed,
-            init=init,
-            precision=asked.precision,
-        )
+    def keep(self, task: TrainingTask, result: Result) -> None:
+        """Log what a training says; to be called under the lock."""
+        files.write_bytes(self.folder / losses_name(task), result.losses)
+        self.observations.append([result.observation])
+        self.tasks.append(Finished(task.name, result.seconds, result.by))
 
 
 def open_campaign(

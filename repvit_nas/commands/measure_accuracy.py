@@ -137,8 +137,9 @@ def command(
     """
     import torch
 
+    from repvit_nas.campaign.board import CampaignLimits
     from repvit_nas.campaign.opening import open_campaign
-    from repvit_nas.campaign.run import CampaignLimits, run_campaign
+    from repvit_nas.campaign.run import run_campaign
     from repvit_nas.training.run import Place
 
     if hours is not None and not 0 < hours < 1e5:

@@ -11,10 +11,11 @@ import torch
 
 from repvit_nas.accuracy.observations import ObservationLog, nameless
 from repvit_nas.accuracy.trained import load_estimator
+from repvit_nas.campaign.board import CampaignLimits
 from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import state_of
 from repvit_nas.campaign.records import CampaignAsked, TrainingTask, task_log
-from repvit_nas.campaign.run import CampaignLimits, run_campaign
+from repvit_nas.campaign.run import run_campaign
 from repvit_nas.campaign.validation import validation_of
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import load_recipe
@@ -92,7 +93,7 @@ def test_a_training_that_diverges_is_named_and_left_out(tmp_path):
     tasks = [each for each in campaign.tasks.read() if isinstance(each, TrainingTask)]
     wild = msgspec.structs.replace(tasks[0], name="wild", role="chosen")
     campaign.tasks.append(wild)
-    broken = campaign.trainings / "wild"
+    broken = campaign.workplace.trainings / "wild"
     broken.mkdir()
     (broken / "notes.txt").write_text("not a run")
 
@@ -179,7 +180,8 @@ import sys, torch
 torch.set_num_threads(1)
 sys.path[:0] = {path!r}
 from test_run import begun
-from repvit_nas.campaign.run import CampaignLimits, run_campaign
+from repvit_nas.campaign.board import CampaignLimits
+from repvit_nas.campaign.run import run_campaign
 run_campaign(begun(), CampaignLimits(networks=4))
 """
 
