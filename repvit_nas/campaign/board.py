@@ -30,6 +30,10 @@ from repvit_nas.words import Progress, Say
 _FAILURES: Final = 3
 
 
+class TaskLostError(Exception):
+    """A training was given to another worker while this one was out of reach."""
+
+
 class CampaignLimits(NamedTuple):
     """When a campaign ends at the latest.
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from repvit_nas.accuracy import trained
-from repvit_nas.campaign.board import Board, CampaignLimits, Claimed, FolderBoard
+from repvit_nas.campaign.board import Board, CampaignLimits, Claimed, FolderBoard, TaskLostError
 from repvit_nas.campaign.opening import Campaign
 from repvit_nas.campaign.planning import CampaignState
 from repvit_nas.campaign.training import Workplace, train_task
@@ -157,7 +157,11 @@ def work_on(
             if left is not None and estimate is not None and left < estimate:
                 reason = f"the next training would end after the {limits.hours:g} hours"
                 return Worked(reason, trainings, trained_s)
-            seconds = _train(claimed, workplace, place, say, progress)
+            try:
+                seconds = _train(claimed, workplace, place, say, progress)
+            except TaskLostError:
+                say(f"{claimed.task.name}: was given to another while this worker was out of reach")
+                continue
             trainings += 1
             trained_s += seconds
             estimate = max(estimate or 0.0, seconds)

@@ -53,13 +53,7 @@ class Workplace(NamedTuple):
     @property
     def circumstances(self) -> Circumstances:
         """What all trainings of the campaign share."""
-        file = self.file
-        return Circumstances(
-            data=file.asked.data.name,
-            data_digest=file.data_digest,
-            recipe=file.asked.recipe_name,
-            recipe_digest=file.recipe_digest,
-        )
+        return circumstances_of(self.file)
 
     @property
     def donor(self) -> TrainingTask:
@@ -136,6 +130,8 @@ def train_task(
         RepvitNasError: It cannot be trained, or diverged.
         FileError: The disk cannot be read or written.
     """
+    if workplace.waits_for_donor(task):
+        _bring_donor(workplace, place, progress)
     folder = workplace.folder_of(task)
     record = train(
         workplace.training_of(task),
@@ -147,6 +143,25 @@ def train_task(
         progress=progress,
     )
     return result_of(workplace, task, folder, record)
+
+
+def _bring_donor(workplace: Workplace, place: Place, progress: Progress) -> None:
+    """Make sure that the first network is here: it is trained here as well where it is not.
+
+    On machines of one kind it is the same then, to the bit.
+    """
+    donor = workplace.donor
+    lock = workplace.lock_of(donor, wait=True)
+    try:
+        train_task(
+            workplace,
+            donor,
+            place,
+            lambda doing, done, of: progress(f"the first network here, {doing}", done, of),
+        )
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def result_of(workplace: Workplace, task: TrainingTask, folder: Path, record: TrainFile) -> Result:
@@ -182,6 +197,16 @@ def result_of(workplace: Workplace, task: TrainingTask, folder: Path, record: Tr
         source=task.name,
     )
     return Result(believed(observation), losses, outcome.seconds)
+
+
+def circumstances_of(file: CampaignFile) -> Circumstances:
+    """Return what all trainings of a campaign share."""
+    return Circumstances(
+        data=file.asked.data.name,
+        data_digest=file.data_digest,
+        recipe=file.asked.recipe_name,
+        recipe_digest=file.recipe_digest,
+    )
 
 
 def losses_name(task: TrainingTask) -> str:

@@ -1,5 +1,6 @@
 """`repvit-nas measure-accuracy`: learn which networks are accurate on the user's images."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -19,9 +20,12 @@ from repvit_nas.commands.options import (
     parse_budgets,
     progress_bar,
     show,
+    storage_option,
+    wait_option,
 )
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.storages import masked
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
@@ -110,6 +114,8 @@ _MOST: Final = 2**63 - 2
     "--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Of finals."
 )
 @click.option("--winners", type=click.IntRange(1, 12), default=4, show_default=True)
+@storage_option
+@wait_option
 @click.option("--anyway", is_flag=True, help="Go on with too few validation images to tell much.")
 @foreign_option
 @answers
@@ -129,7 +135,7 @@ def command(
     Networks are chosen by what they tell of the others, trained by one short recipe from inherited
     weights, and compared on the same images. The same command goes on after Ctrl-C or a crash, and
     several may work at one name at a time. What was learned goes into predictors/accuracy/NAME, and
-    `search --accuracy NAME` takes it. --finals RUN trains the best networks of a search and the
+    `search --accuracy NAME` takes it. --storage shares the trainings with other machines. --finals RUN trains the best networks of a search and the
     nearest references instead, by a whole recipe and with several seeds.
 
     \b
@@ -140,6 +146,9 @@ def command(
     from repvit_nas.campaign.board import CampaignLimits
     from repvit_nas.campaign.opening import open_campaign
     from repvit_nas.campaign.run import run_campaign
+    from repvit_nas.campaign.study import open_study
+    from repvit_nas.campaign.together import StudyBoard
+    from repvit_nas.searching.shared import Sharing
     from repvit_nas.training.run import Place
 
     if hours is not None and not 0 < hours < 1e5:
@@ -153,28 +162,37 @@ def command(
         return _finals(Path(finals), given)
     if name is None or given["budget_ms"] is None:
         raise RepvitNasError("a campaign needs --name and --budget-ms")
-    campaign = open_campaign(
-        name,
-        _asked(given),
-        command=shlex.join(["repvit-nas", *_words()]),
-        trainings=Path(given["out"]) if given["out"] else None,
-        foreign=given["foreign"],
-        anyway=anyway,
-        say=note,
-    )
-    helpers = _helpers(processes, given["threads"])
-    try:
-        with progress_bar() as progress:
+    with contextlib.ExitStack() as stack:
+        study = None
+        if given["storage"] is not None:
+            sharing = Sharing(given["storage"], name, wait_s=given["wait"], say=note)
+            study = stack.enter_context(open_study(sharing))
+        campaign = open_campaign(
+            name,
+            _asked(given),
+            command=shlex.join(["repvit-nas", *map(masked, _words())]),
+            trainings=Path(given["out"]) if given["out"] else None,
+            foreign=given["foreign"],
+            anyway=anyway,
+            agree=(lambda _: None) if study is None else study.agree,
+            say=note,
+        )
+        helpers = _helpers(processes, given["threads"])
+        try:
+            progress = stack.enter_context(progress_bar())
             outcome = run_campaign(
                 campaign,
                 CampaignLimits(networks, hours),
                 Place(given["on"], given["workers"]),
+                board=None
+                if study is None
+                else StudyBoard(study, campaign.workplace, campaign, note),
                 say=note,
                 progress=progress,
             )
-    finally:
-        for helper in helpers:
-            helper.wait()
+        finally:
+            for helper in helpers:
+                helper.wait()
     return Answer(outcome, partial(_show, campaign), partial(_document, campaign))
 
 
