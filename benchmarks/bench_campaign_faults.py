@@ -2,7 +2,7 @@
 
     python benchmarks/bench_campaign_faults.py [--times 20] [--seed 0] [--only worker,planner,...] [--down 30]
 
-Two workers share a campaign of eight short trainings on a scratch PostgreSQL. It runs undisturbed once.
+Two workers share a campaign of six short trainings on a scratch PostgreSQL. It runs undisturbed once.
 Then something happens at a random moment, and whoever is left goes on by itself. In the end no training
 may be lost or told twice, and the observations must be those of the undisturbed campaign, to the bit.
 Workers are taken for dead after two seconds here, a minute otherwise. Needs Debian's postgresql.
@@ -43,7 +43,7 @@ from databases import PostgreSQL  # type: ignore[import-not-found]
 
 NAME: Final = "toys"
 STALE_S: Final = 2.0
-LIMITS: Final = CampaignLimits(networks=5)
+LIMITS: Final = CampaignLimits(networks=4)
 # Processes that are copies of this one start at once, with all libraries.
 FORK: Final = multiprocessing.get_context("fork")
 _LIMIT_S: Final = 300.0
@@ -75,7 +75,7 @@ def asked() -> CampaignAsked:
         recipe_name="proxy",
         space="cifar",
         budgets_ms={"cpu-epyc": 0.15},
-        held_out=3,
+        held_out=2,
     )
 
 
