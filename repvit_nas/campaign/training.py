@@ -9,8 +9,8 @@ import numpy as np
 from repvit_nas import files
 from repvit_nas.accuracy.observations import (
     RANDOM,
-    Circumstances,
     AccuracyObservation,
+    Circumstances,
     believed,
     binomial_sd,
 )
