@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,12 +28,15 @@ import torch
 
 from repvit_nas.accuracy.observations import ObservationLog
 from repvit_nas.accuracy.responses import read_losses
+from repvit_nas.artifacts import open_artifacts
+from repvit_nas.campaign.artifacts import Artifacts
 from repvit_nas.campaign.board import CampaignLimits
 from repvit_nas.campaign.opening import open_campaign, open_workplace
 from repvit_nas.campaign.records import CampaignAsked
 from repvit_nas.campaign.run import run_campaign, work_on
-from repvit_nas.campaign.study import open_study
+from repvit_nas.campaign.study import CampaignStudy, open_study
 from repvit_nas.campaign.together import StudyBoard
+from repvit_nas.campaign.training import Workplace
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.training.recipe import load_recipe
@@ -79,7 +83,7 @@ def asked() -> CampaignAsked:
     )
 
 
-def planner(url: str, home: Path, trainings: str = "trainings") -> None:
+def planner(url: str, home: Path, store: Path | None = None) -> None:
     """Be a worker who chooses as well: `measure-accuracy --storage`."""
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)
@@ -87,16 +91,17 @@ def planner(url: str, home: Path, trainings: str = "trainings") -> None:
         campaign = open_campaign(
             NAME,
             asked(),
-            trainings=Path(trainings),
+            trainings=Path("trainings"),
             foreign=True,
             anyway=True,
             agree=study.agree,
         )
-        board = StudyBoard(study, campaign.workplace, campaign, _say)
+        kept = _kept(study, campaign.workplace, store)
+        board = StudyBoard(study, campaign.workplace, campaign, _say, kept)
         run_campaign(campaign, LIMITS, board=board, say=_say)
 
 
-def helper(url: str, home: Path, *, clock_off: bool = False) -> None:
+def helper(url: str, home: Path, store: Path | None = None, *, clock_off: bool = False) -> None:
     """Be a worker who only trains: `work`."""
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)
@@ -112,7 +117,14 @@ def helper(url: str, home: Path, *, clock_off: bool = False) -> None:
         workplace = open_workplace(
             file, name="shapes", root="", trainings=Path("trainings"), device="cpu"
         )
-        work_on(StudyBoard(study, workplace, None, _say), workplace, LIMITS, say=_say)
+        board = StudyBoard(study, workplace, None, _say, _kept(study, workplace, store))
+        work_on(board, workplace, LIMITS, say=_say)
+
+
+def _kept(study: CampaignStudy, workplace: Workplace, store: Path | None) -> Artifacts | None:
+    if store is None:
+        return None
+    return Artifacts(open_artifacts(str(store)), study, workplace, checkpoints=True, say=_say)
 
 
 def _sharing(url: str) -> Sharing:
@@ -223,12 +235,30 @@ def two_in_one_folder(bench: Bench) -> Path:
     return ended(both, bench.home / "a")
 
 
+def the_store_is_full(bench: Bench) -> Path:
+    """Keep files in a store of 64 KiB, where no weights fit; needs the right to mount one."""
+    store = bench.home / "store"
+    store.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(store)], check=True)
+    try:
+        both = [
+            started(planner, bench.url, bench.home / "a", store),
+            started(helper, bench.url, bench.home / "b", store),
+        ]
+        time.sleep(bench.moment_s)
+        kill(both.pop())
+        return ended(both, bench.home / "a")
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
+
+
 FAULTS: Final[dict[str, Callable[[Bench], Path]]] = {
     "worker": a_worker_dies,
     "planner": the_planner_dies,
     "database": the_database_dies,
     "clock": a_clock_is_off,
     "folder": two_in_one_folder,
+    "store": the_store_is_full,
 }
 
 

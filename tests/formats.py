@@ -707,6 +707,7 @@ NO_FORMAT: dict[str, str] = {
     "training.records.file_digest": "digests bytes",
     "latency_lut.device.copy_shipped": "copies bytes of the package",
     "predictors.fit_device._origin": "`assumptions` above, of another device",
+    "campaign.artifacts._own": "`training` above, of an artifact store: tests/campaign/test_artifacts.py",
     "campaign.training.result_of": "copies what losses_in has read",
     "machine.processor": "the system's own",
     "machine._megahertz": "the system's own",

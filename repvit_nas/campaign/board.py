@@ -57,6 +57,9 @@ class Claimed(Protocol):
     def place(self) -> str:
         """Which of how many it is."""
 
+    def bring(self) -> None:
+        """Bring what it starts from, as far as others have kept that."""
+
     def watched(self, progress: Progress) -> Progress:
         """Return what is to be told of its progress."""
 
@@ -88,6 +91,9 @@ class _Mine:
         self.task = task
         self.place = f"{len(state.finished) + 1} of {len(state.tasks)}: {task.name}"
         self._campaign = campaign
+
+    def bring(self) -> None:
+        """Bring nothing: all is in the folder."""
 
     def watched(self, progress: Progress) -> Progress:
         """Return what is to be told of its progress."""

@@ -174,6 +174,7 @@ def _train(
     task = claimed.task
     began = time.monotonic()
     told = claimed.watched(lambda doing, done, of: progress(f"{claimed.place}, {doing}", done, of))
+    claimed.bring()
     try:
         result = train_task(workplace, task, place, told)
     except FileError:

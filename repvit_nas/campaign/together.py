@@ -1,17 +1,20 @@
 """A study as what gives out a campaign's trainings: for workers on as many machines as there are."""
 
 import contextlib
+import functools
 import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import filelock
 import msgspec
 
+from repvit_nas.campaign.artifacts import Artifacts, has_checkpoint
 from repvit_nas.campaign.board import (
     CampaignLimits,
     Claimed,
@@ -39,11 +42,36 @@ def worker_name() -> str:
     return f"{printable(platform.node()) or 'a machine'}, process {os.getpid()}"
 
 
+class _Keeping(NamedTuple):
+    """What keeps the files of a training."""
+
+    artifacts: Artifacts
+    folder: Path
+
+    def checkpoint(self, one: Try) -> None:
+        """Keep the last checkpoint, if that is wished and there is one."""
+        if self.artifacts.checkpoints and has_checkpoint(self.folder):
+            self.artifacts.keep_checkpoint(one, self.folder)
+
+    def training(self, one: Try) -> None:
+        """Keep log and weights."""
+        self.artifacts.keep(one, self.folder)
+
+
 class _Held:
     """A try that this worker has claimed; a thread gives signs of life."""
 
-    def __init__(self, study: CampaignStudy, one: Try, place: str = "") -> None:
+    def __init__(
+        self,
+        study: CampaignStudy,
+        one: Try,
+        place: str = "",
+        bring: Callable[[], None] = lambda: None,
+        keeping: "_Keeping | None" = None,
+    ) -> None:
+        self.bring = bring
         self.place = place
+        self._keeping = keeping
         self.told = False
         self._study = study
         self._try = one
@@ -83,6 +111,8 @@ class _Held:
         def told(doing: str, done: int, of: int) -> None:
             if self._lost:
                 raise TaskLostError
+            if self._keeping is not None and doing != self._beat.doing:
+                self._keeping.checkpoint(self._try)
             self._beat = Beat(0, doing[:200], done, of)
             progress(doing, done, of)
 
@@ -97,6 +127,8 @@ class _Held:
 
     def tell(self, result: Result) -> None:
         """Bring back what the training says."""
+        if self._keeping is not None:
+            self._keeping.training(self._try)
         self._ended(self._study.tell(self._try, result))
 
     def tell_plan(self, planned: Planned) -> None:
@@ -123,11 +155,18 @@ class StudyBoard:
         campaign: The campaign in its folder, into which is written what anybody trained; None for a
             worker that only trains, and chooses nothing.
         say: Told what the user should know.
+        artifacts: Where files of its trainings are kept; None keeps none.
     """
 
     def __init__(
-        self, study: CampaignStudy, workplace: Workplace, campaign: Campaign | None, say: Say
+        self,
+        study: CampaignStudy,
+        workplace: Workplace,
+        campaign: Campaign | None,
+        say: Say,
+        artifacts: Artifacts | None = None,
     ) -> None:
+        self._artifacts = artifacts
         self._study = study
         self._workplace = workplace
         self._campaign = campaign
@@ -204,7 +243,12 @@ class StudyBoard:
             lock.release()
             return None
         place = f"{len(tries.state.finished) + 1} of {len(tries.trainings)}: {task.name}"
-        return _held(_Held(self._study, one, place), lock)
+        artifacts = self._artifacts
+        if artifacts is None:
+            return _held(_Held(self._study, one, place), lock)
+        keeping = _Keeping(artifacts, self._workplace.folder_of(task))
+        bring = functools.partial(artifacts.bring, tries.all, task)
+        return _held(_Held(self._study, one, place, bring, keeping), lock)
 
     def _plan(self, campaign: Campaign, one: Try, limits: CampaignLimits) -> None:
         """Choose what comes next, unless another worker does."""

@@ -151,8 +151,11 @@ def _bring_donor(workplace: Workplace, place: Place, progress: Progress) -> None
     On machines of one kind it is the same then, to the bit.
     """
     donor = workplace.donor
+    home = workplace.folder_of(donor)
     lock = workplace.lock_of(donor, wait=True)
     try:
+        if is_training_run(home) and read_training(home).outcome is not None:
+            return
         train_task(
             workplace,
             donor,

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.artifacts import kept_in, open_store
 from repvit_nas.commands.options import (
+    artifacts_option,
+    checkpoints_option,
     console,
     debug_option,
     foreign_option,
@@ -116,6 +119,8 @@ _MOST: Final = 2**63 - 2
 @click.option("--winners", type=click.IntRange(1, 12), default=4, show_default=True)
 @storage_option
 @wait_option
+@artifacts_option
+@checkpoints_option
 @click.option("--anyway", is_flag=True, help="Go on with too few validation images to tell much.")
 @foreign_option
 @answers
@@ -162,6 +167,7 @@ def command(
         return _finals(Path(finals), given)
     if name is None or given["budget_ms"] is None:
         raise RepvitNasError("a campaign needs --name and --budget-ms")
+    store = open_store(given)
     with contextlib.ExitStack() as stack:
         study = None
         if given["storage"] is not None:
@@ -177,6 +183,10 @@ def command(
             agree=(lambda _: None) if study is None else study.agree,
             say=note,
         )
+        board = None
+        if study is not None:
+            kept = kept_in(store, study, campaign.workplace, given)
+            board = StudyBoard(study, campaign.workplace, campaign, note, kept)
         helpers = _helpers(processes, given["threads"])
         try:
             progress = stack.enter_context(progress_bar())
@@ -184,9 +194,7 @@ def command(
                 campaign,
                 CampaignLimits(networks, hours),
                 Place(given["on"], given["workers"]),
-                board=None
-                if study is None
-                else StudyBoard(study, campaign.workplace, campaign, note),
+                board=board,
                 say=note,
                 progress=progress,
             )

@@ -93,6 +93,16 @@ wait_option: Decorator = click.option(
     metavar="S",
     help="Seconds to wait for a storage that does not answer.",
 )
+artifacts_option: Decorator = click.option(
+    "--artifacts",
+    metavar="URL",
+    help="Keep logs and final weights in a folder, s3://BUCKET or gs://BUCKET.",
+)
+checkpoints_option: Decorator = click.option(
+    "--keep-checkpoints",
+    is_flag=True,
+    help="Keep a checkpoint of each epoch in --artifacts, from which another machine goes on.",
+)
 architecture_argument: Decorator = click.argument(
     "arch", metavar="ARCH", shell_complete=complete_network
 )

@@ -2,12 +2,15 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.artifacts import kept_in, open_store
 from repvit_nas.commands.options import (
+    artifacts_option,
+    checkpoints_option,
     debug_option,
     note,
     progress_bar,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
 @click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
 @wait_option
+@artifacts_option
+@checkpoints_option
 @answers
 @debug_option
 def command(
@@ -52,6 +57,7 @@ def command(
     workers: int | None,
     out: str | None,
     wait: float,
+    **given: Any,
 ) -> Answer["Worked"]:
     r"""Train networks of a campaign that measure-accuracy --storage began, elsewhere or here.
 
@@ -78,6 +84,7 @@ def command(
 
         torch.set_num_threads(threads)
     device = find_device(on)
+    store = open_store(given | {"storage": storage})
     with open_study(Sharing(storage, name, wait_s=wait, say=note)) as study:
         workplace = open_workplace(
             study.join(),
@@ -87,9 +94,10 @@ def command(
             device=device.type,
             say=note,
         )
+        kept = kept_in(store, study, workplace, given)
         with progress_bar() as progress:
             worked = work_on(
-                StudyBoard(study, workplace, None, note),
+                StudyBoard(study, workplace, None, note, kept),
                 workplace,
                 CampaignLimits(hours=hours),
                 Place(on, workers),
