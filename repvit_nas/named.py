@@ -80,10 +80,10 @@ def load(named: Named, *, pretrained: bool = False, **kwargs: Any) -> "torch.nn.
     """
     from repvit_nas.network import create
     from repvit_nas.training.records import is_training_run
-    from repvit_nas.training.trained import load_trained
+    from repvit_nas.training.trained import load_trained, trained_run
 
     if isinstance(named, str | Path) and is_training_run(Path(named)):
-        return load_trained(Path(named), **kwargs)
+        return load_trained(trained_run(named), **kwargs)
     return create(load_architecture(named), pretrained=pretrained, **kwargs)
 
 

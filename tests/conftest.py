@@ -78,3 +78,18 @@ def url(request, tmp_path):
                 if not importlib.util.find_spec("grpc"):
                     pytest.skip("ATTENTION: grpcio is not installed")
                 yield stack.enter_context(grpc_proxy(f"sqlite:///{tmp_path}/study.db"))
+
+
+@pytest.fixture
+def invoke(elsewhere, capfd):
+    """Run the command line in a folder without data; return exit code, stdout and stderr."""
+
+    from repvit_nas.commands import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return end.value.code, out, err
+
+    return run

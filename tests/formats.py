@@ -46,7 +46,7 @@ from repvit_nas.predictors.predictor import read_predictor
 from repvit_nas.predictors.validation import read_validation
 from repvit_nas.search_space.family import FamilyFile, PublishedAccuracy
 from repvit_nas.search_space.peers import Peer
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.checkpoint import Checkpoint
 from repvit_nas.searching.records import Result, read_run
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
@@ -714,8 +714,8 @@ NO_FORMAT: dict[str, str] = {
     "machine._read": "the system's own",
     "report.page._asset": "of the package",
     "report.page._plotly": "of plotly's package",
-    "coreml.app.build": "of Apple's source, whose digest is checked",
-    "coreml.app._built": "of Apple's source, whose digest is checked",
+    "coreml.building.build": "of Apple's source, whose digest is checked",
+    "coreml.building._built": "of Apple's source, whose digest is checked",
     "coreml.doctor._app": "looks for a line of Apple's source",
     "coreml.client.ModelRunner._answer": "an answer of the phone: tests/coreml/test_faults.py",
     "coreml.xcrun.devicectl": "an answer of Apple's tool: tests/coreml/test_faults.py",

@@ -22,6 +22,7 @@ from repvit_nas.campaign.training import Workplace
 from repvit_nas.campaign.tries import Try
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.checkpoint import CHECKPOINTS, POINTER
+from repvit_nas.training.log import BEST_FILES
 from repvit_nas.training.publish import CONFIG_FILE
 from repvit_nas.training.records import (
     LOG_FILE,
@@ -30,11 +31,10 @@ from repvit_nas.training.records import (
     WEIGHTS_FILE,
     Asked,
     TrainFile,
-    check_digest,
+    WrittenFile,
     differences,
     is_training_run,
 )
-from repvit_nas.training.run import BEST_FILES
 from repvit_nas.words import Say
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ class Artifacts:
             raise RepvitNasError("it was not finished")
         for name, each in content.items():
             files.write_bytes(folder / name, each)
-        check_digest(folder / WEIGHTS_FILE, record.outcome.weights_digest)
-        check_digest(folder / CONFIG_FILE, record.outcome.config_digest)
+        WrittenFile.of(folder / WEIGHTS_FILE, record.outcome.weights_digest).check()
+        WrittenFile.of(folder / CONFIG_FILE, record.outcome.config_digest).check()
         files.write_json(folder / TRAINING_FILE, record)
 
     def _unpack(self, archive: bytes, task: TrainingTask, folder: Path) -> None:

@@ -17,9 +17,10 @@ from repvit_nas.search_space.space import load_space
 from repvit_nas.searching.records import FRONT_FILE, Result, read_run
 from repvit_nas.training.data import open_data
 from repvit_nas.training.kept import kept
+from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, Asked, Precision, is_training_run
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.words import Progress, Say
 

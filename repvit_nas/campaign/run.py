@@ -13,7 +13,8 @@ from repvit_nas.campaign.opening import Campaign
 from repvit_nas.campaign.planning import CampaignState
 from repvit_nas.campaign.training import Workplace, train_task
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.place import Place
+from repvit_nas.training.run import train
 from repvit_nas.words import Progress, Say
 
 _POLL_S: Final = 2.0

@@ -21,6 +21,7 @@ from repvit_nas.campaign.records import DONOR, CampaignFile, TrainingTask
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.search_space.family import family
 from repvit_nas.training.data import Opened
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import (
     LOSSES_FILE,
     Asked,
@@ -28,7 +29,7 @@ from repvit_nas.training.records import (
     is_training_run,
     read_training,
 )
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.words import Progress
 

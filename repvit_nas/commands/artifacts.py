@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from repvit_nas.commands.options import note
+import click
+
+from repvit_nas.commands.console import note
+from repvit_nas.commands.options import Decorator, grouped
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -12,6 +15,20 @@ if TYPE_CHECKING:
     from repvit_nas.campaign.artifacts import Artifacts
     from repvit_nas.campaign.study import CampaignStudy
     from repvit_nas.campaign.training import Workplace
+
+
+artifacts_options: Decorator = grouped(
+    click.option(
+        "--artifacts",
+        metavar="URL",
+        help="Keep logs and final weights in a folder, s3://BUCKET or gs://BUCKET.",
+    ),
+    click.option(
+        "--keep-checkpoints",
+        is_flag=True,
+        help="Keep a checkpoint of each epoch in --artifacts, from which another machine goes on.",
+    ),
+)
 
 
 def open_store(given: Mapping[str, Any]) -> "ArtifactStore | None":

@@ -5,17 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.arguments import checked_architecture, say_predictors
 from repvit_nas.commands.completion import complete_device, complete_network
-from repvit_nas.commands.options import (
-    accuracy_option,
-    checked_architecture,
-    console,
-    debug_option,
-    foreign_option,
-    say_predictors,
-    show,
-    space_option,
-)
+from repvit_nas.commands.console import show
+from repvit_nas.commands.options import accuracy_option, debug_option, foreign_option, space_option
 from repvit_nas.data import DEFAULT_DEVICE
 
 if TYPE_CHECKING:
@@ -75,6 +68,5 @@ def command(
 
 
 def _show(comparison: "Comparison") -> None:
-    for grid in comparison.pairs():
-        show(grid)
-    console().print(f"Latency in ms; accuracy in points of {comparison.meaning}.")
+    meaning = f"Latency in ms; accuracy in points of {comparison.meaning}."
+    show(*comparison.pairs(), meaning)

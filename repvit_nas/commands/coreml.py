@@ -1,26 +1,22 @@
-"""What the commands that time Core ML devices share: plans, exports, and what they print."""
+"""What measure-lut does on a Core ML device: time a series there, or write what others are to time."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import click
 from click.exceptions import Exit
 
 from repvit_nas.commands import INTERRUPTED
 from repvit_nas.commands.answer import Answer
+from repvit_nas.commands.console import note, progress_bar
 from repvit_nas.commands.fitting import combined_and_fitted
-from repvit_nas.commands.options import note, progress_bar
 from repvit_nas.errors import RepvitNasError
-
-# A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
-PHONE_MINUTES: Final = 480.0
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.exporting import Manifest
     from repvit_nas.coreml.products import Product
     from repvit_nas.measuring.campaign import Wishes
+    from repvit_nas.measuring.session import Limits
     from repvit_nas.predictors.validation import Validation
     from repvit_nas.search_space.space import Space
 
@@ -42,27 +38,6 @@ def core_ml_device(device: str, runtime: str | None, *, exporting: bool) -> "Pro
             f"none; known: {', '.join(products())}"
         )
     return found
-
-
-def given_or(option: str, given: Any, own: Any) -> Any:
-    """Return what an option says, or Core ML devices' own default where it says nothing."""
-    from click.core import ParameterSource
-
-    source = click.get_current_context().get_parameter_source(option)
-    return own if source is ParameterSource.DEFAULT else given
-
-
-def core_ml_wishes(wishes: "Wishes") -> "Wishes":
-    """Return what to measure on a Core ML device: where no option says so, its own numbers."""
-    from repvit_nas.coreml.exporting import CALIBRATION, HELD_OUT, UNITS
-
-    return wishes._replace(
-        units=given_or("units", wishes.units, UNITS),
-        held_out=given_or("networks", wishes.held_out, HELD_OUT),
-        calibration=given_or("calibration", wishes.calibration, CALIBRATION),
-        # A lone unit is too small for Core ML to put it where a network's units run.
-        isolated=given_or("isolated", wishes.isolated, False),
-    )
 
 
 def export_programs(
@@ -92,11 +67,10 @@ def measure_device(
     device: "Product",
     space: "Space",
     wishes: "Wishes",
+    limits: "Limits",
     *,
     team: str,
     udid: str,
-    minutes: float,
-    precision: float,
     everywhere: bool,
 ) -> Answer["Validation"]:
     """Measure a Core ML device: convert, make it ready, run the session, combine and fit.
@@ -104,14 +78,13 @@ def measure_device(
     Raises:
         RepvitNasError: Something is missing; what was timed until then is kept.
     """
-    from repvit_nas.commands.runtime import stoppable
+    from repvit_nas.commands.stopping import stoppable
     from repvit_nas.coreml.campaign import time_series
     from repvit_nas.coreml.exporting import device_plan
     from repvit_nas.coreml.opening import check_here
     from repvit_nas.coreml.publishing import claim_folder
     from repvit_nas.latency_lut.series import read_series
     from repvit_nas.latency_lut.visits import hold
-    from repvit_nas.measuring.session import Limits
 
     check_here(device, team=team, udid=udid)
     folder = Path("latency_lut") / device.device
@@ -127,7 +100,7 @@ def measure_device(
                     plan,
                     space,
                     wishes,
-                    limits=Limits(minutes, precision),
+                    limits=limits,
                     team=team,
                     udid=udid,
                     everywhere=everywhere,
@@ -140,16 +113,3 @@ def measure_device(
             )
             raise Exit(INTERRUPTED) from None
         return combined_and_fitted(device, folder, everywhere=everywhere, latest=latest)
-
-
-_OPTIONS: Final = (
-    click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs a phone's app."),
-    click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several phones."),
-)
-
-
-def phone_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a phone is reached."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import debug_option, show
+from repvit_nas.commands.console import show
+from repvit_nas.commands.options import debug_option
 
 if TYPE_CHECKING:
     from repvit_nas.api.devices import Devices

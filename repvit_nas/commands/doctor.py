@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.coreml import phone_options
-from repvit_nas.commands.options import debug_option, tell
+from repvit_nas.commands.console import tell
+from repvit_nas.commands.options import debug_option, phone_options
 from repvit_nas.errors import UnknownNameError
 
 if TYPE_CHECKING:

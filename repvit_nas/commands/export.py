@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import console, debug_option, show
+from repvit_nas.commands.console import show
+from repvit_nas.commands.options import data_now_option, debug_option
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     help="What to write besides the fused form.",
 )
 @click.option("--images", type=click.IntRange(min=1), help="Compare on so many images. [all]")
-@click.option(
-    "--data", default="", metavar="PATH", help="Where a RUN's images are now. [where they were]"
-)
+@data_now_option
 @click.option(
     "--opset",
     type=click.IntRange(min=9),
@@ -98,9 +97,6 @@ def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None
 
 
 def _show(title: str, record: "ExportRecord") -> None:
-    from repvit_nas.report.export import FORM_HEADER, export_lines, form_rows
-    from repvit_nas.report.tables import Grid
+    from repvit_nas.report.export import export_parts
 
-    show(Grid.of(title, FORM_HEADER, form_rows(record)))
-    for line in export_lines(record):
-        console().print(line)
+    show(*export_parts(title, record))

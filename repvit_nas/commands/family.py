@@ -5,14 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import (
-    debug_option,
-    devices_option,
-    foreign_option,
-    outside_option,
-    say_predictors,
-    show,
-)
+from repvit_nas.commands.arguments import say_predictors
+from repvit_nas.commands.console import show
+from repvit_nas.commands.options import debug_option, devices_option, foreign_option, outside_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

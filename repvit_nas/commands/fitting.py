@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repvit_nas.commands.answer import Answer
-from repvit_nas.commands.options import console, note, progress_bar, show
+from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.folders import held
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def show_validation(validation: "Validation") -> None:
     """Print how far off a predictor is."""
     from repvit_nas.report.validation import validation_parts
 
-    for part in validation_parts(validation):
-        if isinstance(part, str):
-            console().print(part)
-        else:
-            show(part)
+    show(*validation_parts(validation))
 
 
 def fitted(device: "Device") -> Answer["Validation"]:

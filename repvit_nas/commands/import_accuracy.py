@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import debug_option, tell
+from repvit_nas.commands.console import tell
+from repvit_nas.commands.options import debug_option
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note
 from repvit_nas.commands.fitting import combined_and_fitted
-from repvit_nas.commands.options import debug_option, note
+from repvit_nas.commands.options import debug_option
 from repvit_nas.errors import UnknownNameError
 from repvit_nas.words import number_of
 

@@ -6,15 +6,10 @@ import click
 
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
-from repvit_nas.commands.coreml import phone_options
-from repvit_nas.commands.options import (
-    architecture_argument,
-    debug_option,
-    note,
-    progress_bar,
-    tell,
-)
-from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
+from repvit_nas.commands.console import note, progress_bar, tell
+from repvit_nas.commands.options import architecture_argument, debug_option, phone_options
+from repvit_nas.commands.runtime import check_minutes, check_options
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
 
 

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import (
-    console,
-    debug_option,
-    foreign_option,
-    progress_bar,
-)
+from repvit_nas.commands.console import progress_bar, show
+from repvit_nas.commands.options import debug_option, foreign_option
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -70,11 +66,12 @@ def _document(merged: "Merged") -> object:
 def _show(merged: "Merged") -> None:
     from repvit_nas.report.run_report import run_tables
 
-    screen = console()
-    for table in run_tables(merged.finding):
-        screen.print(table)
-    for part in merged.parts:
-        screen.print(f"{part.folder}: {part.kept:,} of its {part.networks:,} are on the front.")
-    screen.print(
-        f"{number_of(len(merged.finding.result.front), 'network')} on the front, in {merged.folder}"
+    found = number_of(len(merged.finding.result.front), "network")
+    show(
+        *run_tables(merged.finding),
+        *(
+            f"{part.folder}: {part.kept:,} of its {part.networks:,} are on the front."
+            for part in merged.parts
+        ),
+        f"{found} on the front, in {merged.folder}",
     )

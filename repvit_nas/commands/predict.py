@@ -5,18 +5,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from repvit_nas.commands.answer import Answer, answers, one_or_list
+from repvit_nas.commands.arguments import checked_architecture, say_predictors
+from repvit_nas.commands.console import show, tell
 from repvit_nas.commands.options import (
     architectures_argument,
-    checked_architecture,
     debug_option,
     devices_option,
     foreign_option,
     outside_option,
     resolution_option,
-    say_predictors,
-    show,
     space_option,
-    tell,
 )
 
 if TYPE_CHECKING:

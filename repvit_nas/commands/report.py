@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import debug_option, note
+from repvit_nas.commands.console import note
+from repvit_nas.commands.options import debug_option
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:

@@ -5,18 +5,16 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers, one_or_list
+from repvit_nas.commands.arguments import checked_architecture, say_predictors
+from repvit_nas.commands.console import show
 from repvit_nas.commands.options import (
     accuracy_option,
     architectures_argument,
-    checked_architecture,
-    console,
     debug_option,
     devices_option,
     foreign_option,
     outside_option,
     resolution_option,
-    say_predictors,
-    show,
     space_option,
 )
 
@@ -71,6 +69,4 @@ def _document(found: "Sequence[Description]") -> object:
 
 def _show(found: "Sequence[Description]") -> None:
     for each in found:
-        show(each.grid())
-        for line in each.lines():
-            console().print(line)
+        show(each.grid(), *each.lines())

@@ -5,14 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.options import (
-    debug_option,
-    note,
-    show,
-    storage_option,
-    tell,
-    wait_option,
-)
+from repvit_nas.commands.console import note, show
+from repvit_nas.commands.options import debug_option, storage_options
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -20,9 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command("status")
-@storage_option
+@storage_options
 @click.option("--name", required=True, help="What the campaign is called.")
-@wait_option
 @answers
 @debug_option
 def command(*, storage: str | None, name: str, wait: float) -> Answer["CampaignStatus"]:
@@ -46,5 +39,4 @@ def command(*, storage: str | None, name: str, wait: float) -> Answer["CampaignS
 def _show(status: "CampaignStatus") -> None:
     from repvit_nas.report.campaign import status_table, status_text
 
-    show(status_table(status))
-    tell(status_text(status))
+    show(status_table(status), status_text(status))

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,16 +11,16 @@ import click
 
 from repvit_nas.architecture import RESOLUTIONS
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.completion import complete_recipe
-from repvit_nas.commands.options import (
-    AUTO,
-    ResumingCommand,
-    architecture_argument,
-    debug_option,
-    note,
-    progress_bar,
-    split_resume,
-    tell,
+from repvit_nas.commands.arguments import own_words
+from repvit_nas.commands.console import note, progress_bar, tell
+from repvit_nas.commands.options import architecture_argument, debug_option
+from repvit_nas.commands.resuming import AUTO, ResumingCommand, split_resume
+from repvit_nas.commands.training_options import (
+    asked_data,
+    asked_recipe,
+    data_options,
+    place_options,
+    recipe_options,
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
@@ -30,32 +29,24 @@ if TYPE_CHECKING:
     from repvit_nas.training.records import TrainFile, TrainOutcome
 
 # Options that are values of the recipe under their own name.
-_RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
+_RECIPE: Final = ("batch", "accumulate", "lr", "teacher")
+# And values of the data.
+_DATA: Final = ("train_split", "val_split", "num_classes", "download")
 _MOST: Final = 2**63 - 1
 
 
 @click.command("train", cls=ResumingCommand)
 @architecture_argument
+@data_options
+@click.option("--train-split", default="train", help="Split or folder to train on.")
+@click.option("--val-split", default="validation", help="Split or folder to validate on.")
 @click.option(
-    "--data",
-    required=True,
-    metavar="digits|shapes|FOLDER|NAME",
-    help="The images: in the box, a folder with train/ and val/, or timm's hfds/, wds/, torch/.",
+    "--num-classes",
+    type=click.IntRange(min=2),
+    help="Classes of the data set, where it does not say.",
 )
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    help="How to train. [quick; finetune with --init]",
-    shell_complete=complete_recipe,
-)
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Change the recipe: lr=0.002, scale=0.8,1.0.",
-)
-@click.option("--epochs", type=int, help="Passes over the images.")
+@click.option("--download", is_flag=True, help="Let timm download the data set.")
+@recipe_options("quick; finetune with --init")
 @click.option("--batch", type=int, help="Images in one step of one process.")
 @click.option("--accumulate", type=int, help="Steps added up to one update.")
 @click.option("--lr", type=float, help="Learning rate at 512 images in an update.")
@@ -81,26 +72,9 @@ _MOST: Final = 2**63 - 1
     metavar="PX",
     help="Input side. [the images' own]",
 )
-@click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
-@click.option("--train-split", default="train", help="Its split, or the folder, to train on.")
-@click.option("--val-split", default="validation", help="Its split, or the folder, to validate on.")
-@click.option(
-    "--num-classes", type=click.IntRange(min=2), help="Its classes, where it does not say."
-)
-@click.option("--download", is_flag=True, help="Let timm download it.")
-@click.option(
-    "--train-images", type=click.IntRange(min=1), help="How many images of shapes to train on."
-)
-@click.option(
-    "--val-images", type=click.IntRange(min=1), help="How many images of shapes to validate on."
-)
-@click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read.")
-@click.option("--device", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
-@click.option("--amp", default="auto", metavar="auto|bf16|fp16|off", help="Half precision.")
+@place_options("--device")
 @click.option("--channels-last/--no-channels-last", default=None, help="Memory layout.")
 @click.option("--compile", "compiled", is_flag=True, help="Let torch compile the network.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
 @click.option(
     "--save-every",
     type=click.IntRange(min=0),
@@ -126,43 +100,17 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
     from repvit_nas.named import load_architecture, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import open_data
-    from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
+    from repvit_nas.training.place import Place, find_precision, world_size
     from repvit_nas.training.records import RANDOM, Asked
-    from repvit_nas.training.run import (
-        Place,
-        asked_network,
-        default_folder,
-        find_precision,
-        train,
-        world_size,
-    )
-    from repvit_nas.training.spec import DataSpec
+    from repvit_nas.training.run import asked_network, default_folder, train
 
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
-    changes = {name: given[name] for name in _RECIPE if given[name] is not None}
-    more = parse_changes(given["changes"])
-    twice = sorted(changes.keys() & more.keys())
-    if twice:
-        raise RepvitNasError(f"{twice[0]} is given twice, the second time by --set; give it once")
-    if given["teacher"] is not None:
-        changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
-    changes |= more
     name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
-    recipe = load_recipe(name, changes)
+    recipe = asked_recipe(name, given, *_RECIPE)
     architecture = load_architecture(arch)
     space = space_of(arch)
-    data = DataSpec(
-        name=given["data"],
-        root=given["data_root"],
-        train_split=given["train_split"],
-        val_split=given["val_split"],
-        num_classes=given["num_classes"],
-        train_images=given["train_images"],
-        val_images=given["val_images"],
-        skip_bad_images=given["skip_bad_images"],
-        download=given["download"],
-    )
+    data = asked_data(given, **{field: given[field] for field in _DATA})
     opened = open_data(data, given["resolution"])
     asked = Asked(
         architecture=asked_network(architecture, opened, given["resolution"]),
@@ -174,7 +122,7 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
         processes=world_size(),
     )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
-    words = [word for word in split_resume(sys.argv[1:])[0] if word not in {"--json", "--debug"}]
+    words, _ = split_resume(own_words())
     first = int(os.environ.get("RANK", "0")) == 0  # the first process speaks for all
     with progress_bar() if first else contextlib.nullcontext(_silent) as progress:
         record = train(

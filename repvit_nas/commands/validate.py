@@ -6,16 +6,11 @@ import click
 
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
-from repvit_nas.commands.coreml import phone_options
+from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.fitting import show_validation
-from repvit_nas.commands.options import (
-    console,
-    debug_option,
-    note,
-    progress_bar,
-    show,
-)
-from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
+from repvit_nas.commands.options import debug_option, drawn_space_option, phone_options
+from repvit_nas.commands.runtime import check_minutes, check_options
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -40,7 +35,7 @@ PRECISION: Final = 0.003
     "--minutes", type=float, help="Minutes of timing at most. [4; 60 on a Core ML device]"
 )
 @click.option("--seed", type=int, default=1000, show_default=True, help="Of the networks drawn.")
-@click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
+@drawn_space_option
 @click.option(
     "--isolated/--no-isolated",
     default=False,
@@ -131,8 +126,6 @@ def _of_accuracy(name: str) -> Answer["AccuracyValidation"]:
 
 
 def _show_accuracy(found: "AccuracyValidation") -> None:
-    from repvit_nas.report.accuracy import coverage_text, validation_table
+    from repvit_nas.report.accuracy import accuracy_validation_parts
 
-    screen = console()
-    show(validation_table(found))
-    screen.print(coverage_text(found))
+    show(*accuracy_validation_parts(found))

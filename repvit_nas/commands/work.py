@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from repvit_nas.commands.answer import Answer, answers
-from repvit_nas.commands.artifacts import kept_in, open_store
-from repvit_nas.commands.options import (
-    artifacts_option,
-    checkpoints_option,
-    debug_option,
-    note,
-    progress_bar,
-    storage_option,
-    tell,
-    wait_option,
-)
+from repvit_nas.commands.artifacts import artifacts_options, kept_in, open_store
+from repvit_nas.commands.console import note, progress_bar, tell
+from repvit_nas.commands.options import debug_option, storage_options, threads_option
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -26,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("work")
-@storage_option
+@storage_options
 @click.option("--name", required=True, help="What the campaign is called.")
 @click.option(
     "--data",
@@ -37,12 +29,10 @@ if TYPE_CHECKING:
 @click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
 @click.option("--hours", type=float, help="Start no training that would end after so many hours.")
 @click.option("--on", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
+@threads_option
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
 @click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
-@wait_option
-@artifacts_option
-@checkpoints_option
+@artifacts_options
 @answers
 @debug_option
 def command(
@@ -73,7 +63,7 @@ def command(
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.together import StudyBoard
     from repvit_nas.searching.shared import Sharing
-    from repvit_nas.training.run import Place, find_device
+    from repvit_nas.training.place import Place, find_device
 
     if storage is None:
         raise RepvitNasError("work needs --storage: where the campaign is")

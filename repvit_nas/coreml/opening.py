@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from repvit_nas.coreml.app import Phone, build, check_team, sources
+from repvit_nas.coreml.app import Phone
+from repvit_nas.coreml.building import build, check_team, sources
 from repvit_nas.coreml.client import Waits
 from repvit_nas.coreml.discovery import find_device
 from repvit_nas.coreml.mac import Mac, OnMac, core_ml, examine_mac, find_mac

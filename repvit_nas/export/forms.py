@@ -25,7 +25,8 @@ from repvit_nas.export.subject import Subject, trained_subject, untrained_subjec
 from repvit_nas.folders import held
 from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
-from repvit_nas.training.records import ARCHITECTURE_FILE, finished, is_training_run
+from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
+from repvit_nas.training.trained import trained_run
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
@@ -43,10 +44,7 @@ def export_run(
     *,
     limit: int | None = None,
     data: str = "",
-    images: ComparedOn | None = None,
     opset: int | None = None,
-    verify: bool = True,
-    into: Path | None = None,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -56,24 +54,41 @@ def export_run(
         limit: Images to compare on; None for all.
         data: Where the images to validate on are; empty for where the run had them. Where they are
             not here any more, drawn ones take their place.
-        images: The images, where they are open already.
         opset: Of the ONNX file; None takes the exporter's own.
-        verify: Refuse weights that are not those that the training left; `check` says so itself.
-        into: Where the forms go; None for the run's folder.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
             hold the run's classes, or a form is not the same network.
-        FileError: A file cannot be read or written.
+        FileError: A file cannot be read or written, or the weights are not those that the training left.
     """
     wanted = _known_formats(formats, opset)
-    record = finished(folder)
-    into = into or folder
+    run = trained_run(folder)
+    chosen = run_images(run.record, data)
+    return export_trained(trained_subject(run), folder, chosen, wanted, limit=limit, opset=opset)
+
+
+def export_trained(
+    subject: Subject,
+    into: Path,
+    images: ComparedOn,
+    formats: Collection[str] = (),
+    *,
+    limit: int | None = None,
+    opset: int | None = None,
+) -> ExportRecord:
+    """Write a trained network in other forms, beside those of it that are there; see :func:`export_run`.
+
+    Args:
+        subject: The network.
+        into: Where the forms go.
+        images: What they are compared on.
+        formats: Among `onnx` and `coreml`; the fused form is always made.
+        limit: Images to compare on; None for all.
+        opset: Of the ONNX file; None takes the exporter's own.
+    """
     with held(into, otherwise="export another run"):
-        subject = trained_subject(folder, verify=verify)
-        chosen = images or run_images(record, data)
-        before = _kept(into, subject.digest, {*wanted, "fused"})
-        exported = _export(into, subject, wanted, chosen, limit=limit, opset=opset)
+        before = _kept(into, subject.digest, {*formats, "fused"})
+        exported = _export(into, subject, formats, images, limit=limit, opset=opset)
         exported = _with_kept(exported, before)
         files.write_json(into / EXPORT_FILE, exported)
     return exported

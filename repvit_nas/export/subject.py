@@ -1,7 +1,6 @@
 """What is exported: a trained network of a run, or one of random weights for a latency test."""
 
 import json
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -11,8 +10,7 @@ from torch import nn
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import Recipe, load_recipe
-from repvit_nas.training.records import WEIGHTS_FILE, file_digest, finished
-from repvit_nas.training.trained import load_trained
+from repvit_nas.training.trained import TrainedRun, load_trained
 from repvit_nas.version import __version__
 
 UNTRAINED: Final = "untrained: random weights, for a latency test only"
@@ -40,24 +38,21 @@ class Subject(NamedTuple):
     digest: str = ""
 
 
-def trained_subject(folder: Path, *, verify: bool = True) -> Subject:
+def trained_subject(run: TrainedRun, *, verify: bool = True) -> Subject:
     """Return the network of a finished run.
 
     Args:
-        folder: The run.
+        run: The run.
         verify: Refuse weights that are not those that the training left.
 
     Raises:
-        RepvitNasError: The run is not finished.
         FileError: Its files are damaged.
     """
-    record = finished(folder)
-    asked, outcome = record.asked, record.outcome
-    digest = file_digest(folder / WEIGHTS_FILE)
-    model = load_trained(folder, verify=verify)
+    record, asked, digest = run.record, run.asked, run.weights.found
+    model = load_trained(run, verify=verify)
     known = _known(asked.architecture, record.classes) | {
         "data": asked.data.name,
-        "top1": "" if outcome is None else f"{outcome.top1:.3f}",
+        "top1": f"{run.outcome.top1:.3f}",
         "weights_digest": digest,
         "repvit_nas": record.versions["repvit_nas"],
     }

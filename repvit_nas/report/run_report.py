@@ -1,6 +1,7 @@
 """The tables and the page of a run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from repvit_nas.accuracy.family import RESTS_ON, FamilyEstimator
@@ -9,7 +10,7 @@ from repvit_nas.report import text
 from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
 from repvit_nas.report.tables import Column, Grid, markdown
 from repvit_nas.searching.agreement import GAIN
-from repvit_nas.words import printable
+from repvit_nas.words import number_of, printable
 
 if TYPE_CHECKING:
     from repvit_nas.searching.records import FrontEntry, Result, RunFile
@@ -130,6 +131,40 @@ def run_tables(finding: "Finding") -> list[Grid]:
         winners_table(finding.result, finding.run),
         *(family_table(family_title(device, rows), rows) for device, rows in families.items()),
     ]
+
+
+def run_parts(finding: "Finding", seconds: float, folder: Path | None) -> list[Grid | str]:
+    """Return what is printed of a search that found networks: tables, doubts, and where they are.
+
+    Args:
+        finding: What was found.
+        seconds: How long it took.
+        folder: Where it is written.
+    """
+    result, run = finding.result, finding.run
+    parts: list[Grid | str] = [
+        *run_tables(finding),
+        *unbound_budgets(run),
+        *disputes(result),
+        f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.",
+        (
+            f"{number_of(len(result.front), 'network')} on the front; "
+            f"{number_of(result.trials, 'trial', grouped=True)}, "
+            f"{result.evaluations:,} different, {seconds:.1f} s."
+        ),
+    ]
+    if result.exact_share is not None and result.exact_optuna_share is not None:
+        parts.append(
+            f"Share of the exact hypervolume: {result.exact_share:.3%} "
+            f"(Optuna alone {result.exact_optuna_share:.2%})."
+        )
+    elif result.optuna_share is not None:
+        parts.append(
+            f"Optuna alone reached {result.optuna_share:.1%} of the front's hypervolume; local "
+            "improvement the rest."
+        )
+    loaded = f'    repvit_nas.load("{folder}:best")'
+    return [*parts, f"Written to {folder}; load the best with", loaded]
 
 
 def render(finding: "Finding") -> tuple[str, bytes]:

@@ -19,7 +19,8 @@ from repvit_nas.quantities import (
     Share,
     check_interval,
 )
-from repvit_nas.search_space.space import Space, SpaceFile
+from repvit_nas.search_space.space import Space
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.settings import Settings
 
 RUN_FILE: Final = "run.json"

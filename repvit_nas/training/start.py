@@ -127,10 +127,10 @@ def _source(init: str) -> nn.Module | Weights:
     """Return the network to inherit from, or weights of this very architecture."""
     from repvit_nas.network import create
     from repvit_nas.search_space.family import family
-    from repvit_nas.training.trained import load_trained
+    from repvit_nas.training.trained import load_trained, trained_run
 
     if is_training_run(Path(init)):
-        return load_trained(Path(init))
+        return load_trained(trained_run(init))
     name, equals, file = init.partition("=")
     if equals and name in family() and not Path(init).exists():
         return _reference(family()[name].architecture, Path(file), init)

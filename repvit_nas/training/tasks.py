@@ -67,10 +67,10 @@ def load_teacher(name: str, num_classes: int) -> nn.Module:
 def _trained(name: str) -> nn.Module:
     import timm
 
-    from repvit_nas.training.trained import load_trained
+    from repvit_nas.training.trained import load_trained, trained_run
 
     if is_training_run(Path(name)):
-        return load_trained(Path(name))
+        return load_trained(trained_run(name))
     if not timm.is_model(name):
         raise RepvitNasError(
             f"teacher {name!r} is missing: it is neither a training run's folder nor a model of timm"

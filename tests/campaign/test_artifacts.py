@@ -20,8 +20,8 @@ from repvit_nas.campaign.together import StudyBoard
 from repvit_nas.campaign.training import train_task
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.training.checkpoint import Checkpoints
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import WEIGHTS_FILE
-from repvit_nas.training.run import Place
 
 LIMITS = CampaignLimits(networks=3)
 EPOCHS = {"epochs": 3}

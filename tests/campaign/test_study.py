@@ -1,6 +1,5 @@
 """A campaign's study: what every storage must do, and what of a database is not believed."""
 
-import base64
 import contextlib
 import io
 import json
@@ -213,41 +212,3 @@ def test_what_is_no_campaign_is_refused_in_a_line(tmp_path):
     ):
         with open_study(Sharing(url, name)) as study, pytest.raises(RepvitNasError, match=said):
             study.join()
-
-
-OBSERVATION = msgspec.to_builtins(result(task(0)).observation)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("task", {"type": "task", "name": "../../etc"}, "trial 0: task: name"),
-        ("task", None, "trial 0: task"),
-        ("task", {"type": "plan", "number": -1}, "trial 0: task: number"),
-        ("worker", "x" * 2000, "trial 0: worker"),
-        ("progress", {"count": "many"}, "trial 0: progress: count"),
-        ("seconds", -1, "trial 0: seconds"),
-        ("observation", OBSERVATION | {"top1": 120}, "trial 0: observation: top1"),
-        ("observation", OBSERVATION | {"source": "n9-seed-0"}, "of another training"),
-        ("observation", OBSERVATION | {"losses": "../x.npy"}, "of another training"),
-        ("losses 0", "####", "trial 0: losses"),
-        ("losses 0", "AAAA", "holds no losses"),
-        ("losses 0", "A" * 90_000, "are more than of 100 images"),
-    ],
-)
-def test_what_a_database_says_is_not_believed(tmp_path, key, value, said):
-    with open_study(Sharing(f"journal:///{tmp_path}/s.log", "mine")) as study:
-        study.agree(FILE)
-        study.enqueue(task(0))
-        (one,) = waiting(study)
-        study.claim(one, "a")
-        study._note(one, {"observation": OBSERVATION, "seconds": 1.0})
-        tell = study._set_state
-        study._note(one, {"losses 0": base64.b64encode(result(task(0)).losses).decode()})
-        study._note(one, {key: value})
-        tell(one, optuna.trial.TrialState.COMPLETE, 80.0)
-
-        with pytest.raises(RepvitNasError, match=said) as error:
-            study.look()
-        assert "\n" not in str(error.value)
-        assert len(str(error.value)) < 1700

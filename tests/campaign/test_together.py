@@ -19,7 +19,7 @@ from repvit_nas.campaign.together import StudyBoard
 from repvit_nas.campaign.training import train_task
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.searching.shared import Sharing
-from repvit_nas.training.run import Place
+from repvit_nas.training.place import Place
 
 
 @pytest.fixture(autouse=True)

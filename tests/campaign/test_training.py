@@ -8,8 +8,8 @@ from campaign_support import begun
 from repvit_nas.campaign.planning import task_of
 from repvit_nas.campaign.training import train_task
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import WEIGHTS_FILE, read_training
-from repvit_nas.training.run import Place
 
 
 @pytest.fixture(autouse=True)

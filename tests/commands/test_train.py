@@ -98,7 +98,8 @@ def test_one_line_starts_a_training_and_goes_on_with_it(here, capsys):
 RESTARTED = """
 import os, signal, sys
 from pathlib import Path
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
+from repvit_nas.training.place import Place
 from training_support import small_asked
 
 def progress(doing, done, total):

@@ -4,7 +4,7 @@ import pytest
 from cable import IPHONE, LOCKED, opened, said_in_time, timed
 from fake_apple import PHONE, FakeApple, app_source
 
-from repvit_nas.coreml.app import build
+from repvit_nas.coreml.building import build
 from repvit_nas.coreml.opening import open_phone
 from repvit_nas.errors import RepvitNasError
 

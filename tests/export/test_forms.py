@@ -15,13 +15,15 @@ from repvit_nas import files
 from repvit_nas.architecture import read_architecture
 from repvit_nas.conversion.converter import coremltools
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.forms import export_run, export_untrained
+from repvit_nas.export.forms import export_run, export_trained, export_untrained
+from repvit_nas.export.images import run_images
 from repvit_nas.export.records import read_export
-from repvit_nas.export.subject import untrained_subject
+from repvit_nas.export.subject import trained_subject, untrained_subject
 from repvit_nas.report.export import export_lines
 from repvit_nas.training.data import open_data
 from repvit_nas.training.records import read_training
 from repvit_nas.training.spec import DataSpec
+from repvit_nas.training.trained import trained_run
 from repvit_nas.units import rows
 
 
@@ -97,8 +99,10 @@ def test_a_run_of_other_weights_is_refused(run, tmp_path):
 
     with pytest.raises(RepvitNasError, match=r"model\.safetensors: is not what was written"):
         export_run(other, ())
+    trained = trained_run(other)
+    subject = trained_subject(trained, verify=False)
     with pytest.raises(RepvitNasError, match="differs from the training form by nan"):
-        export_run(other, (), verify=False)
+        export_trained(subject, other, run_images(trained.record))
 
 
 def renamed(run, folder):

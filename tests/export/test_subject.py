@@ -10,6 +10,7 @@ from training_support import small
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.subject import trained_subject, untrained_subject
+from repvit_nas.training.trained import trained_run
 
 
 def test_an_untrained_network_is_the_same_every_time_and_draws_from_nobody():
@@ -35,7 +36,7 @@ def test_a_backbone_without_classes_cannot_be_exported():
 def test_a_trained_network_says_what_it_was_trained_on_and_how_well(run):
     record = json.loads((run / "training.json").read_text())
 
-    subject = trained_subject(run)
+    subject = trained_subject(trained_run(run))
 
     assert subject.title == "small trained on shapes"
     assert subject.known["data"] == "shapes"

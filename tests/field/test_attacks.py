@@ -16,33 +16,21 @@ from formats import checkpoint_files, measured_predictor, tensors, trainer_state
 from support import ROOT
 
 from repvit_nas import files
-from repvit_nas.commands import main
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.folders import held
 from repvit_nas.latency_lut.series import Sources
 from repvit_nas.named import load_architecture
 from repvit_nas.predictors.predictor import load_predictor, read_predictor
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
+from repvit_nas.training.log import log_csv
 from repvit_nas.training.records import EpochRow, read_training
-from repvit_nas.training.run import log_csv
 from repvit_nas.words import markdown, plain
 
 TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"
 SHIPPED_RUN = ROOT / "results" / "iphone12-1.0ms"
 ESCAPES = ("\x1b[2J", "\x9b31m", "\x07", "\r", "\x7f", "\u202e")
-
-
-@pytest.fixture
-def invoke(elsewhere, capfd):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

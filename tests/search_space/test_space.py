@@ -12,7 +12,8 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture, Stage, se_bits
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space import family, load_space
-from repvit_nas.search_space.space import ENUMERABLE, Space, SpaceFile
+from repvit_nas.search_space.space import ENUMERABLE, Space
+from repvit_nas.search_space.space_file import SpaceFile
 
 
 @pytest.fixture(scope="module")

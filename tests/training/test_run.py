@@ -12,32 +12,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_support import small
+from training_support import EVERYTHING, TINY, small
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked, TrainFile
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trainer import Trainer
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
-
-
-# Everything that has a state or draws random numbers.
-EVERYTHING = {
-    "epochs": 2,
-    "batch": 8,
-    "accumulate": 2,
-    "mixup": 0.8,
-    "cutmix": 1.0,
-    "erasing": 0.5,
-    "augment": "rand-m9-mstd0.5-inc1",
-    "ema": 0.9,
-    "repeats": 3,
-    "step_on": "update",
-    "warmup_epochs": 1,
-}
 
 
 def log(folder):
@@ -223,7 +206,7 @@ def torchrun(tmp_path, asked, *options, processes=2):
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport msgspec, torch\n"
         "from repvit_nas.training.records import Asked\n"
-        "from repvit_nas.training.run import Place, train\n"
+        "from repvit_nas.training.place import Place\nfrom repvit_nas.training.run import train\n"
         "torch.set_num_threads(1)\n"
         f"asked = msgspec.json.decode(Path({str(tmp_path / 'asked.json')!r}).read_bytes(), type=Asked)\n"
         f"train(asked, Path({str(tmp_path / 'run')!r}), Place(device='cpu'))\n"
