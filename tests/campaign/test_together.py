@@ -1,6 +1,9 @@
 """Several workers at one campaign, by its study."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import time
 
 import msgspec
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from campaign_support import begun
+from support import ROOT
 
 from repvit_nas.accuracy.observations import ObservationLog
 from repvit_nas.campaign.board import CampaignLimits, TaskLostError
@@ -142,3 +146,24 @@ def test_a_worker_who_cannot_help_says_why(tmp_path, given, said):
     options = {"name": "shapes", "device": "cpu"} | given
     with pytest.raises(RepvitNasError, match=said):
         open_workplace(file, root="", trainings=tmp_path, **options)
+
+
+@pytest.mark.slow
+def test_bad_luck_costs_no_training(postgresql):
+    """The short form of `benchmarks/bench_campaign_faults.py`, which brings a database of its own."""
+    script = ROOT / "benchmarks" / "bench_campaign_faults.py"
+    words = ["--times", "1", "--down", "2", "--only", "planner,database,folder"]
+
+    done = subprocess.run(
+        [sys.executable, script, *words],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, *counts = done.stdout.splitlines()
+    assert first.startswith("undisturbed: 6 trainings")
+    assert [line.split()[0] for line in counts] == ["planner", "database", "folder"]
+    assert all("1 times, 0 wrong" in line for line in counts)
