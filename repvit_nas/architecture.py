@@ -4,7 +4,7 @@ This is also the format of an architecture file (schema 1); see `docs/formats.md
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,12 +22,23 @@ MAX_CLASSES: Final = 1_000_000
 MAX_NAME: Final = 200
 
 
-def _require(holds: bool, rule: str, arrived: object) -> None:
+def require(holds: bool, rule: str, arrived: object) -> None:
+    """Raise unless a rule of a record holds.
+
+    Raises:
+        ValueError: It does not.
+    """
     if not holds:
         raise ValueError(f"{rule}; got {arrived!r}")
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+# What opens stages 2 to 4: a block, a downsample and an FFN, or the downsample alone.
+Downsampling = Literal["deep", "plain"]
+DEEP: Final = "deep"
+PLAIN: Final = "plain"
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One stage: `depth` equal blocks behind the downsample that opens it.
 
     Attributes:
@@ -36,36 +47,61 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         se: One digit per block, `1` where the block has squeeze-and-excitation.
         expansion: Hidden channels of every FFN in the stage as a multiple of its width.
         kernel: Side of the depthwise convolutions: 3, 5 or 7.
+        downsample: What opens the stage: a block, a downsample and an FFN, or the downsample alone. A
+            file says it only where it is plain.
     """
 
     width: int
     depth: int
     se: str
-    expansion: float = 2.0
-    kernel: int = 3
+    # A factory's value is always written, which those of old files are.
+    expansion: float = msgspec.field(default_factory=lambda: 2.0)
+    kernel: int = msgspec.field(default_factory=lambda: 3)
+    downsample: Downsampling = DEEP
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
-        _require(
+        require(
             8 <= self.width <= MAX_WIDTH and self.width % 8 == 0,
             f"width must be a multiple of 8 from 8 to {MAX_WIDTH}",
             self.width,
         )
-        _require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
-        _require(
+        require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
+        require(
             len(self.se) == self.depth and set(self.se) <= {"0", "1"},
             f"se must have one digit, 0 or 1, for each of the {self.depth} blocks",
             self.se,
         )
-        _require(
+        require(
             0.25 <= self.expansion <= MAX_EXPANSION,
             f"expansion must be 0.25 to {MAX_EXPANSION:g}",
             self.expansion,
         )
-        _require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+        require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+        require(
+            self.downsample in (DEEP, PLAIN), "downsample must be deep or plain", self.downsample
+        )
+        if self.downsample == DEEP:  # what is left out of files is told by identity
+            msgspec.structs.force_setattr(self, "downsample", DEEP)
 
 
-class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+def check_name(name: str) -> None:
+    """Raise unless a network may be called so."""
+    require(
+        name.isprintable() and len(name) <= MAX_NAME,
+        f"name must be printable text of at most {MAX_NAME} characters",
+        name[: MAX_NAME + 1],
+    )
+
+
+class Architecture(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="schema",
+    tag=SCHEMA,
+):
     """A RepViT network.
 
     Attributes:
@@ -74,10 +110,10 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         resolution: Side of the square input image in pixels.
         num_classes: Outputs of the classifier; 0 is a backbone that hands back the maps of its four
             stages, `(batch, width, side, side)` each.
-        schema: Version of the file format.
+
+    In files, the version of the format is the field `schema`; that of another one is another record.
     """
 
-    schema: int = SCHEMA
     name: str = ""
     resolution: int = 224
     num_classes: int = 1000
@@ -86,23 +122,23 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def __post_init__(self) -> None:
         """Check the rules that types do not state, and that only a file's reader states of stages."""
         stages = tuple(self.stages)
-        _require(
+        require(
             len(stages) == STAGES and all(isinstance(stage, Stage) for stage in stages),
             f"stages must be {STAGES} records of type Stage",
             stages,
         )
         msgspec.structs.force_setattr(self, "stages", stages)  # a list cannot be hashed
-        _require(self.schema == SCHEMA, f"schema must be {SCHEMA}", self.schema)
-        _require(
-            self.name.isprintable() and len(self.name) <= MAX_NAME,
-            f"name must be printable text of at most {MAX_NAME} characters",
-            self.name[: MAX_NAME + 1],
+        require(
+            stages[0].downsample == DEEP,
+            "stages[0] opens with the stem, so its downsample must be deep",
+            stages[0].downsample,
         )
+        check_name(self.name)
         low, high = RESOLUTIONS
-        _require(
+        require(
             low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution
         )
-        _require(
+        require(
             0 <= self.num_classes <= MAX_CLASSES,
             f"num_classes must be 0 to {MAX_CLASSES}",
             self.num_classes,
@@ -127,6 +163,8 @@ def shape_text(architecture: Architecture) -> str:
     text += f" / x{joined([f'{stage.expansion:g}' for stage in stages])}"
     if {stage.kernel for stage in stages} != {3}:
         text += f" / k{joined([stage.kernel for stage in stages])}"
+    if PLAIN in {stage.downsample for stage in stages}:
+        text += f" / {joined([stage.downsample for stage in stages[1:]])}"
     if architecture.resolution != 224:
         text += f" / {architecture.resolution}px"
     return text

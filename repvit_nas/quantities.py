@@ -49,6 +49,8 @@ Several: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=_MOST_COUNT)]
 Extent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 # The same where there may be none, such as the bottleneck of an SE that is not there.
 ExtentOrNone: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+# Of a convolution.
+Stride: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2)]
 # The side of an input image in pixels.
 Side: TypeAlias = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 # What a random choice starts from.

@@ -5,76 +5,48 @@ features and the torch module all come from :func:`rows`; nothing else walks a n
 Feature maps are square; `size` is the height and width of the unit's input.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
-from repvit_nas.architecture import Architecture, hidden_channels
+from repvit_nas.architecture import (
+    MAX_CLASSES,
+    PLAIN,
+    RESOLUTIONS,
+    Architecture,
+    check_name,
+    hidden_channels,
+    require,
+)
+from repvit_nas.counting import (
+    CountedUnit,
+    ffn_operations,
+    halved,
+    se_hidden_channels,
+    se_operations,
+)
 from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Operation, Output, Pointwise, Pool
+from repvit_nas.path_units import (
+    ConvGelu,
+    GatedDownsample,
+    Inverted,
+    PathUnit,
+    Separated,
+    WideHead,
+    after_stride,
+)
 from repvit_nas.quantities import Extent, ExtentOrNone
 
-SE_RATIO = 0.25
-SE_DIVISOR = 8
+# The most units of a network that is told by them.
+MAX_UNITS: Final = 1024
+# Of a file that tells a network by its units; four stages are schema 1.
+LISTED_SCHEMA: Final = 2
 
 
-def se_hidden_channels(width: int) -> int:
-    """Return the bottleneck of SE: a quarter of `width` to the nearest multiple of 8, at least 8.
-
-    As timm's `SqueezeExcite` and the official code do.
-    """
-    return max(SE_DIVISOR, int(width * SE_RATIO + SE_DIVISOR / 2) // SE_DIVISOR * SE_DIVISOR)
-
-
-def halved(size: int) -> int:
-    """Return the side of a map after a stride-2 convolution with 'same' padding."""
-    return (size + 1) // 2
-
-
-class _Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all units share; each adds its fields and lists its operations."""
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """The fused unit's operations in order."""
-        raise NotImplementedError
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one image."""
-        return sum(operation.macs for operation in self.operations)
-
-    @property
-    def params(self) -> int:
-        """Parameters of the fused unit, biases included."""
-        return sum(operation.params for operation in self.operations)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the fused unit's parameters in fp16."""
-        return BYTES_PER_ELEMENT * self.params
-
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of weights read, and of activations read and written, in fp16."""
-        elements = sum(
-            operation.params + operation.elements_in + operation.elements_out
-            for operation in self.operations
-        )
-        return BYTES_PER_ELEMENT * elements
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes of the activations alive at the worst moment, in fp16.
-
-        A convolution needs input and output at once; GELU, the gate and the addition work in
-        place; a residual stays alive until it is added.
-        """
-        raise NotImplementedError
-
-
-class Stem(_Unit, frozen=True, tag="stem"):
+class Stem(CountedUnit, frozen=True, tag="stem"):
     """Two 3x3 stride-2 convolutions with GELU between: 3 -> `width`/2 -> `width` channels."""
 
     width: Extent
@@ -99,7 +71,7 @@ class Stem(_Unit, frozen=True, tag="stem"):
         return BYTES_PER_ELEMENT * (half + max(self.c_in * self.size**2, quarter))
 
 
-class Block(_Unit, frozen=True, tag="block"):
+class Block(CountedUnit, frozen=True, tag="block"):
     """A RepViT block: depthwise `kernel`, SE (`se` bottleneck channels, 0 for none), FFN."""
 
     width: Extent
@@ -112,8 +84,8 @@ class Block(_Unit, frozen=True, tag="block"):
     def operations(self) -> tuple[Operation, ...]:
         """The fused unit's operations in order."""
         mixer = Conv(self.width, self.width, self.kernel**2, self.width, self.size, self.size)
-        gate = _se_operations(self.width, self.se, self.size) if self.se else ()
-        return (mixer, *gate, *_ffn_operations(self.width, self.hidden, self.size))
+        gate = se_operations(self.width, self.se, self.size) if self.se else ()
+        return (mixer, *gate, *ffn_operations(self.width, self.hidden, self.size))
 
     @property
     def peak_bytes(self) -> int:
@@ -121,7 +93,7 @@ class Block(_Unit, frozen=True, tag="block"):
         return BYTES_PER_ELEMENT * (2 * self.width + self.hidden) * self.size**2
 
 
-class Downsample(_Unit, frozen=True, tag="downsample"):
+class Downsample(CountedUnit, frozen=True, tag="downsample"):
     """A stride-2 depthwise convolution and a 1x1 convolution `c_in` -> `c_out`."""
 
     c_in: Extent
@@ -146,7 +118,7 @@ class Downsample(_Unit, frozen=True, tag="downsample"):
         return BYTES_PER_ELEMENT * (small + other)
 
 
-class Ffn(_Unit, frozen=True, tag="ffn"):
+class Ffn(CountedUnit, frozen=True, tag="ffn"):
     """A residual FFN: 1x1 `width` -> `hidden`, GELU, 1x1 back, addition."""
 
     width: Extent
@@ -156,7 +128,7 @@ class Ffn(_Unit, frozen=True, tag="ffn"):
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The fused unit's operations in order."""
-        return _ffn_operations(self.width, self.hidden, self.size)
+        return ffn_operations(self.width, self.hidden, self.size)
 
     @property
     def peak_bytes(self) -> int:
@@ -164,7 +136,7 @@ class Ffn(_Unit, frozen=True, tag="ffn"):
         return BYTES_PER_ELEMENT * (2 * self.width + self.hidden) * self.size**2
 
 
-class Head(_Unit, frozen=True, tag="head"):
+class Head(CountedUnit, frozen=True, tag="head"):
     """Global average pooling and one linear layer."""
 
     width: Extent
@@ -182,7 +154,7 @@ class Head(_Unit, frozen=True, tag="head"):
         return BYTES_PER_ELEMENT * (self.width + max(self.width * self.size**2, self.classes))
 
 
-class Features(_Unit, frozen=True, tag="features"):
+class Features(CountedUnit, frozen=True, tag="features"):
     """A stage's feature map handed back to the caller: what a backbone does instead of a head."""
 
     width: Extent
@@ -199,7 +171,7 @@ class Features(_Unit, frozen=True, tag="features"):
         return BYTES_PER_ELEMENT * self.width * self.size**2
 
 
-class Foreign(_Unit, frozen=True, tag="foreign"):
+class Foreign(CountedUnit, frozen=True, tag="foreign"):
     """One operation of a published network of another family; latency models learn from them."""
 
     operation: Operation
@@ -213,25 +185,110 @@ class Foreign(_Unit, frozen=True, tag="foreign"):
         return (self.operation,)
 
 
-Unit = Stem | Block | Downsample | Ffn | Head | Features | Foreign
+Unit = Stem | Block | Downsample | Ffn | Head | Features | Foreign | PathUnit
 
 
-def _ffn_operations(width: int, hidden: int, size: int) -> tuple[Operation, ...]:
-    return (
-        Conv(width, hidden, 1, 1, size, size),
-        Pointwise("gelu", hidden, size),
-        Conv(hidden, width, 1, 1, size, size),
-        Pointwise("add", width, size),
-    )
+class Ends(NamedTuple):
+    """What a unit takes and hands on: channels, and the side of the map."""
+
+    channels_in: int
+    size_in: int
+    channels_out: int
+    size_out: int
 
 
-def _se_operations(width: int, bottleneck: int, size: int) -> tuple[Operation, ...]:
-    return (
-        Pool(width, size),
-        Conv(width, bottleneck, 1, 1, 1, 1),
-        Conv(bottleneck, width, 1, 1, 1, 1),
-        Pointwise("scale", width, size),
-    )
+def ends(unit: Unit) -> Ends:
+    """Return what a unit of a classifier takes and hands on; a head hands on its classes.
+
+    Raises:
+        TypeError: The unit is not one that a classifier is made of.
+    """
+    match unit:
+        case Stem(width, size, c_in):
+            return Ends(c_in, size, width, halved(halved(size)))
+        case Block(width=width, size=size) | Ffn(width=width, size=size):
+            return Ends(width, size, width, size)
+        case Downsample(c_in, c_out, size=size) | GatedDownsample(c_in, c_out, size=size):
+            return Ends(c_in, size, c_out, halved(size))
+        case (
+            ConvGelu(c_in=c_in, c_out=c_out, stride=stride, size=size)
+            | Inverted(c_in=c_in, c_out=c_out, stride=stride, size=size)
+            | Separated(c_in=c_in, c_out=c_out, stride=stride, size=size)
+        ):
+            return Ends(c_in, size, c_out, after_stride(size, stride))
+        case Head(width, classes, size) | WideHead(width, classes=classes, size=size):
+            return Ends(width, size, classes, 1)
+        case _:
+            raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+
+
+class Listed(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="schema",
+    tag=LISTED_SCHEMA,
+):
+    """A classifier that is told by its units, in the order in which an image passes them.
+
+    What no four stages can say: MobileNetV3 and the networks between it and RepViT. In files it is
+    schema 2 of an architecture.
+
+    Attributes:
+        name: What to call it, in one line.
+        units: Each takes what the one before it hands on; the last one is a head.
+    """
+
+    name: str = ""
+    units: tuple[Unit, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the units make a network."""
+        units = tuple(self.units)
+        msgspec.structs.force_setattr(self, "units", units)  # a list cannot be hashed
+        check_name(self.name)
+        require(1 <= len(units) <= MAX_UNITS, f"units must be 1 to {MAX_UNITS}", len(units))
+        for number, unit in enumerate(units):
+            last = number == len(units) - 1
+            require(
+                isinstance(unit, _IN_A_LIST) and isinstance(unit, Head | WideHead) == last,
+                f"units[{number}] must be {'a head' if last else 'a unit of a network before its head'}",
+                type(unit).__name__,
+            )
+            kernel = getattr(unit, "kernel", 1)
+            require(kernel % 2 == 1, f"units[{number}].kernel must be odd", kernel)
+        for number, (one, other) in enumerate(itertools.pairwise(map(ends, units)), start=1):
+            require(
+                (one.channels_out, one.size_out) == (other.channels_in, other.size_in),
+                f"units[{number}] must take the {one.channels_out} channels at {one.size_out} px that "
+                "the unit before it hands on",
+                f"{other.channels_in} at {other.size_in} px",
+            )
+        low, high = RESOLUTIONS
+        require(
+            low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution
+        )
+        require(
+            1 <= self.num_classes <= MAX_CLASSES,
+            f"classes must be 1 to {MAX_CLASSES}",
+            self.num_classes,
+        )
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square input image in pixels."""
+        return ends(self.units[0]).size_in
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the classifier."""
+        return ends(self.units[-1]).channels_out
+
+
+_IN_A_LIST: Final = (Stem, Block, Downsample, Ffn, Head, *PathUnit.__args__)
+# A network, however it is told.
+Network = Architecture | Listed
 
 
 def stage_sizes(resolution: int) -> tuple[int, int, int, int]:
@@ -243,7 +300,7 @@ def stage_sizes(resolution: int) -> tuple[int, int, int, int]:
 
 
 class Opening(NamedTuple):
-    """What opens stages 2 to 4 of a network."""
+    """What opens stages 2 to 4 of a network; a plain opening is the downsample alone."""
 
     pre_block: Block
     downsample: Downsample
@@ -268,16 +325,19 @@ def block(width: int, expansion: float, kernel: int, size: int, *, se: bool) -> 
     return Block(width, hidden_channels(width, expansion), bottleneck, kernel, size)
 
 
-def rows(architecture: Architecture) -> tuple[Unit, ...]:
+def rows(architecture: Network) -> tuple[Unit, ...]:
     """List the units of a network in the order in which an image passes them."""
+    if isinstance(architecture, Listed):
+        return architecture.units
     sizes = stage_sizes(architecture.resolution)
     units: list[Unit] = [Stem(architecture.stages[0].width, architecture.resolution)]
     width_before = 0
     for index, (stage, size) in enumerate(zip(architecture.stages, sizes, strict=True)):
         if index:
-            units += opening(
+            opened = opening(
                 width_before, stage.width, stage.expansion, stage.kernel, sizes[index - 1]
             )
+            units += [opened.downsample] if stage.downsample == PLAIN else opened
         made = {
             digit: block(stage.width, stage.expansion, stage.kernel, size, se=digit == "1")
             for digit in set(stage.se)

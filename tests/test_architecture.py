@@ -238,3 +238,34 @@ def test_a_path_may_be_text(tmp_path):
     assert read_architecture(str(tmp_path / "x.json")) == architecture
     with pytest.raises(FileError, match="cannot be read"):
         read_architecture(str(tmp_path / "y.json"))
+
+
+def test_a_plain_downsample_is_said_and_a_deep_one_is_not(tmp_path):
+    """Files, digests and shapes of what was there before stay as they were."""
+    deep = Stage(width=16, depth=1, se="0", downsample="deeper"[:4])
+    plain = msgspec.structs.replace(deep, downsample="plain")
+    network = Architecture(stages=(deep, plain, deep, plain))
+    write_architecture(tmp_path / "a.json", network)
+
+    assert msgspec.json.encode(deep) == (
+        b'{"width":16,"depth":1,"se":"0","expansion":2.0,"kernel":3}'
+    )
+    assert (
+        msgspec.json.decode(b'{"width":16,"depth":1,"se":"0","downsample":"deep"}', type=Stage)
+        == deep
+    )
+    assert (tmp_path / "a.json").read_text().count("downsample") == 2
+    assert read_architecture(tmp_path / "a.json") == network
+    assert shape_text(network) == "16-16-16-16 / 1-1-1-1 / se 0 / x2 / plain-deep-plain"
+    assert shape_text(Architecture(stages=(deep, plain, plain, plain))).endswith("x2 / plain")
+    assert shape_text(Architecture(stages=(deep,) * 4)).endswith("x2")
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [("plain", r"stages\[0\] opens with the stem"), ("flat", "must be deep or plain; got 'flat'")],
+)
+def test_what_opens_a_stage_is_deep_or_plain_and_the_stem_opens_the_first(first, words):
+    deep = Stage(width=16, depth=1, se="0")
+    with pytest.raises(ValueError, match=words):
+        Architecture(stages=(Stage(width=16, depth=1, se="0", downsample=first), deep, deep, deep))

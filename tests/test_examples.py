@@ -47,7 +47,7 @@ def test_the_array_of_slurm_runs_a_campaign(tmp_path):
     assert name == "measure-accuracy"
     assert given["data"] == "/data/photos"
     assert given["storage"] == f"journal:///{tmp_path}/campaign.log"
-    assert given["out"] == "/tmp/photos-3"
+    assert given["out"] == "/tmp/repvit-nas-photos"
     assert "#SBATCH --requeue" in script.read_text()
 
 

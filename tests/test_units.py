@@ -1,3 +1,6 @@
+from collections import Counter
+
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
@@ -186,3 +189,16 @@ def test_a_backbone_hands_back_four_maps_instead_of_classes():
 )
 def test_se_bottlenecks_are_those_of_the_official_networks(width, bottleneck):
     assert se_hidden_channels(width) == bottleneck
+
+
+def test_a_plain_stage_opens_with_the_downsample_alone():
+    stages = [Stage(width=width, depth=1, se="0") for width in (16, 24, 32, 40)]
+    stages[2] = msgspec.structs.replace(stages[2], downsample="plain")
+    deep = rows(
+        Architecture(stages=tuple(Stage(width=w, depth=1, se="0") for w in (16, 24, 32, 40)))
+    )
+    plain = rows(Architecture(stages=tuple(stages)))
+
+    left_out = Counter(deep) - Counter(plain)
+    assert left_out == Counter([Block(24, 48, 0, 3, 28), Ffn(32, 64, 14)])
+    assert Downsample(24, 32, 3, 28) in plain

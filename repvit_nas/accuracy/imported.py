@@ -8,6 +8,7 @@ from repvit_nas.accuracy import trained
 from repvit_nas.accuracy.importing import observations_of, read_rows
 from repvit_nas.accuracy.observations import Circumstances, ObservationLog, circumstances_of
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import refuse_links
 from repvit_nas.search_space.space import Space
 
 
@@ -51,19 +52,21 @@ def import_accuracies(
             their data set and recipe.
     """
     folder = trained.folder_of(name)
+    refuse_links(folder, "give another --name")  # before anything is read through one
     log = ObservationLog(folder)
     given = _circumstances(log, name, data, recipe)
     observations = observations_of(read_rows(path), path, given, spaces)
     for observation in observations:
         trained.refuse_second_name(name, observation.circumstances)
-    added = log.append(observations)
-    everything = log.read()
-    imported = ImportedAccuracies(name, folder, len(observations), added, len(everything), None)
-    try:
-        fitted = trained.fit(name, everything, folder)
-        trained.write(folder, fitted)
-    except RepvitNasError as error:
-        return imported._replace(unfitted=str(error))
+    with trained.locked(folder):  # a campaign may be under way
+        added = log.append(observations)
+        everything = log.read()
+        imported = ImportedAccuracies(name, folder, len(observations), added, len(everything), None)
+        try:
+            fitted = trained.fit(name, everything, folder)
+            trained.write(folder, fitted)
+        except RepvitNasError as error:
+            return imported._replace(unfitted=str(error))
     return imported._replace(networks=fitted.networks)
 
 

@@ -8,13 +8,15 @@ import msgspec
 
 from repvit_nas.api.loading import devices_in, network_of, networks_in, predictor_of, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
-from repvit_nas.architecture import Architecture, shape_text
+from repvit_nas.architecture import Architecture
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import WrongTypeError
 from repvit_nas.named import Named
+from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import Outside, Source
 from repvit_nas.predictors.predictor import CALIBRATED
 from repvit_nas.searching.records import FrontEntry
+from repvit_nas.units import Listed, Network
 
 if TYPE_CHECKING:
     from repvit_nas.report.tables import Grid
@@ -34,7 +36,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
         found: Which copy of the predictor said so.
     """
 
-    architecture: Architecture
+    architecture: Network
     latency_ms: float
     low_ms: float
     high_ms: float
@@ -53,7 +55,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
     def document(self) -> dict[str, Any]:
         """Return the latency as plain values under the names that JSON uses."""
         return {
-            "architecture": self.architecture.name or shape_text(self.architecture),
+            "architecture": self.architecture.name or summary(self.architecture),
             "resolution": self.architecture.resolution,
             "latency_ms": self.latency_ms,
             "low_ms": self.low_ms,
@@ -200,7 +202,9 @@ def predict(
         for one in networks
         for where in devices
     )
-    alone = isinstance(device, str) and isinstance(arch, str | Path | Architecture | FrontEntry)
+    alone = isinstance(device, str) and isinstance(
+        arch, str | Path | Architecture | Listed | FrontEntry
+    )
     return rows[0] if alone else Latencies(rows)
 
 

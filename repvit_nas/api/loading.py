@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from repvit_nas import data
-from repvit_nas.architecture import RESOLUTIONS, Architecture, shape_text
+from repvit_nas.architecture import RESOLUTIONS, Architecture
 from repvit_nas.errors import RepvitNasError, WrongTypeError
 from repvit_nas.latency_lut.device import DEVICE_FILE, FIGURES
-from repvit_nas.named import Named, load_architecture
+from repvit_nas.named import Named, load_architecture, load_network
+from repvit_nas.networks import adapted, summary
 from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
 from repvit_nas.searching.records import FrontEntry
+from repvit_nas.units import Listed, Network
 
 if TYPE_CHECKING:
     from repvit_nas.accuracy.estimator import JointEstimator
@@ -109,25 +109,33 @@ def estimator_of(accuracy: str) -> "JointEstimator":
     return load_estimator(accuracy)
 
 
-def network_of(arch: Named, resolution: int | None = None) -> Architecture:
+def network_of(arch: Named, resolution: int | None = None) -> Network:
     """Return the network that `arch` names, at another resolution if one is given.
 
     Raises:
         WrongTypeError: It is nothing that names a network, or the resolution is no integer.
         RepvitNasError: There is no such network, or no network of such a resolution.
     """
-    architecture = load_architecture(arch)
-    if resolution is None:
-        return architecture
-    return _resized(architecture, _integer("resolution", resolution))
+    network = load_network(arch)
+    return network if resolution is None else _resized(network, _integer("resolution", resolution))
+
+
+def architecture_of(arch: Named, resolution: int | None = None) -> Architecture:
+    """Return the RepViT architecture that `arch` names, see :func:`network_of`.
+
+    Raises:
+        WrongTypeError: It is nothing that names a network, or the resolution is no integer.
+        RepvitNasError: There is no such network, none of such a resolution, or it has no stages.
+    """
+    return load_architecture(network_of(arch, resolution))
 
 
 @functools.lru_cache(maxsize=1024)
-def _resized(architecture: Architecture, resolution: int) -> Architecture:
+def _resized(network: Network, resolution: int) -> Network:
     low, high = RESOLUTIONS
     if not low <= resolution <= high:
         raise RepvitNasError(f"resolution must be {low} to {high}; got {resolution}")
-    return msgspec.structs.replace(architecture, resolution=resolution)
+    return adapted(network, resolution=resolution)
 
 
 def _integer(what: str, arrived: object) -> int:
@@ -136,15 +144,15 @@ def _integer(what: str, arrived: object) -> int:
     return arrived
 
 
-def title_of(architecture: Architecture) -> str:
+def title_of(architecture: Network) -> str:
     """Return what to call a network in a table."""
     at = "" if architecture.resolution == 224 else f" at {architecture.resolution} px"
-    return f"{architecture.name}{at}" if architecture.name else shape_text(architecture)
+    return f"{architecture.name}{at}" if architecture.name else summary(architecture)
 
 
 def networks_in(given: Named | Sequence[Named]) -> tuple[Named, ...]:
     """Return what names networks, whether one is given or several."""
-    if isinstance(given, str | Path | Architecture | FrontEntry):
+    if isinstance(given, str | Path | Architecture | Listed | FrontEntry):
         return (given,)
     if not isinstance(given, Sequence):
         raise WrongTypeError.of("a network", "a name, a path or an architecture", given)

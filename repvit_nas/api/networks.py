@@ -17,13 +17,14 @@ from repvit_nas.api.loading import (
 )
 from repvit_nas.api.search import Search, read_search
 from repvit_nas.api.shown import Shown, axes_or_new
-from repvit_nas.architecture import Architecture, read_architecture, write_architecture
 from repvit_nas.data import DEFAULT_DEVICE
-from repvit_nas.named import Named, load_architecture
+from repvit_nas.named import Named, load_network
+from repvit_nas.networks import read_network, write_network
 from repvit_nas.predictors.lookup import Outside
 from repvit_nas.report import network, text
 from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import find_run
+from repvit_nas.units import Network
 
 
 class Description(Shown, msgspec.Struct, frozen=True):
@@ -48,20 +49,25 @@ class Description(Shown, msgspec.Struct, frozen=True):
     def lines(self) -> list[str]:
         """Say latency and accuracy of the whole network."""
         content = self.content
-        accuracy = text.percent(content.accuracy, content.accuracy_std)
         return [
             (
                 f"{content.latency_ms:.3f} ms on {content.device} ({content.interval:.0%} interval "
                 f"{content.low_ms:.3f} to {content.high_ms:.3f}), {content.source}; "
                 f"{content.overhead_ms:.3f} ms of it before any row"
             ),
-            f"{content.accuracy_meaning}: {accuracy}"
-            + (
-                ""
-                if content.observed is None
-                else f"; {content.accuracy_source}: {content.observed:.2f}"
-            ),
+            self._accuracy(),
         ]
+
+    def _accuracy(self) -> str:
+        content, seen = self.content, ""
+        if content.observed is not None:
+            seen = f"{content.accuracy_source}: {content.observed:.2f}"
+        if content.accuracy is None or content.accuracy_std is None:
+            return (
+                f"{content.accuracy_meaning}: {seen or 'not known, and estimated for RepViT alone'}"
+            )
+        estimated = text.percent(content.accuracy, content.accuracy_std)
+        return f"{content.accuracy_meaning}: {estimated}" + (f"; {seen}" if seen else "")
 
     def grid(self) -> Grid:
         """Return the table that is shown; equal rows in a run share a line."""
@@ -126,7 +132,7 @@ def describe(
     return Description(network.describe(architecture, predictor, estimator_of(accuracy), found))
 
 
-def read(path: str | Path) -> Architecture | Search:
+def read(path: str | Path) -> Network | Search:
     """Read what was written: an architecture file, or the folder of a search.
 
     Args:
@@ -138,7 +144,7 @@ def read(path: str | Path) -> Architecture | Search:
     """
     place = path_of("path", path)
     if place.is_file() or place.suffix == ".json":
-        return read_architecture(place)
+        return read_network(place)
     return read_search(find_run(str(place)))
 
 
@@ -157,4 +163,4 @@ def write(path: str | Path, what: Named | Search) -> None:
     if isinstance(what, Search):
         what.write(place)
     else:
-        write_architecture(place, load_architecture(what))
+        write_network(place, load_network(what))

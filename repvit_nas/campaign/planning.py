@@ -29,8 +29,8 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
-from repvit_nas.searching.front import front_of
-from repvit_nas.searching.improve import improve
+from repvit_nas.searching.front import front_of, thinned
+from repvit_nas.searching.improve import MOST, improve
 from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.settings import Settings
 from repvit_nas.shapes import Shapes, shapes_of
@@ -228,7 +228,8 @@ def candidates_of(
     )
     estimator: AccuracyEstimator = _Believed(learned, band.resolution)
     problem = Problem(band.space, predictors, estimator, settings)
-    front = improve(problem, front_of(problem, pool), timeout_s=_IMPROVE_S)
+    found = improve(problem, front_of(problem, pool), timeout_s=_IMPROVE_S).front
+    front = thinned(found, MOST)  # every candidate costs time
     searched = band.price(front.choices)
     inside = searched.choices[band.holds(searched)]
     choices = np.unique(np.concatenate([pool, inside]), axis=0)

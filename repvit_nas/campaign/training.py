@@ -224,6 +224,7 @@ def _donor(file: CampaignFile) -> Architecture | None:
     if init == DONOR:
         return file.donor
     if is_training_run(Path(init)):
-        return read_training(Path(init)).asked.architecture
+        donor = read_training(Path(init)).asked.architecture
+        return donor if isinstance(donor, Architecture) else None
     found = family().get(init)
     return None if found is None else found.architecture

@@ -23,7 +23,7 @@ from repvit_nas.training.records import (
 )
 from repvit_nas.training.run import train
 from repvit_nas.training.trained import TrainedRun
-from repvit_nas.units import rows
+from repvit_nas.units import Network, rows
 from repvit_nas.words import Progress, Say
 
 FAMILY_FOLDER: Final = "family"
@@ -97,7 +97,7 @@ def _member_asked(asked: Asked, name: str) -> Asked:
     )
 
 
-def _as_trained(architecture: Architecture, like: Architecture) -> Architecture:
+def _as_trained(architecture: Architecture, like: Network) -> Architecture:
     return msgspec.structs.replace(
         architecture, resolution=like.resolution, num_classes=like.num_classes
     )
@@ -148,7 +148,7 @@ def _trained(folder: Path) -> dict[str, TrainFile]:
     return {name: read_training(place) for name, place in places.items() if is_training_run(place)}
 
 
-def _priced(name: str, architecture: Architecture, predictor: Predictor) -> ComparedNetwork:
+def _priced(name: str, architecture: Network, predictor: Predictor) -> ComparedNetwork:
     units = rows(architecture)
     latency = predictor.estimate(architecture)
     return ComparedNetwork(
@@ -163,7 +163,7 @@ def _priced(name: str, architecture: Architecture, predictor: Predictor) -> Comp
 
 
 def _with_published(
-    row: ComparedNetwork, name: str, like: Architecture, published: Sequence[PublishedLatency]
+    row: ComparedNetwork, name: str, like: Network, published: Sequence[PublishedLatency]
 ) -> ComparedNetwork:
     """Add what was published of a reference network; of another input or head it is no comparison."""
     comparable = published if like.num_classes == _IMAGENET[0] else ()

@@ -4,10 +4,9 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
 from repvit_nas.checking.beside import beside
 from repvit_nas.checking.promises import promises_of
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord
@@ -16,13 +15,16 @@ from repvit_nas.export.forms import export_trained
 from repvit_nas.export.images import ComparedOn, run_images
 from repvit_nas.export.records import ExportRecord, read_export
 from repvit_nas.export.subject import Subject, trained_subject
-from repvit_nas.folders import refuse_links
+from repvit_nas.folders import held, refuse_links
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PublishedLatency, published_of
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.timing import Access, measured_device, network_limits, time_on
 from repvit_nas.training.trained import TrainedRun, trained_run
+from repvit_nas.units import Network
 from repvit_nas.words import Progress, Say
+
+_OTHERWISE: Final = "check the run it belongs to"
 
 
 class Where(NamedTuple):
@@ -63,7 +65,7 @@ def read_to_check(folder: Path, where: Where) -> ToCheck:
         RepvitNasError: The run is not finished, or the device is not known.
         FileError: Their files are not valid.
     """
-    refuse_links(folder, "check the run it belongs to")
+    refuse_links(folder, _OTHERWISE)
     run = trained_run(folder)
     predictor, _ = load_predictor(where.device, foreign=where.foreign)
     return ToCheck(run, predictor, published_of(load_device(where.device)))
@@ -109,6 +111,18 @@ def check(
     Raises:
         RepvitNasError: The space is not known, or `data` does not hold the run's classes.
     """
+    folder = given.run.folder
+    keeping = held(folder, otherwise=_OTHERWISE) if keep else contextlib.nullcontext()
+    with keeping:
+        found = _checked(given, where, keep=keep, data=data, say=say, progress=progress)
+        if keep:
+            files.write_json(folder / CHECK_FILE, found)
+    return found
+
+
+def _checked(
+    given: ToCheck, where: Where, *, keep: bool, data: str, say: Say, progress: Progress
+) -> CheckRecord:
     run, predictor, published = given
     progress("reading the images", 0, 1)
     images = run_images(run.record, data)
@@ -127,7 +141,7 @@ def check(
         )
     variant, family = beside(run, predictor, published)
     timed = _measured(where, run.asked.architecture, say, progress)
-    found = CheckRecord(
+    return CheckRecord(
         run=str(run.folder),
         device=where.device,
         val_images=0 if images.missing else len(images.images),
@@ -139,9 +153,6 @@ def check(
         off_engine=timed.off_engine,
         export=exported,
     )
-    if keep:
-        files.write_json(run.folder / CHECK_FILE, found)
-    return found
 
 
 @contextlib.contextmanager
@@ -153,7 +164,7 @@ def _exported(
     if found is not None:
         yield found, run.folder
     elif keep:
-        yield export_trained(subject, run.folder, images), run.folder
+        yield export_trained(subject, run.folder, images, is_held=True), run.folder
     else:
         with tempfile.TemporaryDirectory(prefix="repvit-nas-") as scratch:
             yield export_trained(subject, Path(scratch), images), Path(scratch)
@@ -165,7 +176,7 @@ class _Measured(NamedTuple):
     why_not: str = ""
 
 
-def _measured(where: Where, architecture: Architecture, say: Say, progress: Progress) -> _Measured:
+def _measured(where: Where, architecture: Network, say: Say, progress: Progress) -> _Measured:
     """Time the network on the device; where that cannot be done here, say why."""
     try:
         device = measured_device(where.device)

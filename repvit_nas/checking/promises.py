@@ -18,7 +18,7 @@ from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.training.loading import World, val_batches
 from repvit_nas.training.records import TrainFile
 from repvit_nas.training.trained import TrainedRun
-from repvit_nas.units import rows
+from repvit_nas.units import Network, rows
 from repvit_nas.words import Progress
 
 # Other processors round in another order; a few images at the edge of two classes may turn over.
@@ -67,14 +67,18 @@ def _in_space(record: TrainFile, name: str | None) -> Promise:
     else:
         space, _ = load_space(name or "repvit")
     name = name or space.name
+    network = record.asked.architecture
+    if not isinstance(network, Architecture):
+        why = "the network is told by its units, which no space holds"
+        return Promise(name="search space", kept=None, promised=f"in {name}", found=why)
     try:
-        space.check_shape(record.asked.architecture)
+        space.check_shape(network)
     except RepvitNasError as error:
         return Promise(name="search space", kept=False, promised=f"in {name}", found=str(error))
     return Promise(name="search space", kept=True, promised=f"in {name}", found="in it")
 
 
-def _counted(model: nn.Module, architecture: Architecture) -> list[Promise]:
+def _counted(model: nn.Module, architecture: Network) -> list[Promise]:
     """Compare parameters and multiply-accumulates with the closed form."""
     units = rows(architecture)
     fused = reparameterize(model)

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "show": "Show the rows of each ARCH with MACs, parameters and milliseconds, and its estimated accuracy.",
     "compare": "Compare two networks or more: which is better, by how much, and is it settled?",
     "family": "Compare every reference network: published and predicted latency and accuracy.",
+    "path": "Show the path from MobileNetV3-L to RepViT-M0.9 step by step: published and predicted.",
     "devices": "List the devices: how their latencies are known, and how far off predictions are.",
     "measure-lut": "Time units and networks on this machine, fit a predictor, and say how far off it is.",
     "doctor": "Say what is missing to measure a Core ML device, one line each, with the remedy.",
@@ -77,8 +78,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Find RepViT variants under a millisecond budget.
 
-    ARCH is a reference network (repvit_m0_9), an architecture file, or a winner of a run
-    (results/iphone12-1.0ms:best).
+    ARCH is a reference network (repvit_m0_9), an architecture file, a winner of a run
+    (results/iphone12-1.0ms:best), or a step from MobileNetV3-L to RepViT (path:4).
     """
 
 

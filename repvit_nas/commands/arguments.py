@@ -12,8 +12,8 @@ from repvit_nas.errors import RepvitNasError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from repvit_nas.architecture import Architecture
     from repvit_nas.predictors.lookup import Outside
+    from repvit_nas.units import Network
 
 
 def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside" = "flag") -> None:
@@ -27,8 +27,10 @@ def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside
 
 def checked_architecture(
     text: str, space_name: str | None, resolution: int | None = None
-) -> "Architecture":
+) -> "Network":
     """Load ARCH and make sure that it lies in the space; without one, in that of its run.
+
+    A network that is told by its units lies in no space: none is asked of it, unless one is given.
 
     The resolution of a training run is that of its images: its shape alone has to lie there.
 
@@ -40,14 +42,15 @@ def checked_architecture(
     Raises:
         RepvitNasError: There is no such network, or it is outside the space.
     """
-    import msgspec
-
-    from repvit_nas.named import load_architecture, space_of
+    from repvit_nas.architecture import Architecture
+    from repvit_nas.named import load_architecture, load_network, space_of
+    from repvit_nas.networks import adapted
     from repvit_nas.search_space.space import load_space
 
-    architecture = load_architecture(text)
-    if resolution is not None:
-        architecture = msgspec.structs.replace(architecture, resolution=resolution)
+    network = adapted(load_network(text), resolution=resolution)
+    if space_name is None and not isinstance(network, Architecture):
+        return network
+    architecture = load_architecture(network)
     space = space_of(text) if space_name is None else None
     if space is None:
         space, _ = load_space("repvit" if space_name is None else space_name)

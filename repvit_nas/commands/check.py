@@ -123,6 +123,9 @@ def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
     from repvit_nas.checking.seeds import SEEDS_FILE
 
     holder = Path(together.runs[0]).resolve().parent
+    if not writable(holder):
+        note(f"{holder}: cannot be written, so the table of the seeds is not kept there")
+        return
     files.write_json(holder / SEEDS_FILE, together)
     rows = [row for found in checked for row in (found.variant, *found.family)]
     _draw(holder / PICTURE_FILE, rows, checked[0])

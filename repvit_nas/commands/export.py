@@ -75,25 +75,25 @@ def _run_record(
     run: str, wanted: list[str], *, limit: int | None, data: str, opset: int | None
 ) -> "ExportRecord":
     from repvit_nas.export.forms import export_run
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_network
     from repvit_nas.training.records import is_training_run
 
     if not is_training_run(Path(run)) and not Path(run).is_dir():
-        load_architecture(run)  # says what is wrong with a name that stands for nothing
+        load_network(run)  # says what is wrong with a name that stands for nothing
         raise RepvitNasError(f"{run} is untrained: say with --out DIR where its files shall go")
     return export_run(Path(run), wanted, limit=limit, data=data, opset=opset)
 
 
 def _untrained_record(arch: str, wanted: list[str], out: Path, opset: int | None) -> "ExportRecord":
     from repvit_nas.export.forms import export_untrained
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_network
     from repvit_nas.training.records import is_training_run
 
     if is_training_run(Path(arch)):
         raise RepvitNasError(
             f"{arch}: the forms of a run go into its folder; leave out --out {out}, or give an ARCH"
         )
-    return export_untrained(load_architecture(arch), wanted, out, opset=opset)
+    return export_untrained(load_network(arch), wanted, out, opset=opset)
 
 
 def _show(title: str, record: "ExportRecord") -> None:

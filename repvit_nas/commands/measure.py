@@ -50,7 +50,7 @@ def command(
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_network
     from repvit_nas.timing import (
         Access,
         measured_device,
@@ -61,7 +61,7 @@ def command(
 
     if minutes is not None:
         check_minutes(minutes)
-    architecture = load_architecture(arch)
+    architecture = load_network(arch)
     if not architecture.num_classes:
         raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
     known = measured_device(device)

@@ -10,7 +10,6 @@ from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.console import progress_bar, show
 from repvit_nas.commands.options import debug_option, foreign_option
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     from repvit_nas.searching.merge import Merged
@@ -64,14 +63,13 @@ def _document(merged: "Merged") -> object:
 
 
 def _show(merged: "Merged") -> None:
-    from repvit_nas.report.run_report import run_tables
+    from repvit_nas.report.run_report import front_size, run_tables
 
-    found = number_of(len(merged.finding.result.front), "network")
     show(
         *run_tables(merged.finding),
         *(
             f"{part.folder}: {part.kept:,} of its {part.networks:,} are on the front."
             for part in merged.parts
         ),
-        f"{found} on the front, in {merged.folder}",
+        f"{front_size(merged.finding.result)}, in {merged.folder}",
     )

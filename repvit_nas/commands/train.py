@@ -97,7 +97,7 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
     """
     import torch
 
-    from repvit_nas.named import load_architecture, space_of
+    from repvit_nas.named import load_network, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import open_data
     from repvit_nas.training.place import Place, find_precision, world_size
@@ -108,7 +108,7 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
         torch.set_num_threads(given["threads"])
     name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
     recipe = asked_recipe(name, given, *_RECIPE)
-    architecture = load_architecture(arch)
+    architecture = load_network(arch)
     space = space_of(arch)
     data = asked_data(given, **{field: given[field] for field in _DATA})
     opened = open_data(data, given["resolution"])

@@ -24,7 +24,8 @@ from torch import nn
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, PathUnit, Separated, WideHead
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit
 
 INPUT: Final = "image"
 OUTPUT: Final = "output"
@@ -143,8 +144,25 @@ def _representative(unit: Unit) -> Unit:
             return Ffn(16, 32, 8)
         case Head():
             return Head(16, 10, 8)
-        case _:
+        case Features() | Foreign():
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
+        case _:
+            return _representative_of_the_path(unit)
+
+
+def _representative_of_the_path(unit: PathUnit) -> PathUnit:
+    match unit:
+        case ConvGelu(kernel=kernel, stride=stride):
+            return ConvGelu(16, 24, kernel, stride, 8)
+        case Inverted(se=se, kernel=kernel, stride=stride):
+            hidden, c_out = 32 if unit.expands else 16, 16 if unit.residual else 24
+            return Inverted(16, hidden, c_out, 8 if se else 0, kernel, stride, 8)
+        case Separated(se=se, kernel=kernel, stride=stride):
+            return Separated(16, 32, 24, 8 if se else 0, kernel, stride, 8)
+        case GatedDownsample(kernel=kernel):
+            return GatedDownsample(16, 24, 8, kernel, 8)
+        case WideHead():
+            return WideHead(16, 32, 40, 24, 8)
 
 
 @functools.lru_cache(maxsize=64)

@@ -68,6 +68,7 @@ class Phone:
         self._process: Process | None = None
         self._installed = False
         self._loads = 0
+        self._afterwards = contextlib.ExitStack()
 
     def start(self) -> None:
         """Remove what is left of an earlier run, install the app and launch it.
@@ -182,6 +183,11 @@ class Phone:
         if self._installed:
             self._remove()
             self._installed = False
+        self._afterwards.close()
+
+    def until_stopped(self, opened: contextlib.ExitStack) -> None:
+        """Keep something open until the app has ended, such as the device's clock."""
+        self._afterwards = opened
 
     def _end(self) -> None:
         if self._process is not None:

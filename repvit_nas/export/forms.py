@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,6 @@ import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
 from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring
@@ -23,10 +23,12 @@ from repvit_nas.export.images import ComparedOn, batches, drawn, run_images
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
+from repvit_nas.networks import write_network
 from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
 from repvit_nas.training.trained import trained_run
+from repvit_nas.units import Network
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
@@ -75,6 +77,7 @@ def export_trained(
     *,
     limit: int | None = None,
     opset: int | None = None,
+    is_held: bool = False,
 ) -> ExportRecord:
     """Write a trained network in other forms, beside those of it that are there; see :func:`export_run`.
 
@@ -85,8 +88,9 @@ def export_trained(
         formats: Among `onnx` and `coreml`; the fused form is always made.
         limit: Images to compare on; None for all.
         opset: Of the ONNX file; None takes the exporter's own.
+        is_held: Whether the caller holds that folder.
     """
-    with held(into, otherwise="export another run"):
+    with nullcontext() if is_held else held(into, otherwise="export another run"):
         before = _kept(into, subject.digest, {*formats, "fused"})
         exported = _export(into, subject, formats, images, limit=limit, opset=opset)
         exported = _with_kept(exported, before)
@@ -108,7 +112,7 @@ def _with_kept(exported: ExportRecord, before: ExportRecord | None) -> ExportRec
 
 
 def export_untrained(
-    architecture: Architecture, formats: Iterable[str], out: Path, *, opset: int | None = None
+    architecture: Network, formats: Iterable[str], out: Path, *, opset: int | None = None
 ) -> ExportRecord:
     """Write a network of random weights in other forms: what its latency is tested with.
 
@@ -132,7 +136,7 @@ def export_untrained(
     chosen = drawn(architecture.resolution, "the network is untrained")
     with held(out):
         exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
-        write_architecture(out / ARCHITECTURE_FILE, architecture)
+        write_network(out / ARCHITECTURE_FILE, architecture)
         files.write_json(out / EXPORT_FILE, exported)
     return exported
 

@@ -7,10 +7,10 @@ import msgspec
 import torch
 from torch import nn
 
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import Recipe, load_recipe
 from repvit_nas.training.trained import TrainedRun, load_trained
+from repvit_nas.units import Network
 from repvit_nas.version import __version__
 
 UNTRAINED: Final = "untrained: random weights, for a latency test only"
@@ -30,7 +30,7 @@ class Subject(NamedTuple):
     """
 
     model: nn.Module
-    architecture: Architecture
+    architecture: Network
     classes: tuple[str, ...]
     recipe: Recipe
     title: str
@@ -60,7 +60,7 @@ def trained_subject(run: TrainedRun, *, verify: bool = True) -> Subject:
     return Subject(model, asked.architecture, record.classes, asked.recipe, title, known, digest)
 
 
-def untrained_subject(architecture: Architecture) -> Subject:
+def untrained_subject(architecture: Network) -> Subject:
     """Return a network of random weights, the same every time.
 
     Raises:
@@ -85,7 +85,7 @@ def untrained_subject(architecture: Architecture) -> Subject:
     return Subject(model, architecture, classes, load_recipe("quick"), title, known)
 
 
-def _known(architecture: Architecture, classes: tuple[str, ...]) -> dict[str, str]:
+def _known(architecture: Network, classes: tuple[str, ...]) -> dict[str, str]:
     return {
         "architecture": msgspec.json.encode(architecture).decode(),
         "classes": json.dumps(classes),

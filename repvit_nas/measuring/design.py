@@ -95,6 +95,7 @@ def fresh_networks(space: Space, number: int, table: Table, *, seed: int) -> lis
         row.architecture.stages
         for role in ("calibration", "held_out")
         for row in table.networks(role)
+        if isinstance(row.architecture, Architecture)
     }
     drawn = random_networks(
         space, number + len(seen), seed=seed, resolution=table.resolution, fewer=True

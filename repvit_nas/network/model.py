@@ -8,7 +8,7 @@ depthwise branches that is right for every kernel.
 
 import itertools
 from collections.abc import MutableMapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import msgspec
 import torch
@@ -29,6 +29,21 @@ from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, Unit,
 
 # Stride of the maps of the four stages.
 REDUCTIONS = (4, 8, 16, 32)
+
+
+class TrainingForm(NamedTuple):
+    """How a network looks while it trains; fused, all forms are one.
+
+    Attributes:
+        legacy: The older form of the branches, each with a batch norm of its own.
+        branches: Three of them in every depthwise convolution of a block, or one.
+    """
+
+    legacy: bool = False
+    branches: bool = True
+
+
+BRANCHED: Final = TrainingForm()
 
 
 class TokenMixer(RepVggDw):
@@ -60,6 +75,13 @@ def fuse_branches(mixer: RepVggDw) -> nn.Conv2d:
     return fused
 
 
+def token_mixer(width: int, kernel: int, form: TrainingForm) -> nn.Module:
+    """Return the depthwise convolution of a block in training form."""
+    if form.branches:
+        return TokenMixer(width, kernel, form.legacy)
+    return ConvNorm(width, width, kernel, 1, kernel // 2, groups=width)
+
+
 def _fused(layer: ConvNorm) -> nn.Conv2d:
     return cast("nn.Conv2d", layer.fuse())  # type: ignore[no-untyped-call]
 
@@ -81,9 +103,9 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
 class RepVitBlock(nn.Module):
     """A RepViT block: token mixer, SE where the unit has it, and a residual FFN."""
 
-    def __init__(self, unit: Block, act_layer: type[nn.Module], *, legacy: bool) -> None:
+    def __init__(self, unit: Block, act_layer: type[nn.Module], form: TrainingForm) -> None:
         super().__init__()
-        self.token_mixer = TokenMixer(unit.width, unit.kernel, legacy)
+        self.token_mixer = token_mixer(unit.width, unit.kernel, form)
         self.se = SqueezeExcite(unit.width, rd_channels=unit.se) if unit.se else nn.Identity()
         self.channel_mixer = RepVitMlp(unit.width, unit.hidden, act_layer)
 
@@ -103,11 +125,10 @@ class RepVitDownsample(nn.Module):
         unit: Downsample,
         ffn: Ffn,
         act_layer: type[nn.Module],
-        *,
-        legacy: bool,
+        form: TrainingForm,
     ) -> None:
         super().__init__()
-        self.pre_block = RepVitBlock(pre_block, act_layer, legacy=legacy)
+        self.pre_block = RepVitBlock(pre_block, act_layer, form)
         self.spatial_downsample = ConvNorm(
             unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
         )
@@ -119,6 +140,22 @@ class RepVitDownsample(nn.Module):
         x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
         mixed: torch.Tensor = self.ffn(x) + x
         return mixed
+
+
+class PlainDownsample(nn.Module):
+    """A stride-2 depthwise and a 1x1 convolution alone, as `downsample` plain opens a stage."""
+
+    def __init__(self, unit: Downsample) -> None:
+        super().__init__()
+        self.spatial_downsample = ConvNorm(
+            unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
+        )
+        self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run on `(batch, c_in, size, size)`."""
+        y: torch.Tensor = self.channel_downsample(self.spatial_downsample(x))
+        return y
 
 
 class RepVitStage(nn.Module):
@@ -147,6 +184,8 @@ class RepVitNas(RepVit):
         global_pool: `avg`, or empty for none.
         distillation: A second head that learns from a teacher, averaged with the first one.
         legacy: The older form of the depthwise branches, as in timm's `repvit_m1` to `repvit_m3`.
+        branches: Train the depthwise convolutions as three branches; else as one with its batch norm,
+            which fuses into the same network.
         drop_rate: Dropout before the classifier.
         act_layer: The activation in stem and FFNs.
         img_size: Accepted for timm's sake; the network takes any size.
@@ -164,6 +203,7 @@ class RepVitNas(RepVit):
         global_pool: str = "avg",
         distillation: bool = True,
         legacy: bool = False,
+        branches: bool = True,
         drop_rate: float = 0.0,
         act_layer: type[nn.Module] = nn.GELU,
         img_size: int | None = None,  # noqa: ARG002
@@ -174,6 +214,7 @@ class RepVitNas(RepVit):
         self._asked: dict[str, Any] = {}
         self.architecture = architecture
         self.legacy = legacy
+        self.branches = branches
         self.grad_checkpointing = False
         self.global_pool = global_pool
         self.in_chans = in_chans
@@ -181,7 +222,7 @@ class RepVitNas(RepVit):
         self.embed_dim = tuple(stage.width for stage in architecture.stages)
         units = rows(architecture)
         self.stem = RepVitStem(in_chans, self.embed_dim[0], act_layer)
-        self.stages = nn.Sequential(*_stages(units, act_layer, legacy=legacy))
+        self.stages = nn.Sequential(*_stages(units, act_layer, TrainingForm(legacy, branches)))
         self.feature_info = [
             {"num_chs": width, "reduction": reduction, "module": f"stages.{index}"}
             for index, (width, reduction) in enumerate(zip(self.embed_dim, REDUCTIONS, strict=True))
@@ -199,7 +240,8 @@ class RepVitNas(RepVit):
         nothing, where the weights are loaded.
         """
         document = msgspec.to_builtins(self.architecture)
-        return {**self._asked, "architecture": document, "legacy": self.legacy}
+        form = {"legacy": self.legacy, "branches": self.branches}
+        return {**self._asked, "architecture": document, **form}
 
     @_model_args.setter
     def _model_args(self, asked: dict[str, Any]) -> None:
@@ -239,7 +281,7 @@ def _accept_official(
 
 
 def _stages(
-    units: Sequence[Unit], act_layer: type[nn.Module], *, legacy: bool
+    units: Sequence[Unit], act_layer: type[nn.Module], form: TrainingForm
 ) -> list[RepVitStage]:
     """Build the stages from the rows of a network.
 
@@ -250,7 +292,7 @@ def _stages(
     blocks: list[Block] = []
 
     def close() -> None:
-        built = [RepVitBlock(unit, act_layer, legacy=legacy) for unit in blocks]
+        built = [RepVitBlock(unit, act_layer, form) for unit in blocks]
         stages.append(RepVitStage(opening, built))
 
     for unit, following in itertools.pairwise((*units, None)):
@@ -260,7 +302,11 @@ def _stages(
             case Downsample(), Ffn():
                 pre_block = blocks.pop()
                 close()
-                opening = RepVitDownsample(pre_block, unit, following, act_layer, legacy=legacy)
+                opening = RepVitDownsample(pre_block, unit, following, act_layer, form)
+                blocks = []
+            case Downsample(), _:
+                close()
+                opening = PlainDownsample(unit)
                 blocks = []
             case ((Stem() | Ffn() | Head() | Features()), _):
                 pass  # the stem is built apart, an FFN with its downsample, a head by timm

@@ -16,8 +16,9 @@ from timm.models.repvit import ConvNorm, RepVitMlp, RepVitStem
 from torch import nn
 
 from repvit_nas.network.fusing import reparameterize
-from repvit_nas.network.model import RepVitBlock
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.network.model import BRANCHED, RepVitBlock, TrainingForm
+from repvit_nas.network.path_pieces import path_module
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, ends
 
 UnitWeights = dict[str, npt.NDArray[np.float32]]
 # Weights are slices of one pool of normal numbers: drawing millions for every copy takes longer
@@ -50,7 +51,7 @@ class Classifier(nn.Module):
         return cast("torch.Tensor", self.linear(x.mean((2, 3))))
 
 
-def unit_module(unit: Unit) -> nn.Module:
+def unit_module(unit: Unit, form: TrainingForm = BRANCHED) -> nn.Module:
     """Return `unit` as a module in training form, with fresh weights.
 
     Raises:
@@ -60,7 +61,7 @@ def unit_module(unit: Unit) -> nn.Module:
         case Stem():
             return cast("nn.Module", RepVitStem(unit.c_in, unit.width, nn.GELU))
         case Block():
-            return RepVitBlock(unit, nn.GELU, legacy=False)
+            return RepVitBlock(unit, nn.GELU, form)
         case Downsample():
             return nn.Sequential(
                 ConvNorm(unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in),
@@ -70,8 +71,10 @@ def unit_module(unit: Unit) -> nn.Module:
             return ResidualFfn(unit)
         case Head():
             return Classifier(unit)
-        case _:
+        case Features() | Foreign():
             raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+        case _:
+            return path_module(unit, form)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -123,10 +126,5 @@ def input_shape(unit: Unit) -> tuple[int, int, int]:
     Raises:
         TypeError: The unit is not one that a classifier is made of.
     """
-    match unit:
-        case Stem() | Downsample():
-            return (unit.c_in, unit.size, unit.size)
-        case Block() | Ffn() | Head():
-            return (unit.width, unit.size, unit.size)
-        case _:
-            raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+    channels, side, _, _ = ends(unit)
+    return (channels, side, side)

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 
 from repvit_nas import data, files
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import check_device, load_device
 from repvit_nas.predictors.lookup import (
@@ -31,7 +30,7 @@ from repvit_nas.predictors.physical import (
 )
 from repvit_nas.quantities import Count, Deviation, Duration, Factor
 from repvit_nas.shapes import Floats
-from repvit_nas.units import Unit, count, rows
+from repvit_nas.units import Network, Unit, count, rows
 
 PREDICTOR_FILE: Final = "predictor.json"
 # The confidence that intervals are calibrated at; others are scaled as a normal distribution is.
@@ -257,7 +256,7 @@ class Predictor:
             found.add(self._sources[unit])
         return max(found, key=SOURCES.index, default=self.model.source)
 
-    def estimate(self, architecture: Architecture, interval: float = CALIBRATED) -> LatencyEstimate:
+    def estimate(self, architecture: Network, interval: float = CALIBRATED) -> LatencyEstimate:
         """Predict the latency of `architecture` for one image.
 
         Args:

@@ -11,10 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from repvit_nas import data, files
-from repvit_nas.architecture import MAX_DEPTH, SE_PATTERNS, Architecture, Stage, se_bits
+from repvit_nas.architecture import (
+    MAX_DEPTH,
+    PLAIN,
+    SE_PATTERNS,
+    Architecture,
+    Stage,
+    se_bits,
+)
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space.constraints import Violation, parse
-from repvit_nas.search_space.space_file import FIELDS, SpaceFile, StageSpace, Value
+from repvit_nas.search_space.space_file import ALL_DEEP, FIELDS, SpaceFile, StageSpace, Value
 from repvit_nas.shapes import Floats, Integers, Shapes, shapes_of
 
 if TYPE_CHECKING:
@@ -68,7 +75,7 @@ class Space:
         self._numbers = {
             column: np.array(parameter.values, dtype=np.float64)
             for column, parameter in enumerate(self.parameters)
-            if parameter.field != "se"
+            if parameter.field not in ("se", "downsample")
         }
         self._se_tables = {
             column: np.array([_se_integers(str(name)) for name in parameter.values], np.uint64)
@@ -97,7 +104,8 @@ class Space:
         total, before = 0, 1
         for stage in self.file.stages:
             widths = len(stage.values("width"))
-            total += before * widths * len(stage.expansion) * len(stage.kernel)
+            ways = len(stage.expansion) * len(stage.kernel) * len(stage.downsample)
+            total += before * widths * ways
             before = widths
         return total
 
@@ -114,6 +122,10 @@ class Space:
     def column(self, field: str, stage: int) -> int:
         """Return the column of `Choices` that sets `field` of `stage`."""
         return self._column[field, stage]
+
+    def downsample_column(self, stage: int) -> int | None:
+        """Return the column of `Choices` that says what opens `stage`; None where all is deep."""
+        return self._column.get(("downsample", stage))
 
     def sample(self, rng: "np.random.Generator", count: int) -> Choices:
         """Draw `count` rows of choices uniformly, constraints not heeded."""
@@ -147,6 +159,7 @@ class Space:
             se=self._se_integers(choices, depth),
             expansion=self._floats("expansion", choices),
             kernel=self._integers("kernel", choices),
+            plain=self._plain(choices),
             resolution=np.full(count, side, dtype=np.int64),
             num_classes=np.full(count, num_classes, dtype=np.int64),
         )
@@ -158,6 +171,16 @@ class Space:
             column = self.column(field, stage)
             values[:, stage] = self._numbers[column][choices[:, column]]
         return values
+
+    def _plain(self, choices: Choices) -> npt.NDArray[np.bool_]:
+        """Return which stages open with a downsample alone, `(n, 4)`."""
+        plain = np.zeros((len(choices), 4), dtype=np.bool_)
+        for stage in range(1, 4):
+            column = self.downsample_column(stage)
+            if column is not None:
+                values = np.array(self.parameters[column].values) == PLAIN
+                plain[:, stage] = values[choices[:, column]]
+        return plain
 
     def _integers(self, field: str, choices: Choices) -> Integers:
         return self._floats(field, choices).astype(np.int64)
@@ -176,6 +199,12 @@ class Space:
         Raises:
             RepvitNasError: It is not one of the networks that a search can reach.
         """
+        for index, stage in enumerate(architecture.stages):
+            if stage.downsample == PLAIN and self.downsample_column(index) is None:
+                raise RepvitNasError(
+                    f"stages[{index}].downsample is not searched in space {self.name!r}: got 'plain'; "
+                    "choices: deep"
+                )
         row = np.zeros((1, len(self.parameters)), dtype=np.intp)
         for column, parameter in enumerate(self.parameters):
             wanted = _choices([architecture.stages[i] for i in parameter.stages], parameter)
@@ -252,6 +281,8 @@ class Space:
         value, values = getattr(stage, field), allowed.values(field)
         if field == "kernel":
             values = tuple(sorted({*allowed.kernel, *extra.kernel}))
+        if field == "downsample":
+            values = tuple(sorted({*allowed.downsample, *extra.downsample}))
         if field == "se":
             if extra.se == "any":
                 return
@@ -314,11 +345,26 @@ def _se_integers(name: str) -> list[int]:
 
 def _parameters(file: SpaceFile) -> Iterator[Parameter]:
     for field in FIELDS:
+        if field == "downsample":
+            yield from _downsample_parameters(file)
+            continue
         if field in file.tied:
             yield Parameter(field, field, (0, 1, 2, 3), file.stages[0].values(field))
             continue
         for index, stage in enumerate(file.stages):
             yield Parameter(f"{field}_{index}", field, (index,), stage.values(field))
+
+
+def _downsample_parameters(file: SpaceFile) -> Iterator[Parameter]:
+    """Return the choices of what opens stages 2 to 4; none where nothing is to be chosen."""
+    field, places = "downsample", (1, 2, 3)
+    if all(stage.downsample == ALL_DEEP for stage in file.stages):
+        return
+    if field in file.tied:
+        yield Parameter(field, field, places, file.stages[1].values(field))
+        return
+    for index in places:
+        yield Parameter(f"{field}_{index}", field, (index,), file.stages[index].values(field))
 
 
 def _choices(stages: Sequence[Stage], parameter: Parameter) -> set[Value]:

@@ -4,11 +4,13 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from repvit_nas.architecture import KERNELS, MAX_DEPTH, Stage
+from repvit_nas.architecture import DEEP, KERNELS, MAX_DEPTH, Downsampling, Stage
 from repvit_nas.search_space.constraints import parse
 
 Value: TypeAlias = int | float | str
-FIELDS: Final = ("width", "depth", "se", "expansion", "kernel")
+FIELDS: Final = ("width", "depth", "se", "expansion", "kernel", "downsample")
+# What a stage opens with where a space says nothing of it.
+ALL_DEEP: Final[tuple[Downsampling, ...]] = (DEEP,)
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,14 +33,15 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(range(self.min, self.max + 1, self.step))
 
 
-class StageSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one stage may be."""
+class StageSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one stage may be; of `downsample` a space need say nothing."""
 
     width: Range | tuple[int, ...]
     depth: Range | tuple[int, ...]
     se: tuple[Literal["none", "alternate", "all"], ...]
     expansion: tuple[float, ...]
-    kernel: tuple[int, ...] = (3,)
+    kernel: tuple[int, ...] = msgspec.field(default_factory=lambda: (3,))  # always written
+    downsample: tuple[Downsampling, ...] = ALL_DEEP
 
     def __post_init__(self) -> None:
         """Check that every choice makes a valid stage."""
@@ -54,6 +57,8 @@ class StageSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             Stage(width=8, depth=1, se="0", expansion=expansion)
         for kernel in self.kernel:
             Stage(width=8, depth=1, se="0", kernel=kernel)
+        if self.downsample == ALL_DEEP:  # what is left out of digests is told by identity
+            msgspec.structs.force_setattr(self, "downsample", ALL_DEEP)
 
     def values(self, field: str) -> tuple[Value, ...]:
         """List the values of `field` in order."""
@@ -77,11 +82,13 @@ class ResolutionSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
-class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What an architecture file may hold beyond what is searched."""
 
-    kernel: tuple[int, ...] = ()
-    se: Literal["any", "searched"] = "searched"
+    # Always written, but for `downsample`, which came later.
+    kernel: tuple[int, ...] = msgspec.field(default_factory=lambda: ())
+    se: Literal["any", "searched"] = msgspec.field(default_factory=lambda: "searched")
+    downsample: tuple[Downsampling, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
@@ -96,7 +103,7 @@ class SpaceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     name: str
     description: str = ""
     constraints: tuple[str, ...] = ()
-    tied: tuple[Literal["width", "depth", "se", "expansion", "kernel"], ...] = ()
+    tied: tuple[Literal["width", "depth", "se", "expansion", "kernel", "downsample"], ...] = ()
     resolution: ResolutionSpace = ResolutionSpace()
     allowed: Allowed = Allowed()
     stages: tuple[StageSpace, StageSpace, StageSpace, StageSpace]
@@ -105,6 +112,11 @@ class SpaceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """Check the rules that types do not state."""
         for text in self.constraints:
             parse(text)
+        if self.stages[0].downsample != ALL_DEEP:
+            raise ValueError(
+                "stages[0] opens with the stem, so its downsample must be left out; "
+                f"got {self.stages[0].downsample}"
+            )
         for field in self.tied:
-            if len({stage.values(field) for stage in self.stages}) > 1:
+            if len({stage.values(field) for stage in self.stages[field == "downsample" :]}) > 1:
                 raise ValueError(f"tied fields need equal values in all stages; got {field!r}")

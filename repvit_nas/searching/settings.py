@@ -17,6 +17,8 @@ MAX_TRIALS: Final = 10_000_000
 MAX_SEED: Final = 2**63 - 1
 # Limits in milliseconds, millions or megabytes: far outside any network.
 LEAST, MOST = 1e-6, 1e6
+# Of an input, in pixels; a space has narrower bounds.
+_MOST_SIDE: Final = 1 << 16
 # What a run's folder is named after where it is not as by default.
 _NAMED: Final = (
     "accuracy",
@@ -83,6 +85,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             f"num_classes must be 0 to {MAX_CLASSES:,}",
             self.num_classes,
         )
+        if self.resolution is not None:
+            _require(
+                1 <= self.resolution <= _MOST_SIDE,
+                f"resolution must be 1 to {_MOST_SIDE:,}",
+                self.resolution,
+            )
         _require(0 <= self.seed <= MAX_SEED, f"the seed must be 0 to {MAX_SEED}", self.seed)
         _require(0 <= self.risk <= 10, "risk must be 0 to 10 standard deviations", self.risk)
         if self.confidence is not None:

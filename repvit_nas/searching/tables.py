@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from repvit_nas.architecture import PLAIN
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.search_space.space import Choices, Space
 from repvit_nas.shapes import Floats, Integers
@@ -15,6 +16,9 @@ from repvit_nas.units import Features, Head, Stem, Unit, block, opening, stage_s
 _NEGLIGIBLE: Final = 1e-5
 # Columns that every table has; each device's mean latency follows, then all devices' spreads.
 MACS, PARAMS, LATENCY = 0, 1, 2
+
+# The table's last row, which costs nothing.
+_FREE: Final = -1
 
 Rows = npt.NDArray[np.intp]
 RowOf = Callable[[Unit], int]
@@ -56,8 +60,9 @@ class PriceTable:
         prices, self._overhead, self._spreads = _price(list(units), predictors)
         # (width, expansion, kernel) flattened, without SE then with; behind them the columns.
         self._blocks = [prices[rows].reshape(2, -1, prices.shape[1]) for rows in blocks]
+        # What opens it, then the same behind the width before.
         self._openings = [
-            prices[rows].sum(axis=-2).reshape(-1, prices.shape[1]) for rows in openings
+            prices[rows].sum(axis=-2).reshape(len(rows), -1, prices.shape[1]) for rows in openings
         ]
         self._widths = [prices[rows] for rows in ends]
         self._widths[0] = self._widths[0] + prices[stems]
@@ -102,7 +107,10 @@ class PriceTable:
             total += with_se * gated[flat]
             total += self._widths[stage][width, :columns]
             if stage:
-                total += self._openings[stage - 1][before * len(plain) + flat, :columns]
+                chosen = space.downsample_column(stage)
+                opened = 0 if chosen is None else choices[:, chosen]
+                place = before * len(plain) + flat
+                total += self._openings[stage - 1][opened, place, :columns]
             before = width
         return total
 
@@ -134,9 +142,10 @@ def _block_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
 
 
 def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
-    """Return the table's rows of a stage's opening, `(before, width, expansion, kernel, 3)`."""
+    """Return the table's rows of a stage's opening, `(downsample, before, width, expansion, kernel, 3)`."""
     before, widths = _integers(space, "width", stage - 1), _integers(space, "width", stage)
     expansions, kernels = _expansions(space, stage), _integers(space, "kernel", stage)
+    shape = (len(before), len(widths), len(expansions), len(kernels), 3)
     units = [
         unit
         for narrow in before
@@ -145,7 +154,11 @@ def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
         for kernel in kernels
         for unit in opening(narrow, width, expansion, kernel, size)
     ]
-    return _rows(row_of, units).reshape(len(before), len(widths), len(expansions), len(kernels), 3)
+    deep = _rows(row_of, units).reshape(shape)
+    plain = deep.copy()
+    plain[..., [0, 2]] = _FREE
+    ways = space.file.stages[stage].downsample
+    return np.stack([plain if way == PLAIN else deep for way in ways])
 
 
 def _end_rows(space: Space, sizes: Sequence[int], num_classes: int, row_of: RowOf) -> list[Rows]:
@@ -158,7 +171,7 @@ def _end_rows(space: Space, sizes: Sequence[int], num_classes: int, row_of: RowO
         elif stage == 3:
             ends.append(_rows(row_of, [Head(width, num_classes, sizes[3]) for width in widths]))
         else:
-            ends.append(np.full(len(widths), -1, dtype=np.intp))  # the table's free last row
+            ends.append(np.full(len(widths), _FREE, dtype=np.intp))
     return ends
 
 

@@ -1,11 +1,8 @@
 """What a run leaves after each epoch: its log, its picture, and the best weights."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import RepvitNasError
@@ -98,11 +95,5 @@ def epoch_text(row: EpochRow, epochs: int) -> str:
 
 def log_csv(rows: Sequence[EpochRow]) -> bytes:
     """Return the log as CSV: a line for each epoch."""
-    import csv
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, EpochRow.__struct_fields__, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(msgspec.structs.asdict(row))
-    return text.getvalue().encode()
+    fields = EpochRow.__struct_fields__
+    return files.encode_csv({field: [getattr(row, field) for row in rows] for field in fields})

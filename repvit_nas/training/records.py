@@ -6,13 +6,13 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.quantities import Count, Deviation, Duration, Loss, Percent, Seed, Several
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.spec import DataSpec
+from repvit_nas.units import Network
 
 TRAINING_FILE: Final = "training.json"
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -38,7 +38,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         processes: How many processes train together.
     """
 
-    architecture: Architecture
+    architecture: Network
     recipe: Recipe
     data: DataSpec
     seed: Seed = 0

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import LOCK_FILES, Resume, held
 from repvit_nas.machine import machine
+from repvit_nas.networks import adapted, write_network
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.data import Opened, open_data
@@ -42,15 +42,14 @@ from repvit_nas.training.records import (
 from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
 from repvit_nas.training.trainer import Trainer, load_strictly
+from repvit_nas.units import Network
 from repvit_nas.version import __version__
 from repvit_nas.words import Progress, Say
 
 
-def asked_network(
-    architecture: Architecture, opened: Opened, resolution: int | None
-) -> Architecture:
+def asked_network(architecture: Network, opened: Opened, resolution: int | None) -> Network:
     """Return the network as it is trained: with the classes of its images, at their resolution."""
-    return msgspec.structs.replace(
+    return adapted(
         architecture,
         num_classes=len(opened.classes),
         resolution=resolution or opened.resolution or architecture.resolution,
@@ -282,7 +281,7 @@ def _finish(
         final.load_state_dict(trainer.chosen().state_dict())
     if world.processes == 1:  # of several, each has seen its share
         files.write_bytes(folder / LOSSES_FILE, losses_npy(_losses(trainer, final)))
-    write_architecture(folder / ARCHITECTURE_FILE, asked.architecture)
+    write_network(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
     outcome = msgspec.structs.replace(
         outcome,

@@ -6,18 +6,20 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import NONE, Recipe
 from repvit_nas.training.records import is_training_run
+from repvit_nas.units import Network
 
 
-def new_network(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:
+def new_network(architecture: Network, recipe: Recipe, seed: int) -> nn.Module:
     """Return an untrained network, with a second head if a teacher asks for one."""
     from repvit_nas.network import create
 
     torch.manual_seed(seed)
-    return create(architecture, distillation=recipe.distillation != NONE).train()
+    return create(
+        architecture, distillation=recipe.distillation != NONE, branches=recipe.branches
+    ).train()
 
 
 def new_task(model: nn.Module, recipe: Recipe, device: torch.device) -> Any:

@@ -5,6 +5,7 @@ import shutil
 
 import msgspec
 import pytest
+from support import unwritable
 
 from repvit_nas.checking.check import Where, check, check_run, read_to_check
 from repvit_nas.checking.records import CheckRecord, standard_error
@@ -22,6 +23,24 @@ from repvit_nas.training.spec import DataSpec
 
 def broken(found):
     return [promise.name for promise in found.promises if promise.kept is False]
+
+
+def test_a_run_that_cannot_be_written_is_checked_and_stays_as_it_is(run, monkeypatch, capsys):
+    monkeypatch.chdir(run.parent)
+    (run / "export.json").unlink(missing_ok=True)
+    before = {path.name for path in run.iterdir()}
+
+    with unwritable(run):
+        code = _run(["check", "run", "--json"], debug=False)
+        after = {path.name for path in run.iterdir()}
+    out, err = capsys.readouterr()
+
+    assert code == 1  # it is outside the space, as below
+    assert "run: cannot be written, so what is found is not kept there" in err
+    found = json.loads(out)
+    assert [each["name"] for each in found["promises"] if each["kept"] is False] == ["search space"]
+    assert {form["name"] for form in found["export"]["forms"]} == {"fused"}
+    assert after == before
 
 
 def test_a_run_keeps_what_was_promised_but_for_a_network_outside_the_space(run):

@@ -67,7 +67,7 @@ def test_the_version_is_told(invoke):
         (["search", "--budget-ms", "1", "--out", ""], ["--out must name a folder", "''"]),
         (["search", "--budget-ms", "1", "--out", "a" * 300], ["File name too long"]),
         (["show", "a" * 300], ["File name too long"]),
-        (["search", "--budget-ms", "1", "--space", ""], ["space ''", "coarse, repvit"]),
+        (["search", "--budget-ms", "1", "--space", ""], ["space ''", "coarse, downsample, repvit"]),
         (["fly"], ["fly", "repvit-nas --help"]),
         (["search", "--fly"], ["--fly"]),
     ],

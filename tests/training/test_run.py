@@ -14,10 +14,14 @@ import torch
 from safetensors.torch import load_file
 from training_support import EVERYTHING, TINY, small
 
+from repvit_nas import load, load_architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.named import load_network
+from repvit_nas.networks import adapted
+from repvit_nas.search_space.path import path_network
 from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import Asked, TrainFile
+from repvit_nas.training.records import Asked, TrainFile, read_training
 from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trainer import Trainer
@@ -278,3 +282,23 @@ def test_a_run_that_was_killed_behind_its_last_epoch_still_keeps_them(tmp_path, 
 
     whole, mended = (np.load(tmp_path / name / "val_losses.npy") for name in ("whole", "run"))
     assert mended == pytest.approx(whole, abs=1e-5)
+
+
+def test_a_network_told_by_its_units_trains_and_is_loaded_again(tmp_path, asking):
+    asked = msgspec.structs.replace(
+        asking(epochs=1, batch=16),
+        architecture=adapted(path_network("2"), resolution=32, num_classes=24),
+        data=TINY,
+    )
+
+    record = train(asked, tmp_path / "run")
+
+    assert record.outcome.updates == 6
+    assert read_training(tmp_path / "run") == record
+    assert "A network for 24 classes" in (tmp_path / "run" / "README.md").read_text()
+    model = load(tmp_path / "run")
+    assert model.architecture == asked.architecture
+    assert load_network(str(tmp_path / "run")) == asked.architecture
+    with pytest.raises(RepvitNasError, match="has no stages, which this needs"):
+        load_architecture(str(tmp_path / "run"))
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 24)
