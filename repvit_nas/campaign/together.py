@@ -222,7 +222,7 @@ class StudyBoard:
         if last is None or last.planned is not None:
             self._study.enqueue(PlanTask(len(tries.plans)))
         else:
-            self._plan(campaign, last, limits)
+            self._plan(campaign, tries, last, limits)
         return ""
 
     def _waiting(self, what: str) -> None:
@@ -250,7 +250,7 @@ class StudyBoard:
         bring = functools.partial(artifacts.bring, tries.all, task)
         return _held(_Held(self._study, one, place, bring, keeping), lock)
 
-    def _plan(self, campaign: Campaign, one: Try, limits: CampaignLimits) -> None:
+    def _plan(self, campaign: Campaign, tries: Tries, one: Try, limits: CampaignLimits) -> None:
         """Choose what comes next, unless another worker does."""
         if not self._study.claim(one, worker_name()):
             return
@@ -258,7 +258,14 @@ class StudyBoard:
             contextlib.suppress(TaskLostError),
             contextlib.closing(_Held(self._study, one)) as held,
         ):
-            planned = plan(campaign, campaign.state(), limits.networks, self._say)
+            state, known = campaign.state(), {task.name for task in tries.trainings}
+            # What the folder began alone comes first; of what it has trained, files say that at once.
+            alone = tuple(task for task in state.tasks if task.name not in known)
+            planned = (
+                Planned(alone, "", limits.networks)
+                if alone
+                else plan(campaign, state, limits.networks, self._say)
+            )
             held.tell_plan(planned)
             for task in planned.tasks:
                 self._study.enqueue(task)

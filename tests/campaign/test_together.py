@@ -110,6 +110,21 @@ def test_a_worker_who_was_taken_for_dead_finds_that_out(tmp_path):
                 train()
 
 
+def test_what_one_machine_began_alone_is_gone_on_with_by_several(tmp_path):
+    alone = run_campaign(begun(), CampaignLimits(networks=1))
+    before = seen(alone.folder)
+
+    with worker(tmp_path) as study:
+        campaign = begun(agree=study.agree)
+        board = StudyBoard(study, campaign.workplace, campaign, lambda _: None)
+        outcome = run_campaign(campaign, CampaignLimits(networks=2), board=board)
+        trained = {each.task for each in status_of(study).trained}
+
+    after = seen(outcome.folder)
+    assert before.items() <= after.items()
+    assert trained == set(after) > set(before)
+
+
 def test_a_campaign_that_was_begun_otherwise_is_refused(tmp_path, monkeypatch):
     with worker(tmp_path) as study:
         begun(agree=study.agree)
