@@ -45,12 +45,13 @@ from repvit_nas.accuracy.observations import (
 )
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.campaign.band import Band
+from repvit_nas.campaign.board import CampaignLimits
 from repvit_nas.campaign.finals import FINALS_FILE, Finals, FinalsWishes, hold_finals, sentence
 from repvit_nas.campaign.images import data_digest
 from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import HELD_OUT_STREAM
 from repvit_nas.campaign.records import CampaignAsked
-from repvit_nas.campaign.run import CampaignLimits, run_campaign
+from repvit_nas.campaign.run import run_campaign
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.accuracy import (

@@ -165,6 +165,44 @@ def patiently(
             return result
 
 
+def ask(
+    call: Callable[[], T],
+    url: str,
+    *,
+    wait_s: float,
+    say: Say = lambda _: None,
+    remedy: str = "start again with --resume",
+) -> T:
+    """Ask an open storage: an outage is waited for, and what else goes wrong is one line.
+
+    Args:
+        call: What to do.
+        url: Of the storage.
+        wait_s: How long an outage may last.
+        say: Told of one.
+        remedy: What to do about an error, for messages.
+
+    Raises:
+        RepvitNasError: It failed.
+        UpdateFinishedTrialError: Somebody else has finished the trial: :func:`was_finished`.
+    """
+    what = f"the storage {masked(repr(url))}"
+    try:
+        return patiently(call, what, wait_s=wait_s, say=say)
+    except Exception as error:
+        if isinstance(error, RepvitNasError) or was_finished(error):
+            raise
+        said = masked(first_line(error))
+        raise RepvitNasError(f"{what} failed: {said}; {remedy}") from error
+
+
+def was_finished(error: Exception) -> bool:
+    """Tell whether a storage's error says that the trial is finished already."""
+    import optuna
+
+    return isinstance(error, optuna.exceptions.UpdateFinishedTrialError)
+
+
 def is_outage(error: Exception) -> bool:
     """Tell whether a storage's error may pass by itself: a server is gone, restarted or too busy."""
     import optuna
@@ -264,4 +302,26 @@ def _database(url: str) -> "BaseStorage":
         options["connect_args"] = {"timeout": 30}
     elif url.startswith("postgresql"):
         options["connect_args"] = {"connect_timeout": 10}
-    return RDBStorage(url, engine_kwargs=options)
+    storage = RDBStorage(url, engine_kwargs=options)
+    if url.startswith("sqlite"):
+        _lock_at_once(storage.engine)
+    return storage
+
+
+def _lock_at_once(engine: Any) -> None:
+    """Have SQLite lock its file when a transaction begins, not when it first writes.
+
+    Else two workers may both read that a trial waits, and both be granted it: SQLite knows no
+    `SELECT ... FOR UPDATE`.
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver would begin later, by itself
+
+    engine.dispose()  # of connections from before

@@ -1,11 +1,18 @@
+import contextlib
+import importlib.util
 import json
 import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
 
 # One thread each: the tests run side by side. Set before numpy and torch are imported.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest
+from databases import PostgreSQL, grpc_proxy, ordinary_user, postgresql_programs, redis_server
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -36,6 +43,41 @@ def measured_phone(elsewhere):
     runtime = {"name": "coreml", "target": "iphone12"}
     changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
     (home / "device.json").write_text(json.dumps(json.loads(shipped.read_text()) | changed))
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    if postgresql_programs() is None or ordinary_user()[0] is None:
+        pytest.skip("ATTENTION: PostgreSQL is not installed: apt-get install postgresql")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("ATTENTION: psycopg is not installed: pip install 'repvit-nas[postgresql]'")
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgreSQL(Path(folder))
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgresql", "redis", "grpc"])
+def url(request, tmp_path):
+    """A fresh, empty storage of each kind that the machine offers."""
+    with contextlib.ExitStack() as stack:
+        match request.param:
+            case "sqlite":
+                yield f"sqlite:///{tmp_path}/study.db"
+            case "journal":
+                yield f"journal:///{tmp_path}/study.log"
+            case "postgresql":
+                server = request.getfixturevalue("postgresql")
+                yield server.database(f"db{time.monotonic_ns()}")
+            case "redis":
+                if not shutil.which("redis-server") or not importlib.util.find_spec("redis"):
+                    pytest.skip("ATTENTION: Redis is not installed: apt-get install redis-server")
+                yield stack.enter_context(redis_server(tmp_path))
+            case "grpc":
+                if not importlib.util.find_spec("grpc"):
+                    pytest.skip("ATTENTION: grpcio is not installed")
+                yield stack.enter_context(grpc_proxy(f"sqlite:///{tmp_path}/study.db"))
 
 
 @pytest.fixture

@@ -18,12 +18,14 @@ from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.accuracy.importing import read_rows
-from repvit_nas.accuracy.observations import ObservationLog
+from repvit_nas.accuracy.observations import AccuracyObservation, ObservationLog
 from repvit_nas.accuracy.offcurve import read_trained
 from repvit_nas.accuracy.responses import read_losses
 from repvit_nas.accuracy.trained import PosteriorFile
 from repvit_nas.architecture import read_architecture
-from repvit_nas.campaign.records import read_campaign, task_log
+from repvit_nas.campaign.records import CampaignFile, Planned, read_campaign, task_log
+from repvit_nas.campaign.trial import facts_of_result, read_try
+from repvit_nas.campaign.tries import Beat, PlanTask
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.coreml.exporting import Converted, Manifest
 from repvit_nas.coreml.importers import generic, melange, xctest
@@ -312,6 +314,27 @@ def campaign() -> bytes:
         "trainings": "t",
     }
     return json.dumps(document).encode()
+
+
+def trial() -> bytes:
+    """Return the attributes of a finished trial of a campaign's study."""
+    from repvit_nas.campaign.training import Result
+
+    task = TASKS[0] | {"name": "a-seed-1"}
+    said = ACCURACY | {"seed": 1, "source": "a-seed-1", "losses": "losses/a-seed-1.npy"}
+    said |= {"images": 3, "origin": "trained here"}
+    said |= {"circumstances": {"data": "shapes", "recipe": "quick"}}
+    result = Result(msgspec.convert(said, AccuracyObservation), losses(), 2.5)
+    facts = {"task": task, "worker": "somebody", "progress": {"count": 3, "doing": "training"}}
+    return json.dumps(facts | facts_of_result(result)).encode()
+
+
+def read_trial(folder: Path) -> Any:
+    """Read the attributes of a trial that was set to its end, as a storage hands them out."""
+    asked = msgspec.convert(json.loads(campaign()), CampaignFile)
+    asked = msgspec.structs.replace(asked, val_images=3, data_digest="", recipe_digest="")
+    attrs = files.read_json(folder / "trial.json", dict[str, Any], schema=None)
+    return read_try("a trial", number=0, trial_id=0, state="done", attrs=attrs, file=asked)
 
 
 def written(document: Any) -> Callable[[], bytes]:
@@ -706,7 +729,7 @@ FORMATS |= {
         "losses.npy",
         losses,
         lambda folder: read_losses(folder / "losses.npy"),
-        ("accuracy.responses.read_losses",),
+        ("accuracy.responses.read_losses", "accuracy.responses.losses_in"),
     ),
     "posterior": Format(
         "posterior.json",
@@ -725,7 +748,26 @@ FORMATS |= {
         "campaign.json",
         campaign,
         read_campaign,
-        ("campaign.records.read_campaign",),
+        ("campaign.records.read_campaign", "campaign.study.CampaignStudy._load"),
+    ),
+    "trial of a campaign": Format(
+        "trial.json",
+        trial,
+        read_trial,
+        ("campaign.trial.read_try.read",),
+        (Beat, PlanTask),
+    ),
+    "choice of a campaign": Format(
+        "trial.json",
+        lambda: json.dumps(
+            {
+                "task": {"type": "plan", "number": 1},
+                "plan": {"tasks": TASKS[:1], "reason": "", "networks": 4},
+            }
+        ).encode(),
+        read_trial,
+        ("campaign.trial.read_try.read",),
+        (Planned, PlanTask),
     ),
 }
 
@@ -739,7 +781,8 @@ NO_FORMAT: dict[str, str] = {
     "training.records.file_digest": "digests bytes",
     "latency_lut.device.copy_shipped": "copies bytes of the package",
     "predictors.fit_device._origin": "`assumptions` above, of another device",
-    "campaign.run._observation": "copies what read_losses reads then",
+    "campaign.artifacts._own": "`training` above, of an artifact store: tests/campaign/test_artifacts.py",
+    "campaign.training.result_of": "copies what losses_in has read",
     "machine.processor": "the system's own",
     "machine._megahertz": "the system's own",
     "machine._read": "the system's own",

@@ -17,7 +17,7 @@ API: Final = "repvit_nas"
 # From the ground up. Rooms of one floor do not know each other.
 ORDER: Final = (
     ("errors", "quantities", "version", "words"),
-    ("data", "files", "machine", "storages"),
+    ("artifacts", "data", "files", "machine", "storages"),
     ("folders", "lines"),
     ("architecture", "operations"),
     ("counting",),

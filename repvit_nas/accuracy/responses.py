@@ -6,12 +6,14 @@ each image, the response is the mean loss, in points by the line through the tra
 errors are the covariance of the losses over the images. Elsewhere it is top-1, each with its own error.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from repvit_nas import files
 from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.errors import FileError
 from repvit_nas.shapes import Floats
@@ -85,10 +87,24 @@ def read_losses(path: Path) -> Floats:
     Raises:
         FileError: There is no such array.
     """
+    return losses_in(files.read_bytes(path), path)
+
+
+def losses_in(content: bytes, origin: Path | str) -> Floats:
+    """Return the losses in the content of such a file, `(images,)`.
+
+    Args:
+        content: What the file holds.
+        origin: What to call it in a message.
+
+    Raises:
+        FileError: It is no such array.
+    """
     try:
-        losses = np.load(path, allow_pickle=False)
+        # Within the try: what is no array of numbers fails here.
+        losses = np.asarray(np.load(io.BytesIO(content), allow_pickle=False), dtype=np.float64)
     except Exception as error:  # numpy raises many kinds for a damaged header
-        raise FileError(f"{path}: holds no losses of images: {error}") from error
+        raise FileError(f"{origin}: holds no losses of images: {error}") from error
     if losses.ndim != 1 or not len(losses) or not np.all(np.isfinite(losses)):
-        raise FileError(f"{path}: must hold a finite loss for each image; got {losses.shape}")
-    return np.asarray(losses, dtype=np.float64)
+        raise FileError(f"{origin}: must hold a finite loss for each image; got {losses.shape}")
+    return losses

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,16 +11,11 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.accuracy import trained
-from repvit_nas.accuracy.observations import (
-    RANDOM,
-    Circumstances,
-    ObservationLog,
-)
+from repvit_nas.accuracy.observations import RANDOM, Circumstances, ObservationLog
 from repvit_nas.campaign.band import Band
 from repvit_nas.campaign.images import check_images, data_digest
 from repvit_nas.campaign.planning import (
     CampaignState,
-    first_tasks,
     held_out_of,
     pool_of,
     references_of,
@@ -31,20 +26,21 @@ from repvit_nas.campaign.records import (
     DONOR,
     CampaignAsked,
     CampaignFile,
+    Finished,
     TrainingTask,
     read_campaign,
     task_log,
 )
+from repvit_nas.campaign.training import Result, Workplace, losses_name
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import refuse_links
 from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices, Space, load_space
 from repvit_nas.training.data import Opened, open_data
+from repvit_nas.training.found import found_text
 from repvit_nas.training.kept import kept
-from repvit_nas.training.records import (
-    Asked,
-    differences,
-)
+from repvit_nas.training.records import differences
 from repvit_nas.words import Say
 
 
@@ -69,23 +65,11 @@ class Campaign:
     ) -> None:
         self.folder = folder
         self.file = file
-        self.opened = opened
         self.predictors = predictors
         self.band = _band(space, predictors, file.asked, file.resolution, len(file.classes))
-        self.trainings = Path(file.trainings)
+        self.workplace = Workplace(file, file.asked.data, opened, Path(file.trainings))
         self.observations = ObservationLog(folder)
         self.tasks = task_log(folder)
-
-    @property
-    def circumstances(self) -> Circumstances:
-        """What all its trainings share."""
-        file = self.file
-        return Circumstances(
-            data=file.asked.data.name,
-            data_digest=file.data_digest,
-            recipe=file.asked.recipe_name,
-            recipe_digest=file.recipe_digest,
-        )
 
     @functools.cached_property
     def pool(self) -> Choices:
@@ -100,20 +84,11 @@ class Campaign:
         """Read how far the campaign is."""
         return state_of(self.tasks.read(), self.observations.read())
 
-    def training_of(self, task: TrainingTask) -> Asked:
-        """Return what the training of a task is asked."""
-        asked = self.file.asked
-        init = asked.init if task.inherits else RANDOM
-        if init == DONOR:
-            init = str(self.trainings / first_tasks(self.file)[0].name)
-        return Asked(
-            architecture=task.architecture,
-            recipe=asked.recipe,
-            data=asked.data,
-            seed=task.seed,
-            init=init,
-            precision=asked.precision,
-        )
+    def keep(self, task: TrainingTask, result: Result) -> None:
+        """Log what a training says; to be called under the lock."""
+        files.write_bytes(self.folder / losses_name(task), result.losses)
+        self.observations.append([result.observation])
+        self.tasks.append(Finished(task.name, result.seconds, result.by))
 
 
 def open_campaign(
@@ -124,6 +99,7 @@ def open_campaign(
     trainings: Path | None = None,
     foreign: bool = False,
     anyway: bool = False,
+    agree: Callable[[CampaignFile], object] = lambda _: None,
     say: Say = lambda _: None,
 ) -> Campaign:
     """Begin a campaign, or go on with the one of this name.
@@ -135,6 +111,7 @@ def open_campaign(
         trainings: Where the training runs go; `results/accuracy-<name>` by default.
         foreign: Accept a processor's table that was measured on another machine.
         anyway: Go on with too few validation images to tell much.
+        agree: Asked whether what was asked is what other workers were asked.
         say: Told what the user should know.
 
     Raises:
@@ -162,13 +139,67 @@ def open_campaign(
         if (folder / CAMPAIGN_FILE).is_file():
             file = read_campaign(folder)
             _refuse_others(folder, file, asked, digests, runs)
+            agree(file)
         else:
             _refuse_imported(folder, circumstances)
             band = _band(space, predictors, asked, resolution, len(opened.classes))
             file = _planned(name, asked, band, opened, digests, command=command)
             file = msgspec.structs.replace(file, trainings=str(runs))
+            agree(file)
             files.write_json(folder / CAMPAIGN_FILE, file)
     return Campaign(folder, file, kept(opened), predictors, space)
+
+
+def open_workplace(
+    file: CampaignFile,
+    *,
+    name: str,
+    root: str,
+    trainings: Path,
+    device: str,
+    say: Say = lambda _: None,
+) -> Workplace:
+    """Prepare to train networks of a campaign that was begun elsewhere.
+
+    Args:
+        file: What it was asked, as the study says.
+        name: Its images, as this machine calls them.
+        root: Where timm keeps a data set that it knows by name.
+        trainings: Where the training runs go.
+        device: The kind of device that networks are trained on here.
+        say: Told what was found.
+
+    Raises:
+        RepvitNasError: The images are not here, or others; or networks cannot be trained here as asked.
+    """
+    asked = file.asked
+    if asked.precision != "fp32" and device == "cpu":
+        raise RepvitNasError(
+            f"the campaign {file.name!r} trains in {asked.precision}, for which this machine has no GPU: "
+            "help it from one that has"
+        )
+    if asked.init not in {DONOR, RANDOM, *family()} and not Path(asked.init).exists():
+        raise RepvitNasError(
+            f"the campaign {file.name!r} starts from {asked.init}, which is not here; bring it"
+        )
+    spec = msgspec.structs.replace(asked.data, name=name, root=root, download=False)
+    try:
+        opened = open_data(spec, file.resolution)
+    except RepvitNasError as error:
+        raise RepvitNasError(
+            f"{name}: cannot be the images of the campaign {file.name!r}, which calls them "
+            f"{asked.data.name}: {error}"
+        ) from error
+    for found in opened.found:
+        for line in found_text(found):
+            say(line)
+    digest = data_digest(spec, opened)
+    if digest != file.data_digest or tuple(opened.classes) != file.classes:
+        raise RepvitNasError(
+            f"{name}: is of other images than the campaign {file.name!r} ({digest}, that one's are "
+            f"{file.data_digest}): give it the same images"
+        )
+    return Workplace(file, spec, kept(opened), trainings)
 
 
 def _band(

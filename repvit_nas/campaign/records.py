@@ -9,7 +9,7 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.lines import LineLog
-from repvit_nas.quantities import Count, Duration, Milliseconds, Seed, Share, Side
+from repvit_nas.quantities import Count, Duration, Milliseconds, Seed, Several, Share, Side
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import Precision
 from repvit_nas.training.spec import DataSpec
@@ -98,7 +98,7 @@ class TrainingTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
         inherits: Whether it starts from the donor's weights.
     """
 
-    name: str
+    name: files.FileName
     architecture: Architecture
     seed: Seed
     role: NetworkRole
@@ -123,10 +123,26 @@ class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fin
     Attributes:
         name: Of the training.
         seconds: What it took.
+        by: Who made it, where several machines do; empty for this one.
     """
 
     name: str
     seconds: Duration
+    by: str = ""
+
+
+class Planned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a campaign was found to need next.
+
+    Attributes:
+        tasks: The trainings that come next.
+        reason: Why there are none, if so.
+        networks: How many different networks were to be trained at most.
+    """
+
+    tasks: tuple[TrainingTask, ...]
+    reason: str
+    networks: Several
 
 
 def task_log(folder: Path) -> LineLog[TrainingTask | Failure | Finished]:

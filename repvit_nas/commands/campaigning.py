@@ -1,5 +1,6 @@
 """What `measure-accuracy` does with its options: run a campaign, with helpers if that is asked."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from repvit_nas.commands.answer import Answer
 from repvit_nas.commands.arguments import own_words, parse_budgets, repeated
+from repvit_nas.commands.artifacts import kept_in, open_store
 from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.training_options import asked_data, asked_recipe
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.storages import masked
 
 if TYPE_CHECKING:
+    from repvit_nas.campaign.board import CampaignLimits
     from repvit_nas.campaign.opening import Campaign
     from repvit_nas.campaign.records import CampaignAsked
-    from repvit_nas.campaign.run import CampaignLimits, CampaignOutcome
+    from repvit_nas.campaign.run import CampaignOutcome
 
 
 def ran_campaign(
@@ -33,30 +37,45 @@ def ran_campaign(
     """
     from repvit_nas.campaign.opening import open_campaign
     from repvit_nas.campaign.run import run_campaign
+    from repvit_nas.campaign.study import open_study
+    from repvit_nas.campaign.together import StudyBoard
+    from repvit_nas.searching.shared import Sharing
     from repvit_nas.training.place import Place
 
-    campaign = open_campaign(
-        name,
-        _asked(given),
-        command=repeated(),
-        trainings=Path(given["out"]) if given["out"] else None,
-        foreign=given["foreign"],
-        anyway=anyway,
-        say=note,
-    )
-    helpers = _helpers(processes, given["threads"])
-    try:
-        with progress_bar() as progress:
+    store = open_store(given)
+    with contextlib.ExitStack() as stack:
+        study = None
+        if given["storage"] is not None:
+            sharing = Sharing(given["storage"], name, wait_s=given["wait"], say=note)
+            study = stack.enter_context(open_study(sharing))
+        campaign = open_campaign(
+            name,
+            _asked(given),
+            command=masked(repeated()),
+            trainings=Path(given["out"]) if given["out"] else None,
+            foreign=given["foreign"],
+            anyway=anyway,
+            agree=(lambda _: None) if study is None else study.agree,
+            say=note,
+        )
+        board = None
+        if study is not None:
+            kept = kept_in(store, study, campaign.workplace, given)
+            board = StudyBoard(study, campaign.workplace, campaign, note, kept)
+        helpers = _helpers(processes, given["threads"])
+        try:
+            progress = stack.enter_context(progress_bar())
             outcome = run_campaign(
                 campaign,
                 limits,
                 Place(given["on"], given["workers"]),
+                board=board,
                 say=note,
                 progress=progress,
             )
-    finally:
-        for helper in helpers:
-            helper.wait()
+        finally:
+            for helper in helpers:
+                helper.wait()
     return Answer(outcome, partial(_show, campaign), partial(_document, campaign))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.artifacts import artifacts_options
 from repvit_nas.commands.campaigning import ran_campaign
 from repvit_nas.commands.finals import held_finals
 from repvit_nas.commands.options import (
@@ -15,6 +16,7 @@ from repvit_nas.commands.options import (
     debug_option,
     foreign_option,
     searched_space_option,
+    storage_options,
 )
 from repvit_nas.commands.training_options import data_options, place_options, recipe_options
 from repvit_nas.errors import RepvitNasError
@@ -75,6 +77,8 @@ _MOST: Final = 2**63 - 2
     "--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Of finals."
 )
 @click.option("--winners", type=click.IntRange(1, 12), default=4, show_default=True)
+@storage_options
+@artifacts_options
 @click.option("--anyway", is_flag=True, help="Go on with too few validation images to tell much.")
 @foreign_option
 @answers
@@ -94,7 +98,7 @@ def command(
     Networks are chosen by what they tell of the others, trained by one short recipe from inherited
     weights, and compared on the same images. The same command goes on after Ctrl-C or a crash, and
     several may work at one name at a time. What was learned goes into predictors/accuracy/NAME, and
-    `search --accuracy NAME` takes it. --finals RUN trains the best networks of a search and the
+    `search --accuracy NAME` takes it. --storage shares the trainings with other machines. --finals RUN trains the best networks of a search and the
     nearest references instead, by a whole recipe and with several seeds.
 
     \b
@@ -102,7 +106,7 @@ def command(
     """
     import torch
 
-    from repvit_nas.campaign.run import CampaignLimits
+    from repvit_nas.campaign.board import CampaignLimits
 
     if hours is not None and not 0 < hours < 1e5:
         raise RepvitNasError(f"--hours must be above 0; got {hours}")

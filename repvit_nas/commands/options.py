@@ -76,7 +76,7 @@ accuracy_option: Decorator = click.option(
     metavar="family|NAME",
     help="Who says how accurate a network would be; measure-accuracy makes more.",
 )
-study_options: Decorator = grouped(
+storage_options: Decorator = grouped(
     click.option(
         "--storage",
         metavar="URL",
@@ -90,6 +90,9 @@ study_options: Decorator = grouped(
         metavar="S",
         help="Seconds to wait for a storage that does not answer.",
     ),
+)
+study_options: Decorator = grouped(
+    storage_options,
     click.option(
         "--study-name",
         default="repvit-nas",

@@ -25,11 +25,12 @@ from repvit_nas.searching.entries import entries_of
 from repvit_nas.searching.problem import Problem
 from repvit_nas.storages import (
     WAIT_S,
+    ask,
     close_storage,
     first_line,
     masked,
     open_storage,
-    patiently,
+    was_finished,
 )
 from repvit_nas.words import Say
 
@@ -104,15 +105,7 @@ class SharedStudy:
 
     def _call(self, call: Callable[[], T]) -> T:
         sharing = self._sharing
-        what = f"the storage {masked(repr(sharing.url))}"
-        try:
-            return patiently(call, what, wait_s=sharing.wait_s, say=sharing.say)
-        except Exception as error:
-            if isinstance(error, RepvitNasError) or _finished_by_others(error):
-                raise
-            raise RepvitNasError(
-                f"{what} failed: {masked(first_line(error))}; start again with --resume"
-            ) from error
+        return ask(call, sharing.url, wait_s=sharing.wait_s, say=sharing.say)
 
     @property
     def choices(self) -> Choices:
@@ -219,7 +212,7 @@ class SharedStudy:
         try:
             self._call(lambda: storage.set_trial_state_values(trial_id, state, values))
         except Exception as error:
-            if not _finished_by_others(error):
+            if not was_finished(error):
                 raise
             # Also by this one, where the answer got lost in an outage.
             there = self._call(lambda: storage.get_trial(trial_id))
@@ -333,9 +326,3 @@ def _record(problem: Problem, trial: "FrozenTrial") -> TrialRecord:
         constraints=tuple(trial.constraints[name] for name in problem.constraint_names),
         notes={name: value for name, value in trial.system_attrs.items() if name == key},
     )
-
-
-def _finished_by_others(error: Exception) -> bool:
-    import optuna
-
-    return isinstance(error, optuna.exceptions.UpdateFinishedTrialError)

@@ -156,6 +156,10 @@ def read_sample(images: "Images", index: int) -> tuple[Any, int]:
 class Order(Sampler[list[tuple[int, int]]]):
     """The batches of an epoch, each a list of keys for :class:`Keyed`.
 
+    Several processes deal out the batches of one order in turn, so that an update is made of the same
+    batches by two processes as by one that adds up twice as many. Repeated images are dealt out by timm
+    instead, which gives the copies of an image to different processes.
+
     Args:
         images: How many images there are.
         recipe: The size of a batch, and how often an image comes.
@@ -170,7 +174,9 @@ class Order(Sampler[list[tuple[int, int]]]):
         self.epoch = 0
         self.start = 0
         self.sampler: Any
-        if recipe.repeats > 1:
+        dealt = recipe.repeats > 1  # by the sampler
+        self._rank, self._turn = (world.rank, World()) if dealt else (0, world)
+        if dealt:
             self.sampler = RepeatAugSampler(  # type: ignore[no-untyped-call]
                 images,
                 num_replicas=world.processes,
@@ -181,14 +187,15 @@ class Order(Sampler[list[tuple[int, int]]]):
         else:
             self.sampler = DistributedSampler(
                 images,  # type: ignore[arg-type]  # it is only counted
-                num_replicas=world.processes,
-                rank=world.rank,
+                num_replicas=1,
+                rank=0,
                 seed=seed % (1 << 32),
             )
-        self.batches = len(self.sampler) // recipe.batch // recipe.accumulate * recipe.accumulate
+        share = len(self.sampler) // self._turn.processes
+        self.batches = share // recipe.batch // recipe.accumulate * recipe.accumulate
         if not self.batches:
             raise RepvitNasError(
-                f"{len(self.sampler):,} images for this process are fewer than the "
+                f"{share:,} images for this process are fewer than the "
                 f"{recipe.batch * recipe.accumulate:,} of one update; give a smaller --batch"
             )
 
@@ -207,18 +214,25 @@ class Order(Sampler[list[tuple[int, int]]]):
         """Return the batches that come."""
         size = self.recipe.batch
         indices: Sequence[int] = list(self.sampler)
-        for batch in range(self.start, self.batches):
+        for batch in map(self._number, range(self.start, self.batches)):
             places = range(batch * size, (batch + 1) * size)
-            yield [(self.key(SAMPLE, place), int(indices[place])) for place in places]
+            yield [(self._seed(SAMPLE, place), int(indices[place])) for place in places]
 
     @property
     def reads_from(self) -> int:
         """The first batch of this epoch that is read."""
         return self.start
 
-    def key(self, kind: int, place: int) -> int:
-        """Return the seed of a sample, of a batch, or of a step at a place of this epoch."""
-        return mixed(self.seed, kind, self.epoch, self.world.rank, place)
+    def _number(self, batch: int) -> int:
+        """Return which batch of the order is this process's batch of a number."""
+        return batch * self._turn.processes + self._turn.rank
+
+    def _seed(self, kind: int, place: int) -> int:
+        return mixed(self.seed, kind, self.epoch, self._rank, place)
+
+    def key(self, kind: int, batch: int) -> int:
+        """Return the seed of a batch or of a step of this epoch."""
+        return self._seed(kind, self._number(batch))
 
 
 class _Seeded:

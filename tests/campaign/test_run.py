@@ -3,21 +3,22 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from campaign_support import asked, begun
+from support import ROOT
 
 from repvit_nas.accuracy.observations import ObservationLog, nameless
 from repvit_nas.accuracy.trained import load_estimator
+from repvit_nas.campaign.board import CampaignLimits
 from repvit_nas.campaign.opening import open_campaign
 from repvit_nas.campaign.planning import state_of
-from repvit_nas.campaign.records import CampaignAsked, TrainingTask, task_log
-from repvit_nas.campaign.run import CampaignLimits, run_campaign
+from repvit_nas.campaign.records import TrainingTask, task_log
+from repvit_nas.campaign.run import run_campaign
 from repvit_nas.campaign.validation import validation_of
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.spec import DataSpec
 
 
@@ -25,24 +26,6 @@ from repvit_nas.training.spec import DataSpec
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
-
-
-def asked(**changes):
-    """Ask for networks of the space cifar that train in a fraction of a second."""
-    recipe = load_recipe("proxy", {"epochs": 1, "batch": 16, **changes.pop("recipe", {})})
-    given = {
-        "data": DataSpec(name="shapes", train_images=48, val_images=24),
-        "recipe": recipe,
-        "recipe_name": "proxy",
-        "space": "cifar",
-        "budgets_ms": {"cpu-epyc": 0.15},
-        "held_out": 2,
-    }
-    return CampaignAsked(**(given | changes))
-
-
-def begun(name="shapes", **changes):
-    return open_campaign(name, asked(**changes), foreign=True, anyway=True)
 
 
 def test_a_campaign_trains_fits_and_goes_on(tmp_path):
@@ -92,7 +75,7 @@ def test_a_training_that_diverges_is_named_and_left_out(tmp_path):
     tasks = [each for each in campaign.tasks.read() if isinstance(each, TrainingTask)]
     wild = msgspec.structs.replace(tasks[0], name="wild", role="chosen")
     campaign.tasks.append(wild)
-    broken = campaign.trainings / "wild"
+    broken = campaign.workplace.trainings / "wild"
     broken.mkdir()
     (broken / "notes.txt").write_text("not a run")
 
@@ -178,14 +161,15 @@ _WORKER = """
 import sys, torch
 torch.set_num_threads(1)
 sys.path[:0] = {path!r}
-from test_run import begun
-from repvit_nas.campaign.run import CampaignLimits, run_campaign
+from campaign_support import begun
+from repvit_nas.campaign.board import CampaignLimits
+from repvit_nas.campaign.run import run_campaign
 run_campaign(begun(), CampaignLimits(networks=4))
 """
 
 
 def worker():
-    code = _WORKER.format(path=[str(Path(__file__).parent), *sys.path])
+    code = _WORKER.format(path=[str(ROOT / "tests"), *sys.path])
     return subprocess.Popen([sys.executable, "-c", code])
 
 

@@ -1,22 +1,17 @@
 """Searches that share a study end with the trials that were asked for, on every storage."""
 
 import contextlib
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
-from databases import PostgreSQL, grpc_proxy, ordinary_user, postgresql_programs, redis_server
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.searching.checkpoint import TrialRecord
@@ -85,41 +80,6 @@ def finished(url):
     trials = optuna.load_study(study_name="repvit-nas", storage=storage).trials
     close_storage(storage)
     return trials, Counter(trial.state.name for trial in trials)
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    if postgresql_programs() is None or ordinary_user()[0] is None:
-        pytest.skip("ATTENTION: PostgreSQL is not installed: apt-get install postgresql")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("ATTENTION: psycopg is not installed: pip install 'repvit-nas[postgresql]'")
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgreSQL(Path(folder))
-        server.start()
-        yield server
-        server.kill()
-
-
-@pytest.fixture(params=["sqlite", "journal", "postgresql", "redis", "grpc"])
-def url(request, tmp_path):
-    """A fresh, empty storage of each kind that the machine offers."""
-    with contextlib.ExitStack() as stack:
-        match request.param:
-            case "sqlite":
-                yield f"sqlite:///{tmp_path}/study.db"
-            case "journal":
-                yield f"journal:///{tmp_path}/study.log"
-            case "postgresql":
-                server = request.getfixturevalue("postgresql")
-                yield server.database(f"db{time.monotonic_ns()}")
-            case "redis":
-                if not shutil.which("redis-server") or not importlib.util.find_spec("redis"):
-                    pytest.skip("ATTENTION: Redis is not installed: apt-get install redis-server")
-                yield stack.enter_context(redis_server(tmp_path))
-            case "grpc":
-                if not importlib.util.find_spec("grpc"):
-                    pytest.skip("ATTENTION: grpcio is not installed")
-                yield stack.enter_context(grpc_proxy(f"sqlite:///{tmp_path}/study.db"))
 
 
 def nothing(problem):

@@ -203,9 +203,8 @@ def test_a_run_killed_behind_its_best_epoch_goes_on_with_the_best_it_knew(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_two_processes_train_one_network(tmp_path, asking):
-    asked = asking(TINY, classes=24, batch=8, ema=0.9, warmup_epochs=0)
-    asked = msgspec.structs.replace(asked, processes=2)
+def torchrun(tmp_path, asked, *options, processes=2):
+    """Train with several processes into `run`; return the finished process."""
     (tmp_path / "asked.json").write_bytes(msgspec.json.encode(asked))
     script = tmp_path / "both.py"
     script.write_text(
@@ -216,17 +215,37 @@ def test_two_processes_train_one_network(tmp_path, asking):
         f"asked = msgspec.json.decode(Path({str(tmp_path / 'asked.json')!r}).read_bytes(), type=Asked)\n"
         f"train(asked, Path({str(tmp_path / 'run')!r}), Place(device='cpu'))\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-
-    done = subprocess.run(
-        [*command, "--nproc-per-node", "2", script], capture_output=True, text=True, timeout=200
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *options]
+    return subprocess.run(
+        [*command, "--nproc-per-node", str(processes), script],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
+
+
+def test_two_processes_train_what_one_does_that_adds_up_two_batches(tmp_path, asking):
+    """The same updates, whatever is drawn: they differ by the order in which single precision adds."""
+    changes = {**EVERYTHING, "repeats": 1, "accumulate": 1}
+    asked = msgspec.structs.replace(asking(TINY, classes=24, **changes), processes=2)
+
+    done = torchrun(tmp_path, asked)
+    alone = train(asking(TINY, classes=24, **changes | {"accumulate": 2}), tmp_path / "alone")
 
     assert done.returncode == 0, done.stderr[-3000:]
     record = msgspec.json.decode((tmp_path / "run" / "training.json").read_bytes(), type=TrainFile)
-    assert record.outcome.updates == 6  # 96 images, 2 x 8 in an update
+    assert record.outcome.updates == alone.outcome.updates == 12  # 96 images, 2 x 8 in an update
     assert json.loads((tmp_path / "run" / "config.json").read_text())["num_classes"] == 24
     assert record.asked.recipe.scaled_lr(2) == pytest.approx(0.008 * 16 / 512)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "alone"))
+    learned = [name for name in one if "running" not in name and "num_batches" not in name]
+    for name in learned:
+        assert torch.allclose(one[name], other[name], rtol=1e-5, atol=1e-6), name
+    first, second = log(tmp_path / "run"), log(tmp_path / "alone")
+    assert float(first[0]["lr"]) == float(second[0]["lr"])
+
+    with pytest.raises(RepvitNasError, match="other arguments: .*processes 2 -> 1"):
+        train(msgspec.structs.replace(asked, processes=1), tmp_path / "run", resume="auto")
 
 
 def test_only_the_epochs_asked_for_look_at_the_validation_images(tmp_path, asking):

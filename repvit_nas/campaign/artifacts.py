@@ -1,0 +1,272 @@
+"""What workers of a campaign keep beside its study: logs, final weights, and checkpoints if wished.
+
+Nothing of it decides what a training says: where a store is full or out of reach, a worker says so and
+goes on, and what cannot be brought is trained again.
+"""
+
+import contextlib
+import io
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from repvit_nas import files
+from repvit_nas.campaign.records import TrainingTask
+from repvit_nas.campaign.study import CampaignStudy
+from repvit_nas.campaign.training import Workplace
+from repvit_nas.campaign.tries import Try
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.checkpoint import CHECKPOINTS, POINTER
+from repvit_nas.training.log import BEST_FILES
+from repvit_nas.training.publish import CONFIG_FILE
+from repvit_nas.training.records import (
+    LOG_FILE,
+    LOSSES_FILE,
+    TRAINING_FILE,
+    WEIGHTS_FILE,
+    Asked,
+    TrainFile,
+    WrittenFile,
+    differences,
+    is_training_run,
+)
+from repvit_nas.words import Say
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+
+# What is kept of a finished training, its record last: whoever finds that finds the others.
+KEPT: Final = (LOG_FILE, WEIGHTS_FILE, CONFIG_FILE, LOSSES_FILE, TRAINING_FILE)
+CHECKPOINT_FILE: Final = "checkpoint.tar"
+# What lies in that; anything else is none of ours.
+_MEMBER: Final = re.compile(
+    r"training\.json|log\.csv|best-\d{5}\.safetensors|checkpoints/last\.json"
+    r"|checkpoints/update-\d{8,18}/(model\.safetensors|ema\.safetensors|trainer\.pt)"
+)
+# Nothing that a run of ours leaves is larger.
+_MOST_BYTES: Final = 1 << 32
+# Weights of single precision, and how many times as much a checkpoint holds: the weights, their
+# average, and two states of the optimizer; of which the last two are kept.
+_BYTES, _TIMES = 4, 8
+
+
+class Artifacts:
+    """The files of a campaign's trainings in an artifact store.
+
+    Args:
+        store: The store.
+        study: The study, whose trials say what is there.
+        workplace: What trains networks here.
+        checkpoints: Keep a checkpoint after each epoch.
+        say: Told of what cannot be kept or brought.
+    """
+
+    def __init__(
+        self,
+        store: "ArtifactStore",
+        study: CampaignStudy,
+        workplace: Workplace,
+        *,
+        checkpoints: bool = False,
+        say: Say = lambda _: None,
+    ) -> None:
+        self.checkpoints = checkpoints
+        self._store = store
+        self._study = study
+        self._workplace = workplace
+        self._say = say
+
+    def keep(self, one: Try, folder: Path) -> None:
+        """Keep log and weights of a finished training."""
+        self._tried(
+            f"{one.task.name}: its log and weights are not kept",
+            lambda: self._upload(one, *(folder / name for name in KEPT)),
+        )
+        self._forget(one, CHECKPOINT_FILE)
+
+    def keep_checkpoint(self, one: Try, folder: Path) -> None:
+        """Keep the last checkpoint of a training under way, instead of the one before."""
+        before = self._kept(one, CHECKPOINT_FILE)
+
+        def keep() -> None:
+            with tempfile.TemporaryDirectory() as place:
+                path = Path(place) / CHECKPOINT_FILE
+                _pack(folder, path)
+                self._upload(one, path)
+            for artifact in before:
+                self._store.remove(artifact)
+
+        self._tried(f"{one.task.name}: its checkpoint is not kept", keep)
+
+    def bring(self, tries: Sequence[Try], task: TrainingTask) -> None:
+        """Bring what a training starts from: a checkpoint of a try that was lost, the first network.
+
+        Args:
+            tries: All tries of the campaign.
+            task: The training.
+        """
+        folder = self._workplace.folder_of(task)
+        lost = [each for each in tries if each.task == task and each.state == "lost"]
+        packed = [each for one in lost for each in self._kept(one, CHECKPOINT_FILE)]
+        if packed and not is_training_run(folder):
+            self._tried(
+                f"{task.name}: its checkpoint cannot be brought, it begins anew",
+                lambda: self._unpack(self._last(packed), task, folder),
+            )
+        donor = self._workplace.donor
+        done = [each for each in tries if each.task == donor and each.state == "done"]
+        home = self._workplace.folder_of(donor)
+        if self._workplace.waits_for_donor(task) and done and not is_training_run(home):
+            self._tried(
+                "the first network cannot be brought, it is trained here as well",
+                lambda: self._fetch(done[0], home),
+            )
+
+    def _tried(self, otherwise: str, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # each store raises what its service does
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            self._say(f"{otherwise}: {said}")
+
+    def _upload(self, one: Try, *paths: Path) -> None:
+        from optuna.artifacts import upload_artifact
+
+        study = self._study
+        trial = study.call(lambda: study.storage.get_trial(one.trial_id))
+        for path in paths:
+            upload_artifact(
+                artifact_store=self._store,
+                file_path=str(path),
+                study_or_trial=trial,
+                storage=study.storage,
+            )
+
+    def _kept(self, one: Try, name: str) -> list[str]:
+        """Return what the store calls a try's files of a name, the last one last."""
+        from optuna.artifacts import get_all_artifact_meta
+
+        study = self._study
+        trial = study.call(lambda: study.storage.get_trial(one.trial_id))
+        listed = get_all_artifact_meta(trial, storage=study.storage)
+        return [each.artifact_id for each in listed if each.filename == name]
+
+    def _forget(self, one: Try, name: str) -> None:
+        for artifact in self._kept(one, name):
+            with contextlib.suppress(Exception):  # it was forgotten before
+                self._store.remove(artifact)
+
+    def _last(self, artifacts: Sequence[str]) -> bytes:
+        """Return the content of the one that is left of files that replaced each other."""
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
+        for artifact in reversed(artifacts):
+            with contextlib.suppress(ArtifactNotFound):
+                return self._read(artifact)
+        raise RepvitNasError("it is not in the store any more")
+
+    def _read(self, artifact: str) -> bytes:
+        with self._store.open_reader(artifact) as reader:
+            content = reader.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise RepvitNasError(f"is larger than {_MOST_BYTES:,} bytes")
+        return content
+
+    def _fetch(self, one: Try, folder: Path) -> None:
+        """Bring a finished training into a folder, its record last.
+
+        Raises:
+            RepvitNasError: It is not what was trained.
+        """
+        content = {}
+        for name in KEPT:
+            found = self._kept(one, name)
+            if not found:
+                raise RepvitNasError(f"{name} is not in the store")
+            content[name] = self._last(found)
+        record = _own(
+            content.pop(TRAINING_FILE), self._workplace.training_of(self._workplace.donor)
+        )
+        if record.outcome is None:
+            raise RepvitNasError("it was not finished")
+        for name, each in content.items():
+            files.write_bytes(folder / name, each)
+        WrittenFile.of(folder / WEIGHTS_FILE, record.outcome.weights_digest).check()
+        WrittenFile.of(folder / CONFIG_FILE, record.outcome.config_digest).check()
+        files.write_json(folder / TRAINING_FILE, record)
+
+    def _unpack(self, archive: bytes, task: TrainingTask, folder: Path) -> None:
+        """Bring a checkpoint into a folder, its record last.
+
+        Raises:
+            RepvitNasError: It is none, or of another training.
+        """
+        asked = self._workplace.training_of(task)
+        content: dict[str, bytes] = {}
+        # Nothing compressed is opened, which could be of any size.
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as packed:
+            for member in packed:
+                source = packed.extractfile(member) if member.isreg() else None
+                if source is None or not _MEMBER.fullmatch(member.name) or member.name in content:
+                    raise RepvitNasError(f"holds {member.name!r}, which no checkpoint does")
+                content[member.name] = source.read()
+        record = _own(content.pop(TRAINING_FILE, b""), asked)
+        for name, each in content.items():
+            files.write_bytes(folder / name, each)
+        files.write_json(folder / TRAINING_FILE, record)
+
+
+def _pack(folder: Path, path: Path) -> None:
+    """Write what a training goes on from into one file."""
+    inside = [folder / TRAINING_FILE, folder / LOG_FILE, *folder.glob(BEST_FILES)]
+    inside += sorted((folder / CHECKPOINTS).rglob("*"))
+    with tarfile.open(path, "w") as packed:
+        for each in inside:
+            name = each.relative_to(folder).as_posix()
+            if each.is_file() and _MEMBER.fullmatch(name):
+                packed.add(each, name)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether a training has written a checkpoint."""
+    return (folder / CHECKPOINTS / POINTER).is_file()
+
+
+def _own(content: bytes, asked: Asked) -> TrainFile:
+    """Return the record of a training made elsewhere as one made here.
+
+    Raises:
+        RepvitNasError: It was asked something else than the names that each machine has of its own.
+    """
+    try:
+        record = msgspec.json.decode(content, type=TrainFile)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise RepvitNasError(f"{TRAINING_FILE}: {error}") from error
+
+    def portable(one: Asked) -> Asked:
+        data = msgspec.structs.replace(one.data, name="", root="", download=False)
+        return msgspec.structs.replace(one, data=data, init="")
+
+    apart = differences(portable(record.asked), portable(asked))
+    if apart:
+        raise RepvitNasError(f"is of another training: {apart[0]}")
+    return msgspec.structs.replace(record, asked=asked)
+
+
+def sizes_text(workplace: Workplace, *, checkpoints: bool) -> str:
+    """Say how much a training of the campaign puts into a store."""
+    from repvit_nas.training.tasks import new_network
+
+    file = workplace.file
+    network = new_network(file.donor, file.asked.recipe, 0)
+    parameters = sum(each.numel() for each in network.parameters())
+    size = _BYTES * parameters / 1e6
+    said = f"artifacts: about {size:,.1f} MB of weights a training"
+    if checkpoints:
+        said += f", and up to {_TIMES * size:,.0f} MB of checkpoints while it is under way"
+    return said

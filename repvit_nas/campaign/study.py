@@ -1,0 +1,345 @@
+"""The study of a campaign that several machines share: a trial for each try at a task.
+
+A task is a training, or the choice of what comes next. It is enqueued as a waiting trial and claimed by
+setting that to running, which an Optuna storage grants to one worker alone; what it says is written
+before it is set to its end, which is granted once. Whoever works changes a user attribute every few
+seconds; one that stays as it is while it is watched was left by a worker that is gone, so no machine's
+clock is believed. (Optuna's own heartbeats are of databases alone, and of their clock.)
+"""
+
+import contextlib
+import functools
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from repvit_nas import files
+from repvit_nas.campaign.records import CampaignFile, Planned
+from repvit_nas.campaign.training import Result
+from repvit_nas.campaign.trial import (
+    BEAT,
+    BY,
+    GIVEN_BACK,
+    PLAN,
+    REASON,
+    facts_of_result,
+    facts_of_task,
+    read_try,
+)
+from repvit_nas.campaign.tries import Beat, Task, Tries, Try, TryState
+from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.searching.shared import DIGEST, Sharing
+from repvit_nas.storages import ask, close_storage, open_storage, was_finished
+from repvit_nas.training.records import differences
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, TrialState
+
+T = TypeVar("T")
+# The attribute of a study that says which campaign it is.
+CAMPAIGN: Final = "repvit-nas campaign"
+METRIC: Final = "top-1 [%]"
+# How long another worker may take from making a study to saying whose it is.
+_MAKING_S: Final = 10.0
+_POLL_S: Final = 0.2
+# A look counts as watching for so long at most: nobody watches while the storage is out of reach.
+_LOOK_S: Final = 5.0
+
+
+class CampaignStudy:
+    """The study of a campaign, in an open storage.
+
+    Attributes:
+        file: What the campaign was asked, once it is agreed on or joined.
+
+    Args:
+        storage: The storage.
+        sharing: Which study.
+    """
+
+    file: CampaignFile
+
+    def __init__(self, storage: "BaseStorage", sharing: Sharing) -> None:
+        self.sharing = sharing
+        self.storage = storage
+        self._study: optuna.Study
+        self._study_id = -1
+        self._ended: dict[int, Try] = {}
+        self._watched: dict[int, tuple[int, float]] = {}
+        self._looked = time.monotonic()
+        self._missing: dict[str, float] = {}
+
+    def call(self, call: Callable[[], T], *, wait_s: float | None = None) -> T:
+        """Ask the storage; an outage is waited for."""
+        sharing = self.sharing
+        return ask(
+            call,
+            sharing.url,
+            wait_s=sharing.wait_s if wait_s is None else wait_s,
+            say=sharing.say,
+            remedy="the same command goes on",
+        )
+
+    def agree(self, file: CampaignFile) -> None:
+        """Make the study of a campaign, or join it.
+
+        Args:
+            file: What this worker was asked.
+
+        Raises:
+            RepvitNasError: The study is no campaign, or one that was asked something else.
+        """
+        import optuna
+
+        def make() -> None:
+            name = self.sharing.name
+            try:
+                made = optuna.create_study(
+                    storage=self.storage, study_name=name, direction="maximize"
+                )
+            except optuna.exceptions.DuplicatedStudyError:
+                return
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                made.set_metric_names([METRIC])
+            made.set_user_attr(CAMPAIGN, msgspec.to_builtins(_without_paths(file)))
+
+        self.call(make)
+        self._load(otherwise=file)
+        apart = differences(_portable(self.file), _portable(file))
+        if self.file.data_digest != file.data_digest:
+            raise RepvitNasError(self.other_images(file.data_digest))
+        if apart:
+            raise RepvitNasError(
+                f"the campaign {self.sharing.name!r} was begun with other arguments, or by another "
+                f"version: {'; '.join(apart[:3])}; give the same ones, or another --name"
+            )
+
+    def join(self) -> CampaignFile:
+        """Join a campaign that is there; returns what its workers were asked.
+
+        Raises:
+            RepvitNasError: There is no study of that name, or it is no campaign.
+        """
+        import optuna
+
+        names = self.call(lambda: optuna.get_all_study_names(self.storage))
+        if self.sharing.name not in names:
+            raise UnknownNameError.of("campaign", self.sharing.name, sorted(names))
+        self._load(otherwise=None)
+        return self.file
+
+    def other_images(self, found: str) -> str:
+        """Say that a worker's images are not those of the campaign."""
+        return (
+            f"the campaign {self.sharing.name!r} is of other images ({self.file.data_digest}; these are "
+            f"{found}): give it the same folder's content, or another --name"
+        )
+
+    def _load(self, otherwise: CampaignFile | None) -> None:
+        """Load the study, whose maker may be about to say whose it is, or gone."""
+        import optuna
+
+        name = self.sharing.name
+        self._study = self.call(lambda: optuna.load_study(storage=self.storage, study_name=name))
+        self._study_id = self.call(lambda: self.storage.get_study_id_from_name(name))
+        end = time.monotonic() + _MAKING_S
+        while CAMPAIGN not in (attrs := self.call(lambda: self._study.user_attrs)):
+            if DIGEST in attrs or self.call(lambda: self._study.get_trials(deepcopy=False)):
+                raise RepvitNasError(
+                    f"the study {name!r} is a search, or somebody else's: give another --name"
+                )
+            if time.monotonic() >= end:
+                if otherwise is None:
+                    raise RepvitNasError(f"the study {name!r} is empty: nobody has begun it")
+                document = msgspec.to_builtins(_without_paths(otherwise))
+                self.call(functools.partial(self._study.set_user_attr, CAMPAIGN, document))
+            time.sleep(_POLL_S)
+        self.file = files.convert(f"the campaign {name!r}", attrs[CAMPAIGN], CampaignFile)
+
+    def look(self) -> Tries:
+        """Return all tries, as they are now.
+
+        Raises:
+            FileError: A trial holds what no version of this package wrote.
+        """
+        trials = self.call(lambda: self._study.get_trials(deepcopy=False))
+        tries = Tries([self._try(trial) for trial in trials])
+        now = time.monotonic()
+        watched = min(now - self._looked, _LOOK_S)
+        self._looked = now
+        before = self._watched
+        self._watched = {}
+        for each in tries.running:
+            count = each.beat.count if each.beat else -1
+            seen, seconds = before.get(each.number, (count, -watched))
+            self._watched[each.number] = (count, seconds + watched if seen == count else 0.0)
+        return tries
+
+    def mend(self, tries: Tries) -> bool:
+        """Give up tries whose worker is gone, and enqueue what no try counts of.
+
+        Returns:
+            Whether there was something to mend.
+        """
+        stale = [
+            each for each in tries.running if self._watched[each.number][1] >= self.sharing.stale_s
+        ]
+        for each in stale:
+            if self._set_state(each, _states().FAIL):
+                self.enqueue(each.task)
+                self.sharing.say(
+                    f"{each.task.name}: nothing was heard of {each.by or 'its worker'} for "
+                    f"{self.sharing.stale_s:g} s; it is given to another"
+                )
+        # Whoever left a task to be enqueued is about to do so, or gone.
+        now = time.monotonic()
+        self._missing = {task.name: self._missing.get(task.name, now) for task in tries.missing}
+        gone = [task for task in tries.missing if now - self._missing[task.name] >= _MAKING_S]
+        for task in gone:
+            self.enqueue(task)
+        twice = [
+            each
+            for each in tries.all
+            if each.state == "waiting" and tries.current[each.task.name].number != each.number
+        ]
+        for each in twice:
+            with contextlib.suppress(Exception):  # others do the same
+                self._drop(each)
+        return bool(stale or gone)
+
+    def enqueue(self, task: Task) -> None:
+        """Add a try at a task, for whoever comes."""
+        import optuna
+
+        facts = facts_of_task(task, self.file)
+        trial = optuna.create_trial(state=optuna.trial.TrialState.WAITING, user_attrs=facts)
+        self.call(lambda: self.storage.create_new_trial(self._study_id, trial))
+
+    def claim(self, one: Try, by: str) -> bool:
+        """Claim a waiting try; returns whether it was granted."""
+        if not self._set_state(one, _states().RUNNING):
+            return False
+        return self._note(one, {BY: by, BEAT: msgspec.to_builtins(Beat(0))})
+
+    def tell(self, one: Try, result: Result) -> bool:
+        """Write what a training says; returns whether the try was still this worker's."""
+        top1 = result.observation.top1
+        return self._note(one, facts_of_result(result)) and self._set_state(
+            one, _states().COMPLETE, top1
+        )
+
+    def tell_plan(self, one: Try, planned: Planned) -> bool:
+        """Write what comes next; returns whether the try was still this worker's."""
+        # Pruned is Optuna's end without a value.
+        return self._note(one, {PLAN: msgspec.to_builtins(planned)}) and self._set_state(
+            one, _states().PRUNED
+        )
+
+    def fail(self, one: Try, reason: str) -> bool:
+        """Leave a training out; returns whether the try was still this worker's."""
+        return self._note(one, {REASON: reason[:1000]}) and self._set_state(one, _states().FAIL)
+
+    def _note(self, one: Try, facts: dict[str, Any]) -> bool:
+        """Write user attributes of a try; returns whether it has not come to an end."""
+        storage = self.storage
+        try:
+            for key, value in facts.items():
+                self.call(functools.partial(storage.set_trial_user_attr, one.trial_id, key, value))
+        except Exception as error:
+            if not was_finished(error):
+                raise
+            return False
+        return True
+
+    def give_back(self, one: Try) -> None:
+        """Give up one's own try at a task, for another worker, if the storage answers at once."""
+        with contextlib.suppress(Exception):  # else it is found lost after a while
+            self._drop(one)
+            self.enqueue(one.task)
+
+    def _drop(self, one: Try) -> None:
+        """End a try that nobody was lost at."""
+        storage, fail = self.storage, _states().FAIL
+        self.call(lambda: storage.set_trial_user_attr(one.trial_id, GIVEN_BACK, True), wait_s=0)
+        self.call(lambda: storage.set_trial_state_values(one.trial_id, fail), wait_s=0)
+
+    def _set_state(self, one: Try, state: "TrialState", value: float | None = None) -> bool:
+        values = None if value is None else [value]
+        try:
+            return self.call(
+                lambda: self.storage.set_trial_state_values(one.trial_id, state, values)
+            )
+        except Exception as error:
+            if not was_finished(error):
+                raise
+            # Also by this worker, where the answer got lost in an outage.
+            there = self.call(lambda: self.storage.get_trial(one.trial_id))
+            return state.is_finished() and there.state == state
+
+    def _try(self, trial: "FrozenTrial") -> Try:
+        known = self._ended.get(trial.number)
+        if known is None:
+            trial_id = trial._trial_id  # noqa: SLF001  # as Optuna's own storages hand it out
+            where = f"the campaign {self.sharing.name!r}: trial {trial.number}"
+            known = read_try(
+                where,
+                number=trial.number,
+                trial_id=trial_id,
+                state=_state(trial),
+                attrs=trial.user_attrs,
+                file=self.file,
+            )
+            if trial.state.is_finished():
+                self._ended[trial.number] = known
+        return known
+
+
+@contextlib.contextmanager
+def open_study(sharing: Sharing) -> Iterator[CampaignStudy]:
+    """Open the storage of a campaign.
+
+    Raises:
+        RepvitNasError: It cannot be opened.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(sharing.url, wait_s=sharing.wait_s, say=sharing.say)
+    try:
+        yield CampaignStudy(storage, sharing)
+    finally:
+        close_storage(storage)
+
+
+def _states() -> "type[TrialState]":
+    """Return Optuna's states of trials, which is imported where it is used."""
+    from optuna.trial import TrialState
+
+    return TrialState
+
+
+def _state(trial: "FrozenTrial") -> TryState:
+    states = _states()
+    if trial.state == states.WAITING:
+        return "waiting"
+    if trial.state == states.RUNNING:
+        return "running"
+    return "failed" if trial.state == states.FAIL else "done"
+
+
+def _without_paths(file: CampaignFile) -> CampaignFile:
+    """Return what a campaign was asked without what only means something on one machine."""
+    return msgspec.structs.replace(file, command="", trainings="")
+
+
+def _portable(file: CampaignFile) -> CampaignFile:
+    """Return what must be the same on all machines, which call the images each their own way."""
+    data = msgspec.structs.replace(file.asked.data, name="", root="", download=False)
+    asked = msgspec.structs.replace(file.asked, data=data)
+    return msgspec.structs.replace(_without_paths(file), asked=asked)

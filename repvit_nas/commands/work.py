@@ -1,0 +1,110 @@
+"""`repvit-nas work`: help a campaign that several machines share."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.artifacts import artifacts_options, kept_in, open_store
+from repvit_nas.commands.console import note, progress_bar, tell
+from repvit_nas.commands.options import debug_option, storage_options, threads_option
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.words import number_of
+
+if TYPE_CHECKING:
+    from repvit_nas.campaign.run import Worked
+
+
+@click.command("work")
+@storage_options
+@click.option("--name", required=True, help="What the campaign is called.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="digits|shapes|FOLDER|NAME",
+    help="The campaign's images, as this machine calls them.",
+)
+@click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
+@click.option("--hours", type=float, help="Start no training that would end after so many hours.")
+@click.option("--on", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
+@threads_option
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
+@click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
+@artifacts_options
+@answers
+@debug_option
+def command(
+    *,
+    storage: str | None,
+    name: str,
+    data: str,
+    data_root: str,
+    hours: float | None,
+    on: str,
+    threads: int | None,
+    workers: int | None,
+    out: str | None,
+    wait: float,
+    **given: Any,
+) -> Answer["Worked"]:
+    r"""Train networks of a campaign that measure-accuracy --storage began, elsewhere or here.
+
+    Takes one training after the other, waits for what comes next, and ends with the campaign. It may
+    come and go at any moment: what it leaves is taken by another. It needs the images, and no more.
+
+    \b
+    Example: repvit-nas work --storage postgresql://nas@host/nas --name photos --data photos
+    """
+    from repvit_nas.campaign.board import CampaignLimits
+    from repvit_nas.campaign.opening import open_workplace
+    from repvit_nas.campaign.run import work_on
+    from repvit_nas.campaign.study import open_study
+    from repvit_nas.campaign.together import StudyBoard
+    from repvit_nas.searching.shared import Sharing
+    from repvit_nas.training.place import Place, find_device
+
+    if storage is None:
+        raise RepvitNasError("work needs --storage: where the campaign is")
+    if hours is not None and not 0 < hours < 1e5:
+        raise RepvitNasError(f"--hours must be above 0; got {hours}")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    device = find_device(on)
+    store = open_store(given | {"storage": storage})
+    with open_study(Sharing(storage, name, wait_s=wait, say=note)) as study:
+        workplace = open_workplace(
+            study.join(),
+            name=data,
+            root=data_root,
+            trainings=Path(out) if out else Path("results") / f"accuracy-{name}",
+            device=device.type,
+            say=note,
+        )
+        kept = kept_in(store, study, workplace, given)
+        with progress_bar() as progress:
+            worked = work_on(
+                StudyBoard(study, workplace, None, note, kept),
+                workplace,
+                CampaignLimits(hours=hours),
+                Place(on, workers),
+                say=note,
+                progress=progress,
+            )
+    return Answer(worked, _show, partial(_document, name))
+
+
+def _document(name: str, worked: "Worked") -> object:
+    return {
+        "name": name,
+        "reason": worked.reason,
+        "trainings": worked.trainings,
+        "training_seconds": round(worked.trained_s, 1),
+    }
+
+
+def _show(worked: "Worked") -> None:
+    tell(f"{number_of(worked.trainings, 'training')} here. Ended: {worked.reason}.")

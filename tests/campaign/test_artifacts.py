@@ -1,0 +1,182 @@
+"""What workers keep for each other beside the study."""
+
+import contextlib
+import errno
+import gzip
+import io
+import re
+import tarfile
+
+import pytest
+import torch
+from campaign_support import begun
+from optuna.artifacts import FileSystemArtifactStore
+
+from repvit_nas.campaign.artifacts import CHECKPOINT_FILE, KEPT, Artifacts, sizes_text
+from repvit_nas.campaign.board import CampaignLimits
+from repvit_nas.campaign.opening import open_workplace
+from repvit_nas.campaign.study import open_study
+from repvit_nas.campaign.together import StudyBoard
+from repvit_nas.campaign.training import train_task
+from repvit_nas.searching.shared import Sharing
+from repvit_nas.training.checkpoint import Checkpoints
+from repvit_nas.training.place import Place
+from repvit_nas.training.records import WEIGHTS_FILE
+
+LIMITS = CampaignLimits(networks=3)
+EPOCHS = {"epochs": 3}
+
+
+class Full(FileSystemArtifactStore):
+    """A store whose disk is full after a few bytes."""
+
+    def write(self, artifact_id, content_body):
+        super().write(artifact_id, io.BytesIO(content_body.read(100)))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Return the boards of one who chooses and of one elsewhere, with a store, and what they say."""
+    said = []
+    (tmp_path / "store").mkdir()
+    sharing = Sharing(f"sqlite:///{tmp_path}/s.db", "shapes")
+    with contextlib.ExitStack() as stack:
+        study, other = (stack.enter_context(open_study(sharing)) for _ in range(2))
+
+        def boards(kind=FileSystemArtifactStore, **options):
+            campaign = begun(agree=study.agree, recipe=EPOCHS)
+            away = open_workplace(
+                other.join(), name="shapes", root="", trainings=tmp_path / "away", device="cpu"
+            )
+            store = kind(str(tmp_path / "store"))
+            options |= {"say": said.append}
+            here = Artifacts(store, study, campaign.workplace, **options)
+            there = Artifacts(store, other, away, **options)
+            return (
+                (
+                    StudyBoard(study, campaign.workplace, campaign, said.append, here),
+                    campaign.workplace,
+                ),
+                (StudyBoard(other, away, None, said.append, there), away),
+            )
+
+        yield boards, said
+
+
+def trained(claimed, workplace):
+    claimed.bring()
+    result = train_task(workplace, claimed.task, Place(), claimed.watched(lambda *_: None))
+    claimed.tell(result)
+    return result
+
+
+def test_the_first_network_is_brought_and_not_trained_again(two, tmp_path):
+    boards, said = two
+    (board, here), (helping, away) = boards()
+    with board.step(LIMITS) as claimed:
+        trained(claimed, here)
+    with board.step(LIMITS) as claimed:  # chooses, and gives back what it took
+        task = claimed.task
+    with helping.step(LIMITS) as claimed:
+        claimed.bring()
+        for name in KEPT[:-1]:
+            one, other = (each.folder_of(here.donor) / name for each in (here, away))
+            assert one.read_bytes() == other.read_bytes()
+        assert task.inherits
+        trained(claimed, away)
+
+    assert not [line for line in said if "cannot be brought" in line]
+    assert len(list((tmp_path / "store").iterdir())) == 2 * len(KEPT)
+
+
+def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
+    boards, said = two
+    (board, here), (helping, away) = boards(checkpoints=True)
+
+    def until_the_last_epoch(doing, *_):
+        if doing.startswith("epoch 3"):
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt), board.step(LIMITS) as claimed:
+        train_task(here, claimed.task, Place(), claimed.watched(until_the_last_epoch))
+    with helping.step(LIMITS) as claimed:
+        claimed.bring()
+        pointer = Checkpoints(away.folder_of(claimed.task)).last()
+        assert pointer.updates == 6, "two epochs of three"
+        told = trained(claimed, away)
+
+    alone = train_task(here._replace(trainings=tmp_path / "alone"), here.donor, Place())
+    assert told.observation == alone.observation
+    assert told.losses == alone.losses
+    kept = list((tmp_path / "store").iterdir())
+    assert len(kept) == len(KEPT) + 1, "of checkpoints only the one is left that was lost"
+    assert said == []
+
+
+def packed(*members):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as file:
+        for name in members:
+            file.addfile(tarfile.TarInfo(name))
+    return content.getvalue()
+
+
+NONE = [
+    (b"", "empty"),
+    (b"x" * 2000, "header"),
+    (gzip.compress(packed("training.json")), "header"),
+    (packed("../../evil"), "'../../evil', which no checkpoint does"),
+    (packed("/etc/passwd"), "which no checkpoint does"),
+    (packed("training.json"), "training.json"),
+    (packed("training.json", "training.json"), "which no checkpoint does"),
+]
+
+
+def test_a_checkpoint_that_is_none_is_said_and_not_unpacked(two, tmp_path):
+    boards, said = two
+    (board, _), (helping, away) = boards(checkpoints=True)
+    for content, reason in NONE:
+        with board.step(LIMITS) as claimed:
+            (tmp_path / CHECKPOINT_FILE).write_bytes(content)
+            board._artifacts._upload(claimed._try, tmp_path / CHECKPOINT_FILE)
+        with helping.step(LIMITS) as claimed:
+            claimed.bring()
+        line = said[-1]
+        assert line.startswith("donor-seed-0: its checkpoint cannot be brought, it begins anew: ")
+        assert re.search(reason, line)
+    assert len(said) == len(NONE)
+    assert not away.folder_of(away.donor).exists()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_store_that_is_full_costs_no_training(two):
+    boards, said = two
+    (board, here), (helping, away) = boards(Full, checkpoints=True)
+    with board.step(LIMITS) as claimed:
+        trained(claimed, here)
+    with board.step(LIMITS):
+        pass
+    with helping.step(LIMITS) as claimed:
+        told = trained(claimed, away)
+
+    assert told.observation.donor == here.donor.architecture
+    assert any("its log and weights are not kept: [Errno 28]" in line for line in said)
+    assert any("the first network cannot be brought" in line for line in said)
+
+
+def test_sizes_are_said_before():
+    workplace = begun().workplace
+    train_task(workplace, workplace.donor, Place())
+    weights = workplace.folder_of(workplace.donor) / WEIGHTS_FILE
+
+    said = sizes_text(workplace, checkpoints=True)
+    size = float(re.search(r"about ([\d.]+) MB of weights", said)[1])
+    assert size == pytest.approx(weights.stat().st_size / 1e6, rel=0.2, abs=0.1)
+    assert "checkpoints" not in sizes_text(workplace, checkpoints=False)

@@ -1,0 +1,96 @@
+"""What a trial of a campaign says comes back, and nothing else is believed."""
+
+import io
+import json
+
+import formats
+import msgspec
+import numpy as np
+import pytest
+
+from repvit_nas.accuracy.observations import AccuracyObservation
+from repvit_nas.campaign.planning import task_of
+from repvit_nas.campaign.records import CampaignFile
+from repvit_nas.campaign.training import Result, circumstances_of, losses_name
+from repvit_nas.campaign.trial import facts_of_result, facts_of_task, read_try
+from repvit_nas.campaign.tries import PlanTask
+from repvit_nas.errors import FileError
+from repvit_nas.search_space.family import family
+
+FILE = msgspec.structs.replace(
+    msgspec.convert(json.loads(formats.campaign()), CampaignFile), val_images=20_000
+)
+TASK = task_of("chosen", family()["repvit_m0_9"].architecture, 0, inherits=False)
+
+
+def result():
+    """Return what a training may say; the losses take three pieces of a text."""
+    losses = io.BytesIO()
+    np.save(losses, np.linspace(0.1, 2.0, FILE.val_images, dtype=np.float32))
+    observation = AccuracyObservation(
+        architecture=TASK.architecture,
+        circumstances=circumstances_of(FILE),
+        seed=TASK.seed,
+        top1=80.0,
+        images=FILE.val_images,
+        losses=losses_name(TASK),
+        origin="trained here",
+        source=TASK.name,
+    )
+    return Result(observation, losses.getvalue(), 2.5, "somebody")
+
+
+FACTS = facts_of_task(TASK, FILE) | facts_of_result(result()) | {"worker": "somebody"}
+OBSERVATION = FACTS["observation"]
+
+
+def read(facts, state="done"):
+    return read_try("trial 3", number=3, trial_id=30, state=state, attrs=facts, file=FILE)
+
+
+def test_what_a_training_said_comes_back_in_pieces_that_any_database_takes():
+    assert read(json.loads(json.dumps(FACTS))).result == result()
+    assert max(len(json.dumps(value)) for value in FACTS.values()) < 64 * 1024
+    assert len([name for name in FACTS if name.startswith("losses")]) == 3
+
+
+def test_a_failed_try_is_lost_where_nobody_says_why():
+    facts = facts_of_task(PlanTask(2), FILE)
+
+    assert read(facts, "failed").state == "lost"
+    assert read(facts | {"failure": "no memory"}, "failed").state == "failed"
+    assert read(facts | {"given back": True}, "failed").given_back
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("task", {"type": "task", "name": "../../etc"}, "trial 3: task: name"),
+        ("task", None, "trial 3: task"),
+        ("task", {"type": "plan", "number": -1}, "trial 3: task: number"),
+        ("task", {"type": "plan", "number": 1}, "trial 3: plan"),
+        ("worker", "x" * 2000, "trial 3: worker"),
+        ("progress", {"count": "many"}, "trial 3: progress: count"),
+        ("seconds", -1, "trial 3: seconds"),
+        ("observation", OBSERVATION | {"top1": 120}, "trial 3: observation: top1"),
+        ("observation", OBSERVATION | {"source": "n9-seed-0"}, "of another training"),
+        ("observation", OBSERVATION | {"losses": "../x.npy"}, "of another training"),
+        ("observation", OBSERVATION | {"held_out": True}, "of another training"),
+        ("losses 0", "####", "trial 3: losses"),
+        ("losses 0", "AAAA", "losses"),
+        ("losses 2", "A" * 900_000, "are more than of 20,000 images"),
+    ],
+)
+def test_what_a_database_says_is_not_believed(key, value, said):
+    with pytest.raises(FileError, match=said) as error:
+        read(FACTS | {key: value})
+
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1700
+
+
+def test_trainings_by_another_recipe_are_not_compared():
+    other = {"data": "shapes", "data_digest": "1" * 16, "recipe": "quick", "recipe_digest": ""}
+
+    with pytest.raises(FileError, match="of other circumstances: data"):
+        read(FACTS | {"observation": OBSERVATION | {"circumstances": other}})

@@ -1,0 +1,78 @@
+"""measure-accuracy, work and status on one storage, as a user with two machines goes."""
+
+import json
+
+import pytest
+
+STORAGE = ("--storage", "sqlite:///s.db", "--name", "toys")
+CAMPAIGN = (
+    "measure-accuracy", *STORAGE, "--data", "shapes", "--train-images", "48", "--val-images", "24",
+    "--device", "cpu-epyc", "--foreign", "--space", "cifar", "--budget-ms", "0.15", "--epochs", "1",
+    "--set", "batch=16", "--networks", "2", "--held-out", "1", "--threads", "1", "--anyway",
+)  # fmt: skip
+
+
+def test_a_campaign_is_shared_helped_and_looked_at(invoke, elsewhere):
+    code, out, err = invoke(*CAMPAIGN, "--json")
+    assert code == 0, err
+    trained = json.loads(out)["trained"]
+
+    code, out, err = invoke("work", *STORAGE, "--data", "shapes", "--threads", "1")
+    assert code == 0, err
+    assert out == "0 trainings here. Ended: 2 networks are trained, as many as asked for.\n"
+
+    code, out, _ = invoke("status", *STORAGE)
+    assert code == 0
+    assert "top-1" in out
+    assert "3 trainings finished, 0 left. Ended: 2 networks are trained" in out
+    code, out, _ = invoke("status", *STORAGE, "--json")
+    status = json.loads(out)
+    assert sorted(each["task"] for each in status["trained"]) == trained
+    assert status["running"] == []
+    assert status["waiting"] == []
+
+    code, out, err = invoke(*CAMPAIGN, "--band", "0.2")
+    assert code == 1
+    assert "was begun with other arguments" in err.splitlines()[-1]
+    code, _, err = invoke("work", *STORAGE, "--data", "photos")
+    assert code == 1
+    assert "photos: cannot be the images of the campaign 'toys'" in err.splitlines()[-1]
+    code, _, err = invoke("work", *STORAGE, "--data", "shapes", "--on", "cuda")
+    assert code == 1
+    assert "cuda: is not here" in err.splitlines()[-1]
+    code, _, err = invoke(
+        "search", "--budget-ms", "1", "--storage", "sqlite:///s.db", "--study-name", "toys"
+    )
+    assert code == 1
+    assert "holds a study 'toys' already" in err.splitlines()[-1]
+
+
+NOWHERE = "postgresql://me:geheim@127.0.0.1:9/db"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("work", "--name", "n", "--data", "shapes"), "work needs --storage"),
+        (("status", "--name", "n"), "status needs --storage"),
+        (("status", "--name", "n", "--storage", "sqlite:///new.db"), "campaign 'n' is not known"),
+        (("status", "--name", "n", "--storage", NOWHERE, "--wait", "0"), "cannot be opened"),
+        (
+            ("work", "--name", "n", "--data", "shapes", "--storage", NOWHERE, "--wait", "0.2"),
+            "cannot be opened",
+        ),
+        (
+            ("work", "--name", "n", "--data", "shapes", "--storage", NOWHERE, "--hours", "0"),
+            "--hours must be above 0",
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_line(invoke, words, said):
+    pytest.importorskip("psycopg")
+    code, out, err = invoke(*words)
+
+    assert code == 1
+    assert not out
+    assert said in err.splitlines()[-1]
+    assert "geheim" not in err
+    assert err.count("\n") <= 2, "a line for the wait, and one for the error"
