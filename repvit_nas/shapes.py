@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.architecture import OUTPUTS, Architecture, Stage
 
 Floats = npt.NDArray[np.float64]
 # What networks take and give, and what pictures are drawn in.
@@ -25,6 +25,7 @@ class Shapes(NamedTuple):
         kernel: Depthwise kernel, `(n, 4)`.
         resolution: Input side in pixels, `(n,)`.
         num_classes: Classifier outputs, `(n,)`.
+        output: What they hand back, as its place in `OUTPUTS`, `(n,)`.
     """
 
     width: Integers
@@ -34,6 +35,7 @@ class Shapes(NamedTuple):
     kernel: Integers
     resolution: Integers
     num_classes: Integers
+    output: Integers
 
     @property
     def se_blocks(self) -> Integers:
@@ -56,6 +58,7 @@ class Shapes(NamedTuple):
             name=name,
             resolution=int(self.resolution[row]),
             num_classes=int(self.num_classes[row]),
+            output=OUTPUTS[int(self.output[row])],
             stages=(stages[0], stages[1], stages[2], stages[3]),
         )
 
@@ -78,4 +81,5 @@ def shapes_of(architectures: Sequence[Architecture]) -> Shapes:
         kernel=column("kernel", np.int64),  # type: ignore[arg-type]
         resolution=np.array([a.resolution for a in architectures], dtype=np.int64),
         num_classes=np.array([a.num_classes for a in architectures], dtype=np.int64),
+        output=np.array([OUTPUTS.index(a.output) for a in architectures], dtype=np.int64),
     )

@@ -70,7 +70,7 @@ def repvit_nas(
         **kwargs: Arguments of :class:`RepVitNas` and of timm's model builder.
     """
     from repvit_nas.errors import RepvitNasError
-    from repvit_nas.network.model import RepVitMaps, RepVitNas
+    from repvit_nas.network.model import network_class
     from repvit_nas.network.weights import from_official, is_official, unwrapped
     from repvit_nas.search_space.family import family
 
@@ -101,11 +101,14 @@ def repvit_nas(
 
     def filtered(checkpoint: Mapping[str, Any], _: Any) -> "Mapping[str, torch.Tensor]":
         state = unwrapped(checkpoint)
-        return from_official(state, built) if is_official(state) else state
+        named = from_official(state, built) if is_official(state) else state
+        if kwargs["num_classes"]:
+            return named
+        return {key: value for key, value in named.items() if not key.startswith("head.")}
 
     kwargs.setdefault("num_classes", built.num_classes)
     model: torch.nn.Module = build_model_with_cfg(
-        RepVitNas if built.num_classes or kwargs["num_classes"] else RepVitMaps,
+        network_class(built, kwargs["num_classes"]),
         "repvit_nas",
         pretrained,
         pretrained_cfg=pretrained_cfg,
@@ -146,15 +149,15 @@ def _states_input(pretrained_cfg: Any) -> bool:
 
 def _reference(architecture: "Architecture") -> "Reference | None":
     """Return the reference network that an architecture is, whatever its resolution or head."""
-    import msgspec
-
+    from repvit_nas.architecture import with_output
     from repvit_nas.search_space.family import family
 
     for network in family().values():
-        same = msgspec.structs.replace(
+        same = with_output(
             network.architecture,
-            resolution=architecture.resolution,
+            architecture.output,
             num_classes=architecture.num_classes,
+            resolution=architecture.resolution,
         )
         if architecture == same:
             return network

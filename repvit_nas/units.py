@@ -6,13 +6,30 @@ Feature maps are square; `size` is the height and width of the unit's input.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from repvit_nas.architecture import Architecture, hidden_channels
-from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Operation, Output, Pointwise, Pool
+from repvit_nas.architecture import (
+    FEATURES,
+    LOGITS,
+    SAM,
+    SAM_CHANNELS,
+    Architecture,
+    OutputKind,
+    hidden_channels,
+)
+from repvit_nas.operations import (
+    BYTES_PER_ELEMENT,
+    Conv,
+    Norm,
+    Operation,
+    Output,
+    Pointwise,
+    Pool,
+    Resize,
+)
 from repvit_nas.quantities import Extent, ExtentOrNone
 
 SE_RATIO = 0.25
@@ -146,6 +163,28 @@ class Downsample(_Unit, frozen=True, tag="downsample"):
         return BYTES_PER_ELEMENT * (small + other)
 
 
+class Widen(_Unit, frozen=True, tag="widen"):
+    """What opens the last stage of RepViT-SAM: a downsample whose depthwise convolution has no stride."""
+
+    c_in: Extent
+    c_out: Extent
+    kernel: Extent
+    size: Extent
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The fused unit's operations in order."""
+        return (
+            Conv(self.c_in, self.c_in, self.kernel**2, self.c_in, self.size, self.size),
+            Conv(self.c_in, self.c_out, 1, 1, self.size, self.size),
+        )
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of the activations alive at the worst moment, in fp16."""
+        return BYTES_PER_ELEMENT * (self.c_in + max(self.c_in, self.c_out)) * self.size**2
+
+
 class Ffn(_Unit, frozen=True, tag="ffn"):
     """A residual FFN: 1x1 `width` -> `hidden`, GELU, 1x1 back, addition."""
 
@@ -199,6 +238,59 @@ class Features(_Unit, frozen=True, tag="features"):
         return BYTES_PER_ELEMENT * self.width * self.size**2
 
 
+class Neck(_Unit, frozen=True, tag="neck"):
+    """RepViT-SAM's neck: 1x1 to `channels`, layer norm, 3x3, layer norm, the map handed back."""
+
+    width: Extent
+    size: Extent
+    channels: Extent = SAM_CHANNELS
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The fused unit's operations in order; the convolutions have no bias."""
+        return (
+            _unbiased(self.width, self.channels, 1, self.size),
+            *_neck_operations(self.channels, self.size),
+        )
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of the activations alive at the worst moment, in fp16."""
+        return BYTES_PER_ELEMENT * (self.channels + max(self.width, self.channels)) * self.size**2
+
+
+class FusedNeck(_Unit, frozen=True, tag="fused-neck"):
+    """A neck of the last two stages: each through a 1x1, the smaller resized and added.
+
+    Behind it the same layer norm, 3x3 and layer norm as in :class:`Neck`. `size` is the side of the
+    third stage's map; the fourth's is half of it.
+    """
+
+    width: Extent
+    last_width: Extent
+    size: Extent
+    channels: Extent = SAM_CHANNELS
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The fused unit's operations in order; the convolutions have no bias."""
+        half = halved(self.size)
+        return (
+            _unbiased(self.last_width, self.channels, 1, half),
+            Resize(self.channels, half, self.size),
+            _unbiased(self.width, self.channels, 1, self.size),
+            Pointwise("add", self.channels, self.size),
+            *_neck_operations(self.channels, self.size),
+        )
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of the activations alive at the worst moment, in fp16."""
+        resized = self.channels * self.size**2
+        lateral = (self.channels + self.width) * self.size**2
+        return BYTES_PER_ELEMENT * (resized + max(lateral, resized))
+
+
 class Foreign(_Unit, frozen=True, tag="foreign"):
     """One operation of a published network of another family; latency models learn from them."""
 
@@ -213,7 +305,9 @@ class Foreign(_Unit, frozen=True, tag="foreign"):
         return (self.operation,)
 
 
-Unit = Stem | Block | Downsample | Ffn | Head | Features | Foreign
+Unit = Stem | Block | Downsample | Widen | Ffn | Head | Features | Neck | FusedNeck | Foreign
+# What a network ends with.
+End = Head | Features | Neck | FusedNeck
 
 
 def _ffn_operations(width: int, hidden: int, size: int) -> tuple[Operation, ...]:
@@ -234,31 +328,79 @@ def _se_operations(width: int, bottleneck: int, size: int) -> tuple[Operation, .
     )
 
 
-def stage_sizes(resolution: int) -> tuple[int, int, int, int]:
-    """Return the side of the feature maps of the four stages."""
+def _unbiased(c_in: int, c_out: int, taps: int, size: int) -> Conv:
+    return Conv(c_in, c_out, taps, 1, size, size, bias=False)
+
+
+def _neck_operations(channels: int, size: int) -> tuple[Operation, ...]:
+    return (
+        Norm(channels, size),
+        _unbiased(channels, channels, 9, size),
+        Norm(channels, size),
+        Output(channels, size),
+    )
+
+
+def stage_sizes(resolution: int, output: OutputKind = LOGITS) -> tuple[int, int, int, int]:
+    """Return the side of the feature maps of the four stages; RepViT-SAM's last two are equal."""
     first = halved(halved(resolution))
     second = halved(first)
     third = halved(second)
-    return (first, second, third, halved(third))
+    return (first, second, third, third if output == SAM else halved(third))
+
+
+def ends(
+    widths: Sequence[int], sizes: Sequence[int], output: OutputKind, num_classes: int
+) -> tuple[End, ...]:
+    """Return what follows the stages of a network.
+
+    Args:
+        widths: Channels of the four stages.
+        sizes: Sides of their maps.
+        output: What the network hands back.
+        num_classes: Outputs of its classifier, if that is what it has.
+    """
+    if output == LOGITS:
+        return (Head(widths[-1], num_classes, sizes[-1]),)
+    if output == FEATURES:
+        return tuple(Features(width, size) for width, size in zip(widths, sizes, strict=True))
+    if output == SAM:
+        return (Neck(widths[-1], sizes[-1]),)
+    return (FusedNeck(widths[-2], widths[-1], sizes[-2]),)
+
+
+def is_strided(stage: int, output: OutputKind) -> bool:
+    """Tell whether stage 1 to 3, counted from 0, opens with a stride: RepViT-SAM's last one does not."""
+    return stage < 3 or output != SAM
 
 
 class Opening(NamedTuple):
     """What opens stages 2 to 4 of a network."""
 
     pre_block: Block
-    downsample: Downsample
+    downsample: Downsample | Widen
     ffn: Ffn
 
 
-def opening(width_before: int, width: int, expansion: float, kernel: int, size: int) -> Opening:
+def opening(
+    width_before: int,
+    width: int,
+    expansion: float,
+    kernel: int,
+    size: int,
+    *,
+    strided: bool = True,
+) -> Opening:
     """Return the units that open a stage, from `width_before` at `size` to `width` at half of it.
 
-    The pre-block never has SE; expansion and kernel are those of the stage that is opened.
+    The pre-block never has SE; expansion and kernel are those of the stage that is opened. Without
+    stride the map keeps its side.
     """
+    change = Downsample if strided else Widen
     return Opening(
         Block(width_before, hidden_channels(width_before, expansion), 0, kernel, size),
-        Downsample(width_before, width, kernel, size),
-        Ffn(width, hidden_channels(width, expansion), halved(size)),
+        change(width_before, width, kernel, size),
+        Ffn(width, hidden_channels(width, expansion), halved(size) if strided else size),
     )
 
 
@@ -270,13 +412,18 @@ def block(width: int, expansion: float, kernel: int, size: int, *, se: bool) -> 
 
 def rows(architecture: Architecture) -> tuple[Unit, ...]:
     """List the units of a network in the order in which an image passes them."""
-    sizes = stage_sizes(architecture.resolution)
+    sizes = stage_sizes(architecture.resolution, architecture.output)
     units: list[Unit] = [Stem(architecture.stages[0].width, architecture.resolution)]
     width_before = 0
     for index, (stage, size) in enumerate(zip(architecture.stages, sizes, strict=True)):
         if index:
             units += opening(
-                width_before, stage.width, stage.expansion, stage.kernel, sizes[index - 1]
+                width_before,
+                stage.width,
+                stage.expansion,
+                stage.kernel,
+                sizes[index - 1],
+                strided=is_strided(index, architecture.output),
             )
         made = {
             digit: block(stage.width, stage.expansion, stage.kernel, size, se=digit == "1")
@@ -284,13 +431,8 @@ def rows(architecture: Architecture) -> tuple[Unit, ...]:
         }
         units += [made[digit] for digit in stage.se]
         width_before = stage.width
-    if architecture.num_classes:
-        units.append(Head(width_before, architecture.num_classes, sizes[-1]))
-    else:
-        units += [
-            Features(stage.width, size)
-            for stage, size in zip(architecture.stages, sizes, strict=True)
-        ]
+    widths = [stage.width for stage in architecture.stages]
+    units += ends(widths, sizes, architecture.output, architecture.num_classes)
     return tuple(units)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from repvit_nas.accuracy.estimator import as_judged
 from repvit_nas.accuracy.family import FamilyEstimator
 from repvit_nas.api.loading import device_inputs, devices_in, estimator_of, network_of, title_of
 from repvit_nas.api.search import Search
@@ -213,8 +214,9 @@ def compare(
     names = _told_apart([title_of(network) for network in found])
     where = [device_inputs(each, foreign=foreign)[0].predictor for each in devices_in(device)]
     estimator = estimator_of(accuracy)
-    mean = estimator.estimate(shapes_of(found)).mean
-    covariance = estimator.covariance(shapes_of(found))
+    shapes = as_judged(estimator, shapes_of(found))
+    mean = estimator.estimate(shapes).mean
+    covariance = estimator.covariance(shapes)
     differences = []
     for one, two in itertools.combinations(range(len(found)), 2):
         pair = (names[one], names[two])

@@ -8,7 +8,7 @@ import msgspec
 
 from repvit_nas.api.loading import device_inputs, devices_in, network_of, networks_in, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
-from repvit_nas.architecture import Architecture, shape_text
+from repvit_nas.architecture import Architecture, OutputKind, shape_text
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import WrongTypeError
 from repvit_nas.named import Named
@@ -53,6 +53,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
         return {
             "architecture": self.architecture.name or shape_text(self.architecture),
             "resolution": self.architecture.resolution,
+            "output": self.architecture.output,
             "latency_ms": self.latency_ms,
             "low_ms": self.low_ms,
             "high_ms": self.high_ms,
@@ -116,6 +117,7 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
         return {
             "network": [row.architecture.name for row in self.rows],
             "resolution": [row.architecture.resolution for row in self.rows],
+            "output": [row.architecture.output for row in self.rows],
             "device": [row.device for row in self.rows],
             "latency_ms": [row.latency_ms for row in self.rows],
             "low_ms": [row.low_ms for row in self.rows],
@@ -140,6 +142,7 @@ def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts
     device: str = ...,
     *,
     resolution: int | None = ...,
+    output: OutputKind | None = ...,
     interval: float = ...,
     foreign: bool = ...,
     outside: Outside = ...,
@@ -152,6 +155,7 @@ def predict(
     device: str | Sequence[str] = ...,
     *,
     resolution: int | None = ...,
+    output: OutputKind | None = ...,
     interval: float = ...,
     foreign: bool = ...,
     outside: Outside = ...,
@@ -163,6 +167,7 @@ def predict(
     device: str | Sequence[str] = DEFAULT_DEVICE,
     *,
     resolution: int | None = None,
+    output: OutputKind | None = None,
     interval: float = CALIBRATED,
     foreign: bool = False,
     outside: Outside = "flag",
@@ -177,6 +182,8 @@ def predict(
             a front, an architecture, or a list of these.
         device: The name of a device, or a list of names.
         resolution: Side of the input in pixels; None takes the network's own.
+        output: What the network hands back, `logits`, `features`, `sam` or `sam-fused`; None takes the
+            network's own.
         interval: The interval's confidence, above 0 and below 1.
         foreign: Accept a processor's table that was measured on another machine.
         outside: Units outside the measured range: `flag` prices them and calls the latency modelled,
@@ -192,7 +199,9 @@ def predict(
     """
     networks, devices = networks_in(arch), devices_in(device)
     rows = tuple(
-        _predict(one, where, resolution, interval, foreign=foreign, outside=outside)
+        _predict(
+            network_of(one, resolution, output), where, interval, foreign=foreign, outside=outside
+        )
         for one in networks
         for where in devices
     )
@@ -201,9 +210,8 @@ def predict(
 
 
 def _predict(
-    arch: Named,
+    architecture: Architecture,
     device: str,
-    resolution: int | None,
     interval: float,
     *,
     foreign: bool,
@@ -212,5 +220,4 @@ def _predict(
     if not isinstance(interval, float | int):
         raise WrongTypeError.of("interval", "a number between 0 and 1", interval)
     inputs, found = device_inputs(device, foreign=foreign, outside=outside)
-    architecture = network_of(arch, resolution)
     return Latency(architecture, *inputs.predictor.estimate(architecture, interval), found)

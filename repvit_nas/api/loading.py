@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
-
 from repvit_nas import data
 from repvit_nas.accuracy.estimator import JointEstimator
 from repvit_nas.accuracy.trained import load_estimator
-from repvit_nas.architecture import RESOLUTIONS, Architecture, shape_text
-from repvit_nas.errors import RepvitNasError, WrongTypeError
+from repvit_nas.architecture import LOGITS, OUTPUTS, Architecture, OutputKind, shape_text
+from repvit_nas.errors import RepvitNasError, UnknownNameError, WrongTypeError
 from repvit_nas.latency_lut.device import DEVICE_FILE
 from repvit_nas.latency_lut.published import PUBLISHED_FILE
 from repvit_nas.latency_lut.table import TABLE_FILE
-from repvit_nas.named import Named, load_architecture
+from repvit_nas.named import Named, load_architecture, shaped
 from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
 from repvit_nas.predictors.predictor import PREDICTOR_FILE
 from repvit_nas.searching.inputs import DeviceInputs, load_device_inputs
@@ -109,25 +107,29 @@ def estimator_of(accuracy: str) -> JointEstimator:
     return load_estimator(accuracy)
 
 
-def network_of(arch: Named, resolution: int | None = None) -> Architecture:
-    """Return the network that `arch` names, at another resolution if one is given.
+def network_of(
+    arch: Named, resolution: int | None = None, output: OutputKind | None = None
+) -> Architecture:
+    """Return the network that `arch` names, at another resolution or with another output if given.
 
     Raises:
         WrongTypeError: It is nothing that names a network, or the resolution is no integer.
         RepvitNasError: There is no such network, or no network of such a resolution.
     """
     architecture = load_architecture(arch)
-    if resolution is None:
+    if output is not None and output not in OUTPUTS:
+        raise UnknownNameError.of("output", str(output), list(OUTPUTS))
+    if resolution is None and output is None:
         return architecture
-    return _resized(architecture, _integer("resolution", resolution))
+    side = None if resolution is None else _integer("resolution", resolution)
+    return _resized(architecture, side, output)
 
 
 @functools.lru_cache(maxsize=1024)
-def _resized(architecture: Architecture, resolution: int) -> Architecture:
-    low, high = RESOLUTIONS
-    if not low <= resolution <= high:
-        raise RepvitNasError(f"resolution must be {low} to {high}; got {resolution}")
-    return msgspec.structs.replace(architecture, resolution=resolution)
+def _resized(
+    architecture: Architecture, resolution: int | None, output: OutputKind | None
+) -> Architecture:
+    return shaped(architecture, output, resolution)
 
 
 def _integer(what: str, arrived: object) -> int:
@@ -139,6 +141,7 @@ def _integer(what: str, arrived: object) -> int:
 def title_of(architecture: Architecture) -> str:
     """Return what to call a network in a table."""
     at = "" if architecture.resolution == 224 else f" at {architecture.resolution} px"
+    at += "" if architecture.output == LOGITS else f", {architecture.output}"
     return f"{architecture.name}{at}" if architecture.name else shape_text(architecture)
 
 

@@ -17,7 +17,7 @@ from repvit_nas.api.loading import (
 )
 from repvit_nas.api.search import Search, read_search
 from repvit_nas.api.shown import Shown, axes_or_new
-from repvit_nas.architecture import Architecture, read_architecture, write_architecture
+from repvit_nas.architecture import Architecture, OutputKind, read_architecture, write_architecture
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.named import Named, load_architecture
 from repvit_nas.predictors.lookup import Outside
@@ -100,6 +100,7 @@ def describe(
     *,
     accuracy: str = FamilyEstimator.name,
     resolution: int | None = None,
+    output: OutputKind | None = None,
     foreign: bool = False,
     outside: Outside = "flag",
 ) -> Description:
@@ -111,6 +112,7 @@ def describe(
         device: Whose milliseconds to give.
         accuracy: What estimates its accuracy.
         resolution: Side of the input in pixels; None takes the network's own.
+        output: What it hands back; None takes the network's own.
         foreign: Accept a processor's table that was measured on another machine.
         outside: What to do with units outside the measured range, as in `predict`.
 
@@ -119,7 +121,7 @@ def describe(
         RepvitNasError: There is no such network, device or estimator.
     """
     inputs, found = device_inputs(device, foreign=foreign, outside=outside)
-    architecture = network_of(arch, resolution)
+    architecture = network_of(arch, resolution, output)
     content = network.describe(architecture, inputs.predictor, estimator_of(accuracy))
     return Description(content, found)
 

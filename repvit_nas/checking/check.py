@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import Architecture, with_output
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord, ComparedNetwork, Promise, relation
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.export.forms import COREML_FILE, ONNX_FILE, export_run
@@ -194,8 +194,8 @@ def _member_asked(asked: Asked, name: str) -> Asked:
 
 
 def _as_trained(architecture: Architecture, like: Architecture) -> Architecture:
-    return msgspec.structs.replace(
-        architecture, resolution=like.resolution, num_classes=like.num_classes
+    return with_output(
+        architecture, like.output, num_classes=like.num_classes, resolution=like.resolution
     )
 
 

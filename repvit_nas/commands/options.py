@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
+from repvit_nas.architecture import OUTPUTS
 from repvit_nas.commands.completion import complete_device, complete_network, complete_space
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from repvit_nas.architecture import Architecture
+    from repvit_nas.architecture import Architecture, OutputKind
     from repvit_nas.predictors.lookup import Outside
     from repvit_nas.report.tables import Grid
 
@@ -58,6 +59,12 @@ devices_option: Decorator = click.option(
 )
 resolution_option: Decorator = click.option(
     "--resolution", type=int, metavar="PX", help="Input side. [default: each network's own]"
+)
+output_option: Decorator = click.option(
+    "--output",
+    type=click.Choice(OUTPUTS),
+    metavar="|".join(OUTPUTS),
+    help="What networks hand back: scores, the four maps of a backbone, or SAM's map. [logits]",
 )
 foreign_option: Decorator = click.option(
     "--foreign",
@@ -190,7 +197,10 @@ def echo_documents(documents: list[dict[str, Any]]) -> None:
 
 
 def checked_architecture(
-    text: str, space_name: str | None, resolution: int | None = None
+    text: str,
+    space_name: str | None,
+    resolution: int | None = None,
+    output: "OutputKind | None" = None,
 ) -> "Architecture":
     """Load ARCH and make sure that it lies in the space; without one, in that of its run.
 
@@ -200,19 +210,16 @@ def checked_architecture(
         text: ARCH.
         space_name: The space.
         resolution: Side of its input in pixels; None for its own.
+        output: What it hands back; None for what it does.
 
     Raises:
         RepvitNasError: There is no such network, or it is outside the space.
     """
-    import msgspec
-
-    from repvit_nas.named import load_architecture, space_of
+    from repvit_nas.named import load_architecture, shaped, space_of
     from repvit_nas.search_space.space import load_space
     from repvit_nas.training.records import is_training_run
 
-    architecture = load_architecture(text)
-    if resolution is not None:
-        architecture = msgspec.structs.replace(architecture, resolution=resolution)
+    architecture = shaped(load_architecture(text), output, resolution)
     space = space_of(text) if space_name is None else None
     if space is None:
         space, _ = load_space("repvit" if space_name is None else space_name)

@@ -12,6 +12,7 @@ from repvit_nas.commands.options import (
     echo_documents,
     foreign_option,
     json_option,
+    output_option,
     outside_option,
     resolution_option,
     say_predictors,
@@ -21,6 +22,7 @@ from repvit_nas.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from repvit_nas.architecture import OutputKind
     from repvit_nas.predictors.lookup import Outside
 
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @architectures_argument
 @devices_option
 @resolution_option
+@output_option
 @click.option(
     "--interval", type=float, default=0.9, show_default=True, help="Confidence of the interval."
 )
@@ -41,6 +44,7 @@ def command(
     archs: tuple[str, ...],
     devices: tuple[str, ...],
     resolution: int | None,
+    output: "OutputKind | None",
     interval: float,
     *,
     space: str | None,
@@ -57,7 +61,9 @@ def command(
     from repvit_nas.api.accuracy import estimate
     from repvit_nas.api.latency import predict
 
-    networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
+    networks = [
+        checked_architecture(arch, space, resolution, output) for arch in dict.fromkeys(archs)
+    ]
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
     found = predict(networks, where, interval=interval, foreign=foreign, outside=outside)

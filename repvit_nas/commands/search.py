@@ -15,6 +15,7 @@ from repvit_nas.commands.options import (
     foreign_option,
     json_option,
     note,
+    output_option,
     parse_budgets,
     progress_bar,
     show,
@@ -86,13 +87,14 @@ IMPOSSIBLE: Final = 2
     "--resolution",
     type=int,
     metavar="PX",
-    help="Input side. [the space's, or that of --accuracy]",
+    help="Input side. [the space's, or that of --accuracy; 1024 for sam]",
 )
+@output_option
 @click.option(
     "--num-classes",
     type=int,
     metavar="N",
-    help="Outputs of the classifier; 0 searches backbones. [1000, or those of --accuracy]",
+    help="Outputs of the classifier. [1000, or those of --accuracy]",
 )
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")
@@ -171,7 +173,7 @@ def _document(found: "Search") -> dict[str, Any]:
 
 
 def _show(found: "Search") -> None:
-    from repvit_nas.report.run_report import disputes, run_tables, unbound_budgets
+    from repvit_nas.report.run_report import disputes, run_tables, stand_in, unbound_budgets
 
     result, screen = found.result, console()
     for grid in run_tables(found.finding()):
@@ -179,6 +181,8 @@ def _show(found: "Search") -> None:
     for line in (*unbound_budgets(found.run), *disputes(result)):
         screen.print(line)
     screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
+    for line in stand_in(found.run.settings.output):
+        screen.print(line)
     screen.print(
         f"{number_of(len(result.front), 'network')} on the front; {number_of(result.trials, 'trial', grouped=True)}, "
         f"{result.evaluations:,} different, {found.seconds or 0:.1f} s."

@@ -159,7 +159,7 @@ def exported_model(
     module: nn.Module,
     example: torch.Tensor,
     *,
-    names: tuple[str, str] | None = None,
+    names: tuple[str, ...] | None = None,
     opset: int | None = None,
 ) -> onnx.ModelProto:
     """Return a module as torch's exporter writes it, without its remarks.
@@ -167,8 +167,8 @@ def exported_model(
     Args:
         module: In evaluation mode.
         example: An input of the shape that it takes.
-        names: Of input and output of a model that takes any number of images; without them it
-            takes as many as `example` holds.
+        names: Of the input and of each output of a model that takes any number of images; without
+            them it takes as many as `example` holds.
         opset: Version of ONNX's operators; None takes the exporter's. Below 20 there is no Gelu, which
             is written as what it consists of.
 
@@ -200,7 +200,7 @@ def exported_model(
 
 
 def _exported(
-    module: nn.Module, example: torch.Tensor, names: tuple[str, str] | None, opset: int | None
+    module: nn.Module, example: torch.Tensor, names: tuple[str, ...] | None, opset: int | None
 ) -> onnx.ModelProto:
     free: dict[str, Any] = {}
     if names is not None:
@@ -218,7 +218,7 @@ def _exported(
 
 
 def _scripted(
-    module: nn.Module, example: torch.Tensor, names: tuple[str, str] | None, opset: int
+    module: nn.Module, example: torch.Tensor, names: tuple[str, ...] | None, opset: int
 ) -> onnx.ModelProto:
     """Export by torch's older exporter, the one that makes older opsets."""
     free: dict[str, Any] = {}

@@ -2,18 +2,17 @@
 
 import platform
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from repvit_nas.conversion.converter import converted, coremltools, save
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.comparing import Scoring
+from repvit_nas.export.program import Preparation, check_program, package_bytes
 from repvit_nas.export.records import Form, form_digest
 from repvit_nas.export.subject import Subject
 from repvit_nas.shapes import Singles
@@ -22,15 +21,6 @@ from repvit_nas.shapes import Singles
 COREML_TOLERANCE: Final = 1e-2
 # On how many images a program is compared; interpreted, each takes a while.
 INTERPRETED: Final = 64
-# What Core ML may be made of besides the operations of a fused network.
-_OPERATIONS: Final = frozenset(
-    (
-        *("conv", "gelu", "add", "reduce_mean", "relu", "sigmoid", "mul", "linear"),
-        *("cast", "batch_norm", "softmax", "classify"),
-    )
-)
-
-_LEAST_NORMAL: Final = 2.0**-14
 
 
 class _Classifier(nn.Module):
@@ -38,22 +28,17 @@ class _Classifier(nn.Module):
 
     Args:
         network: Takes prepared images.
-        mean: What is taken from each channel, from 0 to 1.
-        std: What each channel is divided by then.
+        prepare: Makes these of pictures.
     """
 
-    scale: torch.Tensor
-    shift: torch.Tensor
-
-    def __init__(self, network: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+    def __init__(self, network: nn.Module, prepare: Preparation) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("scale", (1 / (255 * std)).view(1, -1, 1, 1))
-        self.register_buffer("shift", (-mean / std).view(1, -1, 1, 1))
+        self.prepare = prepare
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return probabilities of images whose channels go from 0 to 255."""
-        probabilities: torch.Tensor = self.network(x * self.scale + self.shift).softmax(1)
+        probabilities: torch.Tensor = self.network(self.prepare(x)).softmax(1)
         return probabilities
 
 
@@ -89,8 +74,8 @@ def core_ml_form(
     from repvit_nas.conversion.mil import read_package
 
     side = subject.architecture.resolution
-    mean, std = (torch.tensor(fused.pretrained_cfg[name]) for name in ("mean", "std"))
-    model = _converted(_Classifier(fused, mean, std), side, subject.classes)
+    prepare = Preparation.of(fused)
+    model = _converted(_Classifier(fused, prepare), side, subject.classes)
     save(
         model,
         package,
@@ -99,11 +84,9 @@ def core_ml_form(
     )
     program = read_package(package)
     operations = Counter(program.types)
-    _check_program(program, fused, operations)
-    pixels = (images * std.view(-1, 1, 1) + mean.view(-1, 1, 1)) * 255
-    pixels = pixels.round().clamp(0, 255)
-    prepared = (pixels / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-    expected = torch.from_numpy(scores(prepared)).softmax(1).numpy()
+    check_program(program, fused, operations)
+    pixels = prepare.pixels(images)
+    expected = torch.from_numpy(scores(prepare(pixels))[0]).softmax(1).numpy()
     if platform.system() == "Darwin":
         found, ran = _by_core_ml(package, pixels, subject.classes), "Core ML"
     else:
@@ -112,7 +95,7 @@ def core_ml_form(
         name="coreml",
         file=package.name,
         digest=form_digest(package),
-        size_bytes=sum(path.stat().st_size for path in package.rglob("*") if path.is_file()),
+        size_bytes=package_bytes(package),
         error=float(np.sqrt(np.square(found - expected).mean() / np.square(expected).mean())),
         allowed=COREML_TOLERANCE,
         agreement=100 * float((found.argmax(1) == expected.argmax(1)).mean()),
@@ -137,63 +120,6 @@ def _converted(classifier: nn.Module, side: int, classes: tuple[str, ...]) -> An
         inputs=[picture],
         classifier_config=tools.ClassifierConfig(list(classes)),
     )
-
-
-def _check_program(program: Any, fused: nn.Module, operations: Mapping[str, int]) -> None:
-    """Compare a program's operations and weights with the fused network's.
-
-    Raises:
-        RepvitNasError: It has other operations, or a weight that is not the rounded original.
-    """
-    strange = sorted(set(operations) - _OPERATIONS)
-    if strange:
-        raise RepvitNasError(
-            f"the Core ML program holds the operation {strange[0]!r}, which is not ours"
-        )
-    ours = [layer for layer in fused.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    count = operations.get("conv", 0) + operations.get("linear", 0)
-    if count != len(ours):
-        raise RepvitNasError(
-            f"the Core ML program has {count} convolutions and linear layers, the network {len(ours)}"
-        )
-    expected = Counter(_half_bytes(layer.weight.detach().numpy()) for layer in ours)
-    found = Counter(
-        _half_bytes(program.weights[operation.arguments["weight"]])
-        for operation in program.operations
-        if operation.type in {"conv", "linear"}
-    )
-    if expected != found:
-        changed = sum((expected - found).values())
-        raise RepvitNasError(
-            f"the Core ML program: the weights of {changed} of {len(ours)} layers are not those of the "
-            "network rounded to half precision"
-        )
-    biases = {_half_bytes(layer.weight.detach().numpy()): layer.bias for layer in ours}
-    changed = sum(
-        not _same_bias(program, operation, biases)
-        for operation in program.operations
-        if operation.type in {"conv", "linear"}
-    )
-    if changed:
-        raise RepvitNasError(
-            f"the Core ML program: the biases of {changed} of {len(ours)} layers are not those of "
-            "the network rounded to half precision"
-        )
-
-
-def _same_bias(program: Any, operation: Any, biases: Mapping[Any, torch.Tensor | None]) -> bool:
-    """Tell whether an operation's bias is that of the layer with the same weights."""
-    bias = biases[_half_bytes(program.weights[operation.arguments["weight"]])]
-    stored = program.weights.get(operation.arguments.get("bias", ""))
-    if bias is None or stored is None:
-        return (bias is None) == (stored is None)
-    rounded = bias.detach().numpy().astype(np.float16).astype(np.float32)
-    # The converter writes zeros for what half precision has no normal number for.
-    return bool(np.abs(stored.astype(np.float32) - rounded).max() <= _LEAST_NORMAL)
-
-
-def _half_bytes(values: npt.NDArray[Any]) -> tuple[tuple[int, ...], bytes]:
-    return values.shape, values.astype(np.float16).tobytes()
 
 
 def interpreted(program: Any, pixels: torch.Tensor) -> Singles:

@@ -15,15 +15,15 @@ import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, write_architecture
+from repvit_nas.architecture import Architecture, OutputKind, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
-from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring
-from repvit_nas.export.images import ComparedOn, batches, drawn, run_images
+from repvit_nas.export.comparing import Answering, Answers, Fused, compare, fuse, scoring
+from repvit_nas.export.images import DRAWN, ComparedOn, batches, drawn, run_images
+from repvit_nas.export.maps import COMPARED, core_ml_maps, output_names
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
-from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, finished, is_training_run
 
@@ -35,6 +35,8 @@ UNTRAINED_ONNX_FILE: Final = "untrained.onnx"
 UNTRAINED_COREML_FILE: Final = "untrained.mlpackage"
 FORMATS: Final = ("onnx", "coreml")
 _ROUNDS: Final = 15
+_FEWEST_ROUNDS: Final = 3
+_LONGEST_S: Final = 20.0
 
 
 def export_run(
@@ -47,6 +49,7 @@ def export_run(
     opset: int | None = None,
     verify: bool = True,
     into: Path | None = None,
+    output: OutputKind | None = None,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -59,7 +62,9 @@ def export_run(
         images: The images, where they are open already.
         opset: Of the ONNX file; None takes the exporter's own.
         verify: Refuse weights that are not those that the training left; `check` says so itself.
-        into: Where the forms go; None for the run's folder.
+        into: Where the forms go; None for the run's folder, or a folder of the output in it.
+        output: What they hand back; `features` of a trained classifier leave its head out. None for
+            what the run was trained for.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
@@ -68,9 +73,10 @@ def export_run(
     """
     wanted = _known_formats(formats, opset)
     record = finished(folder)
-    into = into or folder
+    apart = output is not None and output != record.asked.architecture.output
+    into = into or (folder / output if apart and output else folder)
     with held(into, otherwise="export another run"):
-        subject = trained_subject(folder, verify=verify)
+        subject = trained_subject(folder, verify=verify, output=output)
         chosen = images or run_images(record, data)
         before = _kept(into, subject.digest, {*wanted, "fused"})
         exported = _export(into, subject, wanted, chosen, limit=limit, opset=opset)
@@ -104,8 +110,8 @@ def export_untrained(
         opset: Of the ONNX file; None takes the exporter's own.
 
     Raises:
-        RepvitNasError: A format or its library is not known, the network has no classes, a form is not
-            the same network, or the folder is that of a training run.
+        RepvitNasError: A format or its library is not known, a form is not the same network, or the
+            folder is that of a training run.
         FileError: A file cannot be written.
     """
     wanted = _known_formats(formats, opset)
@@ -114,7 +120,8 @@ def export_untrained(
             f"{out}: holds a training run; give an untrained network another --out"
         )
     subject = untrained_subject(architecture)
-    chosen = drawn(architecture.resolution, "the network is untrained")
+    count = DRAWN if architecture.num_classes else COMPARED
+    chosen = drawn(architecture.resolution, "the network is untrained", count)
     with held(out):
         exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
         write_architecture(out / ARCHITECTURE_FILE, architecture)
@@ -146,6 +153,7 @@ def _export(
     side = subject.architecture.resolution
     trained = bool(subject.digest)
     answering = [_fused(folder / FUSED_FILE, fused)] if trained else []
+    maps = not subject.architecture.num_classes
     if "onnx" in wanted:
         path = folder / (ONNX_FILE if trained else UNTRAINED_ONNX_FILE)
         answering.append(_onnx(path, fused.single, subject, opset))
@@ -153,9 +161,11 @@ def _export(
     rounding, forms = compare(subject.model, fused, answering, taken)
     operations: dict[str, int] = {}
     if "coreml" in wanted:
-        few = torch.cat(list(batches(chosen.images, subject.recipe, side, image_limit(limit))))
+        few_images = COMPARED if maps else image_limit(limit)
+        few = torch.cat(list(batches(chosen.images, subject.recipe, side, few_images)))
         package = folder / (COREML_FILE if trained else UNTRAINED_COREML_FILE)
-        form, operations = core_ml_form(
+        convert = core_ml_maps if maps else core_ml_form
+        form, operations = convert(
             package, fused.single, subject, images=few, scores=scoring(subject.model)
         )
         forms.append(form)
@@ -224,7 +234,9 @@ def _onnx(path: Path, fused: nn.Module, subject: Subject, opset: int | None) -> 
         raise RepvitNasError("--format onnx needs: pip install 'repvit-nas[onnx]'") from error
     side = subject.architecture.resolution
     example = torch.zeros(2, 3, side, side)
-    model = exported_model(fused, example, names=("image", "scores"), opset=opset)
+    model = exported_model(
+        fused, example, names=("image", *output_names(subject.architecture)), opset=opset
+    )
     for key, value in (subject.known | _preparation(fused)).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
@@ -240,8 +252,8 @@ def onnx_form(path: Path, runtime: Any) -> Answering:
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def scores(images: torch.Tensor) -> Singles:
-        found: Singles = session.run(None, {name: images.numpy()})[0]
+    def scores(images: torch.Tensor) -> Answers:
+        found: Answers = session.run(None, {name: images.numpy()})
         return found
 
     return Answering("onnx", path, f"onnxruntime {runtime.__version__}", scores)
@@ -258,9 +270,12 @@ def latencies(models: Sequence[nn.Module], resolution: int, rounds: int = _ROUND
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times: list[list[float]] = [[] for _ in models]
+    began = time.perf_counter()
     try:
         with torch.inference_mode():
-            for _ in range(rounds):
+            for done in range(rounds):
+                if done >= _FEWEST_ROUNDS and time.perf_counter() - began > _LONGEST_S:
+                    break  # an encoder of 1024 px takes seconds an image
                 for model, own in zip(models, times, strict=True):
                     model(image)  # what ran before has filled the caches with other weights
                     started = time.perf_counter()

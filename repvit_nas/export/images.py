@@ -63,14 +63,15 @@ class DrawnImages:
         return (image if self.transform is None else self.transform(image)), 0
 
 
-def drawn(resolution: int, missing: str) -> ComparedOn:
+def drawn(resolution: int, missing: str, count: int = DRAWN) -> ComparedOn:
     """Return images that need no data.
 
     Args:
         resolution: Their side in pixels.
         missing: Why there are no others.
+        count: How many.
     """
-    return ComparedOn(DrawnImages(DRAWN, resolution), f"{DRAWN} random and drawn images", missing)
+    return ComparedOn(DrawnImages(count, resolution), f"{count} random and drawn images", missing)
 
 
 def run_images(record: TrainFile, data: str = "") -> ComparedOn:

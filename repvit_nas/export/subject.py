@@ -8,8 +8,7 @@ import msgspec
 import torch
 from torch import nn
 
-from repvit_nas.architecture import Architecture
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.architecture import Architecture, OutputKind, with_output
 from repvit_nas.training.recipe import Recipe, load_recipe
 from repvit_nas.training.records import WEIGHTS_FILE, file_digest, finished
 from repvit_nas.training.trained import load_trained
@@ -40,12 +39,15 @@ class Subject(NamedTuple):
     digest: str = ""
 
 
-def trained_subject(folder: Path, *, verify: bool = True) -> Subject:
+def trained_subject(
+    folder: Path, *, verify: bool = True, output: OutputKind | None = None
+) -> Subject:
     """Return the network of a finished run.
 
     Args:
         folder: The run.
         verify: Refuse weights that are not those that the training left.
+        output: What it shall hand back; None for what it was trained for.
 
     Raises:
         RepvitNasError: The run is not finished.
@@ -54,30 +56,24 @@ def trained_subject(folder: Path, *, verify: bool = True) -> Subject:
     record = finished(folder)
     asked, outcome = record.asked, record.outcome
     digest = file_digest(folder / WEIGHTS_FILE)
-    model = load_trained(folder, verify=verify)
-    known = _known(asked.architecture, record.classes) | {
+    model = load_trained(folder, verify=verify, output=output)
+    architecture, classes = asked.architecture, record.classes
+    if output is not None and output != architecture.output:
+        architecture, classes = with_output(architecture, output), ()
+    known = _known(architecture, classes) | {
         "data": asked.data.name,
         "top1": "" if outcome is None else f"{outcome.top1:.3f}",
         "weights_digest": digest,
         "repvit_nas": record.versions["repvit_nas"],
     }
     title = f"{asked.architecture.name} trained on {asked.data.name}"
-    return Subject(model, asked.architecture, record.classes, asked.recipe, title, known, digest)
+    return Subject(model, architecture, classes, asked.recipe, title, known, digest)
 
 
 def untrained_subject(architecture: Architecture) -> Subject:
-    """Return a network of random weights, the same every time.
-
-    Raises:
-        RepvitNasError: It has no classes.
-    """
+    """Return a network of random weights, the same every time."""
     from repvit_nas.network import create
 
-    if not architecture.num_classes:
-        raise RepvitNasError(
-            f"{architecture.name or 'the network'}: a backbone without classes cannot be exported; "
-            "give it classes"
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = create(architecture)
@@ -92,6 +88,7 @@ def untrained_subject(architecture: Architecture) -> Subject:
 
 def _known(architecture: Architecture, classes: tuple[str, ...]) -> dict[str, str]:
     return {
+        "output": architecture.output,
         "architecture": msgspec.json.encode(architecture).decode(),
         "classes": json.dumps(classes),
     }

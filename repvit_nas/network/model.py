@@ -23,9 +23,21 @@ from timm.models.repvit import (
 )
 from torch import nn
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import FEATURES, LOGITS, Architecture
+from repvit_nas.network.necks import SamNeck, StageFusingNeck
 from repvit_nas.network.weights import from_official, is_official
-from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, Unit, rows
+from repvit_nas.units import (
+    Block,
+    Downsample,
+    End,
+    Ffn,
+    FusedNeck,
+    Neck,
+    Stem,
+    Unit,
+    Widen,
+    rows,
+)
 
 # Stride of the maps of the four stages.
 REDUCTIONS = (4, 8, 16, 32)
@@ -95,12 +107,15 @@ class RepVitBlock(nn.Module):
 
 
 class RepVitDownsample(nn.Module):
-    """What opens a stage: a block, a stride-2 depthwise and a 1x1 convolution, a residual FFN."""
+    """What opens a stage: a block, a stride-2 depthwise and a 1x1 convolution, a residual FFN.
+
+    The depthwise convolution of a :class:`repvit_nas.units.Widen` has no stride.
+    """
 
     def __init__(
         self,
         pre_block: Block,
-        unit: Downsample,
+        unit: Downsample | Widen,
         ffn: Ffn,
         act_layer: type[nn.Module],
         *,
@@ -108,8 +123,9 @@ class RepVitDownsample(nn.Module):
     ) -> None:
         super().__init__()
         self.pre_block = RepVitBlock(pre_block, act_layer, legacy=legacy)
+        stride = 2 if isinstance(unit, Downsample) else 1
         self.spatial_downsample = ConvNorm(
-            unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
+            unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
         )
         self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
         self.ffn = RepVitMlp(ffn.width, ffn.hidden, act_layer)
@@ -225,6 +241,39 @@ class RepVitMaps(RepVitNas):
         return maps
 
 
+class RepVitEncoder(RepVitNas):
+    """An encoder of SAM's: the network of an architecture whose output is one map, behind a neck."""
+
+    def __init__(self, architecture: Architecture, **kwargs: Any) -> None:
+        super().__init__(architecture, **kwargs)
+        # What `segment_anything.Sam` asks of an encoder.
+        self.img_size = architecture.resolution
+        neck = rows(architecture)[-1]
+        match neck:
+            case Neck():
+                self.neck: nn.Module = SamNeck(neck)
+            case FusedNeck():
+                self.neck = StageFusingNeck(neck)
+            case _:
+                raise TypeError(f"{type(neck).__name__} is no neck")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the map, `(batch, 256, side / 16, side / 16)`."""
+        x = before = self.stem(x)
+        for stage in self.stages:
+            before, x = x, stage(x)
+        if isinstance(self.neck, StageFusingNeck):
+            return self.neck(before, x)  # type: ignore[no-any-return]
+        return self.neck(x)  # type: ignore[no-any-return]
+
+
+def network_class(architecture: Architecture, num_classes: int) -> type[RepVitNas]:
+    """Return the class of an architecture's network, which a classifier put behind it makes one."""
+    if num_classes or architecture.output == LOGITS:
+        return RepVitNas
+    return RepVitMaps if architecture.output == FEATURES else RepVitEncoder
+
+
 def _accept_official(
     model: nn.Module, state: MutableMapping[str, Any], prefix: str, *_: object
 ) -> None:
@@ -257,12 +306,12 @@ def _stages(
         match unit, following:
             case Block(), _:
                 blocks.append(unit)
-            case Downsample(), Ffn():
+            case ((Downsample() | Widen()), Ffn()):
                 pre_block = blocks.pop()
                 close()
                 opening = RepVitDownsample(pre_block, unit, following, act_layer, legacy=legacy)
                 blocks = []
-            case ((Stem() | Ffn() | Head() | Features()), _):
+            case _ if isinstance(unit, Stem | Ffn | End):
                 pass  # the stem is built apart, an FFN with its downsample, a head by timm
             case _:
                 raise TypeError(f"{type(unit).__name__} is no unit of a RepViT network")

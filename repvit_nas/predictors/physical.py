@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Output, Pointwise, Pool
+from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Norm, Output, Pointwise, Pool, Resize
 from repvit_nas.quantities import Duration, Extent, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Unit
@@ -136,6 +136,14 @@ def tabulate(units: Sequence[Unit]) -> OperationTable:
                     lines.append((index, 0, 0, channels, size, channels, size, _OUTPUT, False))
                 case Pointwise(_, channels, size):
                     lines.append((index, 0, 0, channels, size, channels, size, _ELEMENTWISE, False))
+                case Norm(channels, size):
+                    # Mean and variance are a reduction each, and a pass over the map behind each.
+                    lines += 2 * [(index, 0, 0, channels, size, channels, 1, _SQUEEZE, False)]
+                    lines += 2 * [(index, 0, 0, channels, size, channels, size, _POINTWISE, True)]
+                case Resize(channels, size_in, size_out):
+                    lines.append(
+                        (index, 0, 0, channels, size_in, channels, size_out, _POINTWISE, True)
+                    )
     table = np.array(lines, dtype=np.float64).reshape(-1, 9)
     return OperationTable(
         units=len(units),

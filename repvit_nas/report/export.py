@@ -6,7 +6,7 @@ from typing import Final
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.export.subject import UNTRAINED
 
-FORM_HEADER: Final = ("form", "file", "MB", "differs by", "at most", "same class", "run by")
+FORM_HEADER: Final = ("form", "file", "MB", "differs by", "at most", "agrees", "run by")
 
 
 def form_rows(record: ExportRecord) -> list[Sequence[str]]:

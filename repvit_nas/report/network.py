@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, meaning_at
+from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, estimate, meaning_at
 from repvit_nas.architecture import Architecture, shape_text
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
@@ -67,7 +67,7 @@ def describe(
     """Describe a network on the device of `predictor`."""
     units = rows(architecture)
     costs = predictor.unit_costs(units).mean(axis=1)
-    accuracy = estimator.estimate(shapes_of([architecture]))
+    accuracy = estimate(estimator, shapes_of([architecture]))
     seen = estimator.observed(architecture)
     described = tuple(
         UnitLine(
@@ -94,7 +94,7 @@ def describe(
         **predictor.estimate(architecture)._asdict(),
         accuracy=round(float(accuracy.mean[0]), 3),
         accuracy_std=round(float(accuracy.std[0]), 3),
-        accuracy_meaning=meaning_at(estimator, architecture.resolution),
+        accuracy_meaning=meaning_at(estimator, architecture.resolution, architecture.output),
         accuracy_source="estimated" if seen is None else seen.source,
         observed=None if seen is None else round(seen.top1, 3),
     )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, write_architecture
+from repvit_nas.architecture import Architecture, with_classes, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import LOCK_FILES, Resume, held
 from repvit_nas.machine import machine
@@ -84,11 +84,8 @@ def asked_network(
     architecture: Architecture, opened: Opened, resolution: int | None
 ) -> Architecture:
     """Return the network as it is trained: with the classes of its images, at their resolution."""
-    return msgspec.structs.replace(
-        architecture,
-        num_classes=len(opened.classes),
-        resolution=resolution or opened.resolution or architecture.resolution,
-    )
+    side = resolution or opened.resolution or architecture.resolution
+    return with_classes(architecture, len(opened.classes), side)
 
 
 def default_folder(asked: Asked, recipe_name: str) -> str:

@@ -5,27 +5,46 @@ from typing import Any
 
 import torch
 
+from repvit_nas.architecture import FEATURES, SAM_STEP, OutputKind, with_output
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.publish import CONFIG_FILE
 from repvit_nas.training.records import WEIGHTS_FILE, check_digest, finished
 
 
-def load_trained(folder: str | Path, *, verify: bool = True, **kwargs: Any) -> torch.nn.Module:
+def load_trained(
+    folder: str | Path,
+    *,
+    verify: bool = True,
+    output: OutputKind | None = None,
+    **kwargs: Any,
+) -> torch.nn.Module:
     """Return a run's network with its weights, in training form and evaluation mode.
 
     Args:
         folder: The run.
         verify: Make sure that weights and configuration are those that the training left.
+        output: What it shall hand back: `features` of a trained classifier leave its head out; None for
+            what it was trained for.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
     Raises:
-        RepvitNasError: The training is not finished.
+        RepvitNasError: The training is not finished, or was of no such output.
         FileError: The run's files are damaged, or others than the training left.
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
     folder = Path(folder)
-    outcome = finished(folder).outcome
+    record = finished(folder)
+    outcome, architecture = record.outcome, record.asked.architecture
+    if output is not None and output != architecture.output:
+        if output != FEATURES:
+            raise RepvitNasError(
+                f"{folder}: was trained for {architecture.output}, so there are no weights for {output}; "
+                "train --task match --init takes what is behind the stages from it"
+                if output in SAM_STEP
+                else f"{folder}: was trained for {architecture.output}, and has no head for {output}"
+            )
+        kwargs |= {"architecture": with_output(architecture, output), "num_classes": 0}
     if verify and outcome is not None:
         check_digest(folder / WEIGHTS_FILE, outcome.weights_digest)
         check_digest(folder / CONFIG_FILE, outcome.config_digest)
