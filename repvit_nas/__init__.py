@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from repvit_nas.api.latency import Latencies, Latency, predict
     from repvit_nas.api.networks import Description, describe, read, write
     from repvit_nas.api.search import Search, search
+    from repvit_nas.api.segmenting import sam
     from repvit_nas.architecture import Architecture, Stage
     from repvit_nas.errors import RepvitNasError
     from repvit_nas.named import load, load_architecture
@@ -34,6 +35,7 @@ _NAMES = {
     "api.latency": ("Latencies", "Latency", "predict"),
     "api.networks": ("Description", "describe", "read", "write"),
     "api.search": ("Search", "search"),
+    "api.segmenting": ("sam",),
     "architecture": ("Architecture", "Stage"),
     "errors": ("RepvitNasError",),
     "named": ("load", "load_architecture"),
@@ -73,6 +75,7 @@ __all__ = [
     "read",
     "reparameterize",
     "rows",
+    "sam",
     "search",
     "table",
     "write",

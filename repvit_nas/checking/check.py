@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture, with_output
+from repvit_nas.checking.embedding import embedding
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord, ComparedNetwork, Promise, relation
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.export.forms import COREML_FILE, ONNX_FILE, export_run
@@ -114,7 +115,9 @@ def check_run(
         *_counted(model, record.asked.architecture),
         *_as_written(folder, record),
         *forms,
-        _accuracy(model, record, chosen, progress),
+        _accuracy(model, record, chosen, progress)
+        if record.asked.matching is None
+        else embedding(model, _moved(record, data)),
     )
     variant = _row(
         record.asked.architecture.name or "variant", record.asked.architecture, predictor
@@ -216,7 +219,7 @@ def _exported(
 
 def _as_written(folder: Path, record: TrainFile) -> list[Promise]:
     """Check that weights and configuration are those that the training left."""
-    outcome = record.outcome
+    outcome = record.ended
     pairs = (
         ()
         if outcome is None

@@ -4,12 +4,13 @@ import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.architecture import RESOLUTIONS
+from repvit_nas.architecture import RESOLUTIONS, SAM, SAM_STEP
 from repvit_nas.commands.completion import complete_recipe
 from repvit_nas.commands.options import (
     AUTO,
@@ -19,6 +20,7 @@ from repvit_nas.commands.options import (
     echo_json,
     json_option,
     note,
+    output_option,
     progress_bar,
     split_resume,
     tell,
@@ -26,8 +28,15 @@ from repvit_nas.commands.options import (
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
+if TYPE_CHECKING:
+    from repvit_nas.architecture import Architecture, OutputKind
+    from repvit_nas.training.recipe import Recipe
+    from repvit_nas.training.records import Matching
+
+# What says that there is no teacher, or that its maps are not kept.
+NO_TEACHER: Final = "none"
 # Options that are values of the recipe under their own name.
-_RECIPE: Final = ("epochs", "batch", "accumulate", "lr", "teacher")
+_RECIPE: Final = ("epochs", "batch", "accumulate", "lr")
 _MOST: Final = 2**63 - 1
 
 
@@ -42,7 +51,7 @@ _MOST: Final = 2**63 - 1
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
-    help="How to train. [quick; finetune with --init]",
+    help="How to train. [quick; finetune with --init; match with --task match]",
     shell_complete=complete_recipe,
 )
 @click.option(
@@ -56,7 +65,30 @@ _MOST: Final = 2**63 - 1
 @click.option("--batch", type=int, help="Images in one step of one process.")
 @click.option("--accumulate", type=int, help="Steps added up to one update.")
 @click.option("--lr", type=float, help="Learning rate at 512 images in an update.")
-@click.option("--teacher", metavar="NAME|RUN|none", help="timm's name of a teacher, or a run.")
+@click.option(
+    "--teacher",
+    metavar="NAME|RUN|FILE|none",
+    help="timm's name of a teacher, or a run; of a map, an ONNX or TorchScript file too.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["classify", "match"]),
+    default="classify",
+    show_default=True,
+    help="Learn the classes of the images, or the map that the teacher makes of them.",
+)
+@click.option(
+    "--cosine",
+    type=click.FloatRange(min=0),
+    metavar="WEIGHT",
+    help="To match: count one less the cosine similarity as well. [0]",
+)
+@click.option(
+    "--cache",
+    metavar="DIR|none",
+    help="To match: where the teacher's maps are kept. [the run's folder, until it ends]",
+)
+@output_option
 @click.option("--init", default="random", metavar="NAME|RUN|FILE", help="What to start from.")
 @click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
 @click.option(
@@ -111,6 +143,9 @@ _MOST: Final = 2**63 - 1
 def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> None:
     r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
 
+    With --task match it learns the map that --teacher makes of the pictures of a folder, such as that of
+    SAM's encoder; what is padded does not count.
+
     Under several processes: torchrun --nproc-per-node 8 -m repvit_nas train ... with the same
     arguments. A run that was interrupted goes on with --resume, to the same weights; --resume auto
     is for lines that are started again and again (preemption, torchrun --max-restarts).
@@ -120,11 +155,11 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
     """
     import torch
 
-    from repvit_nas.named import load_architecture, space_of
+    from repvit_nas.named import load_architecture, shaped, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import open_data
-    from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
-    from repvit_nas.training.records import RANDOM, Asked
+    from repvit_nas.training.pictures import open_pictures
+    from repvit_nas.training.records import Asked
     from repvit_nas.training.run import (
         Place,
         asked_network,
@@ -137,16 +172,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
 
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
-    changes = {name: given[name] for name in _RECIPE if given[name] is not None}
-    more = parse_changes(given["changes"])
-    twice = sorted(changes.keys() & more.keys())
-    if twice:
-        raise RepvitNasError(f"{twice[0]} is given twice, the second time by --set; give it once")
-    if given["teacher"] is not None:
-        changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
-    changes |= more
-    name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
-    recipe = load_recipe(name, changes)
+    recipe, name = _recipe(given)
     architecture = load_architecture(arch)
     space = space_of(arch)
     data = DataSpec(
@@ -160,15 +186,22 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
         skip_bad_images=given["skip_bad_images"],
         download=given["download"],
     )
-    opened = open_data(data, given["resolution"])
+    matching = _matching(given) if given["task"] == "match" else None
+    if matching is None:
+        opened = open_data(data, given["resolution"])
+        network = asked_network(architecture, opened, given["resolution"])
+    else:
+        network = shaped(architecture, _encoder(architecture, given), given["resolution"])
+        opened = open_pictures(data, network.resolution)
     asked = Asked(
-        architecture=asked_network(architecture, opened, given["resolution"]),
+        architecture=network,
         recipe=recipe,
         data=data,
         seed=given["seed"],
         init=given["init"],
         precision=find_precision(given["amp"], given["device"]),
         processes=world_size(),
+        matching=matching,
     )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
     words = [word for word in split_resume(sys.argv[1:])[0] if word not in {"--json", "--debug"}]
@@ -184,6 +217,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
                 given["compiled"],
                 given["save_every"],
                 given["tensorboard"],
+                "" if given["cache"] in (None, NO_TEACHER) else given["cache"],
             ),
             opened=opened,
             command=shlex.join([*_program(asked.processes), *words]),
@@ -193,8 +227,18 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
             progress=progress,
             picture=curves_picture,
         )
-    outcome = record.outcome
+    outcome, near = record.outcome, record.matched
     if not first:
+        return
+    if near is not None:
+        if as_json:
+            echo_json(record)
+            return
+        tell(
+            f"{asked.architecture.name or arch} on {data.name}: squared error {near.mse:.4g}, cosine "
+            f"{near.cosine:.4f} on {near.val_images:,} pictures after "
+            f"{number_of(recipe.epochs, 'epoch')}, in {folder}"
+        )
         return
     if outcome is None:
         raise RepvitNasError(f"{folder}: the training was not finished")
@@ -205,6 +249,58 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
         f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
         f"{outcome.val_images:,} images after {number_of(recipe.epochs, 'epoch')}, in {folder}"
     )
+
+
+def _recipe(given: Mapping[str, Any]) -> "tuple[Recipe, str]":
+    """Return how the network learns, and the recipe's name."""
+    from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
+    from repvit_nas.training.records import RANDOM
+
+    matched = given["task"] == "match"
+    _refuse_idle(given)
+    fields = _RECIPE if matched else (*_RECIPE, "teacher")
+    changes = {name: given[name] for name in fields if given[name] is not None}
+    more = parse_changes(given["changes"])
+    twice = sorted(changes.keys() & more.keys())
+    if twice:
+        raise RepvitNasError(f"{twice[0]} is given twice, the second time by --set; give it once")
+    if "teacher" in changes:
+        changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
+    changes |= more
+    usual = "quick" if given["init"] == RANDOM else "finetune"
+    name = given["recipe"] or ("match" if matched else usual)
+    return load_recipe(name, changes), name
+
+
+def _refuse_idle(given: Mapping[str, Any]) -> None:
+    """Refuse options that mean nothing for the task."""
+    if given["task"] == "match":
+        if given["teacher"] in (None, NO_TEACHER):
+            raise RepvitNasError(
+                "--task match needs --teacher: an ONNX or TorchScript file, a run, or a model of timm"
+            )
+        return
+    for name in ("cosine", "cache", "output"):
+        if given[name] is not None:
+            raise RepvitNasError(f"--{name} is for --task match; leave it out")
+
+
+def _matching(given: Mapping[str, Any]) -> "Matching":
+    from repvit_nas.training.records import Matching
+    from repvit_nas.training.teacher import teacher_digest
+
+    return Matching(
+        teacher=given["teacher"],
+        digest=teacher_digest(given["teacher"]),
+        cosine=given["cosine"] or 0.0,
+        kept=given["cache"] != NO_TEACHER,
+    )
+
+
+def _encoder(architecture: "Architecture", given: Mapping[str, Any]) -> "OutputKind":
+    """Return what the network hands back that learns a map: by default RepViT-SAM's."""
+    output: OutputKind = given["output"] or architecture.output
+    return output if output in SAM_STEP or given["output"] else SAM
 
 
 def _program(processes: int) -> list[str]:

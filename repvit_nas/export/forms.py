@@ -19,8 +19,8 @@ from repvit_nas.architecture import Architecture, OutputKind, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
 from repvit_nas.export.comparing import Answering, Answers, Fused, compare, fuse, scoring
-from repvit_nas.export.images import DRAWN, ComparedOn, batches, drawn, run_images
-from repvit_nas.export.maps import COMPARED, core_ml_maps, output_names
+from repvit_nas.export.images import DRAWN, MAPS, ComparedOn, batches, drawn, run_images
+from repvit_nas.export.maps import core_ml_maps, output_names
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
@@ -120,7 +120,7 @@ def export_untrained(
             f"{out}: holds a training run; give an untrained network another --out"
         )
     subject = untrained_subject(architecture)
-    count = DRAWN if architecture.num_classes else COMPARED
+    count = DRAWN if architecture.num_classes else MAPS
     chosen = drawn(architecture.resolution, "the network is untrained", count)
     with held(out):
         exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
@@ -161,7 +161,7 @@ def _export(
     rounding, forms = compare(subject.model, fused, answering, taken)
     operations: dict[str, int] = {}
     if "coreml" in wanted:
-        few_images = COMPARED if maps else image_limit(limit)
+        few_images = MAPS if maps else image_limit(limit)
         few = torch.cat(list(batches(chosen.images, subject.recipe, side, few_images)))
         package = folder / (COREML_FILE if trained else UNTRAINED_COREML_FILE)
         convert = core_ml_maps if maps else core_ml_form

@@ -19,14 +19,13 @@ from repvit_nas.conversion.converter import converted, coremltools, save
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import COREML_TOLERANCE
 from repvit_nas.export.comparing import Answers, Scoring, agreement
+from repvit_nas.export.images import MAPS
 from repvit_nas.export.program import Preparation, check_program, package_bytes
 from repvit_nas.export.records import Form, form_digest
 from repvit_nas.export.subject import Subject
 
 IMAGE: Final = "image"
 SIZE: Final = "size"
-# On how many images networks that hand back maps are compared: each has thousands of pixels.
-COMPARED: Final = 2
 # Half precision has every whole number up to here.
 _MOST_SIDE: Final = 2048
 
@@ -112,7 +111,7 @@ def core_ml_maps(
     check_program(program, fused, operations)
     # A picture that is not square, as nearly all are.
     size = torch.tensor([float(side), float(max(1, side * 3 // 4))]) if padded else None
-    pixels = prepare.pixels(images[:COMPARED])
+    pixels = prepare.pixels(images[:MAPS])
     taken = prepare(pixels)
     if size is not None:
         taken[..., int(size[1]) :] = 0

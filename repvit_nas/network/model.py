@@ -8,7 +8,7 @@ depthwise branches that is right for every kernel.
 
 import itertools
 from collections.abc import MutableMapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import msgspec
 import torch
@@ -132,7 +132,11 @@ class RepVitDownsample(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the units on `(batch, c_in, size, size)`."""
-        x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
+        return self.change(self.pre_block(x))
+
+    def change(self, x: torch.Tensor) -> torch.Tensor:
+        """Run what is behind the block."""
+        x = self.channel_downsample(self.spatial_downsample(x))
         mixed: torch.Tensor = self.ffn(x) + x
         return mixed
 
@@ -227,16 +231,39 @@ class RepVitMaps(RepVitNas):
 
     So it is priced as well (:class:`repvit_nas.units.Features`). With a classifier put in by
     `reset_classifier` it answers as any other network.
+
+    Args:
+        architecture: The network.
+        taps: Where the maps of the first three stages are taken: `before` the block that opens the
+            next stage, as RepViT's detectors and timm do, or `after` it, as RepViT's segmenters do.
+        **kwargs: Of :class:`RepVitNas`.
     """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        taps: Literal["before", "after"] = "before",
+        **kwargs: Any,
+    ) -> None:
+        if taps not in ("before", "after"):
+            raise ValueError(f"taps must be 'before' or 'after'; got {taps!r}")
+        super().__init__(architecture, **kwargs)
+        self.taps = taps
 
     def forward(self, x: torch.Tensor) -> Any:
         """Return the four maps, `(batch, width, side, side)` at strides 4, 8, 16 and 32."""
         if self.num_classes:
             return super().forward(x)  # type: ignore[no-untyped-call]
-        maps = []
+        maps: list[torch.Tensor] = []
         x = self.stem(x)
+        stage: Any
         for stage in self.stages:
-            x = stage(x)
+            if maps and self.taps == "after":
+                maps[-1] = stage.downsample.pre_block(x)
+                x = stage.blocks(stage.downsample.change(maps[-1]))
+            else:
+                x = stage(x)
             maps.append(x)
         return maps
 

@@ -35,7 +35,7 @@ def load_trained(
 
     folder = Path(folder)
     record = finished(folder)
-    outcome, architecture = record.outcome, record.asked.architecture
+    outcome, architecture = record.ended, record.asked.architecture
     if output is not None and output != architecture.output:
         if output != FEATURES:
             raise RepvitNasError(
