@@ -436,6 +436,22 @@ def rows(architecture: Architecture) -> tuple[Unit, ...]:
     return tuple(units)
 
 
+def tapped(units: Sequence[Unit]) -> tuple[list[Unit], list[int]]:
+    """Return the chain of units that an image passes, and behind which of them a map is handed back.
+
+    What hands maps back takes none: the units of a network are its chain, and behind it one for each
+    map. The map of a stage is that in front of the block that opens the next one.
+
+    Args:
+        units: Of a network, or of any other program: one without maps hands back what its last makes.
+    """
+    chain: list[Unit] = [unit for unit in units if not isinstance(unit, Features)]
+    if len(chain) == len(units) or not chain:
+        return list(units), [len(units) - 1]
+    opened = [place for place, unit in enumerate(chain) if isinstance(unit, Downsample)]
+    return chain, [*(place - 2 for place in opened), len(chain) - 1]
+
+
 def count(units: Iterable[Unit]) -> Counter[Unit]:
     """Count equal units: the bag that an observation holds."""
     return Counter(units)

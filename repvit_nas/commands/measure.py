@@ -1,6 +1,6 @@
 """`repvit-nas measure`: time one whole network, and compare it with its prediction."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,11 +12,16 @@ from repvit_nas.commands.options import (
     echo_json,
     json_option,
     note,
+    output_option,
     progress_bar,
+    resolution_option,
     tell,
 )
 from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
+
+if TYPE_CHECKING:
+    from repvit_nas.architecture import OutputKind
 
 
 @click.command("measure")
@@ -37,6 +42,8 @@ from repvit_nas.errors import RepvitNasError
     show_default=True,
     help="Stop when half the 90 % interval is below this share.",
 )
+@resolution_option
+@output_option
 @phone_options
 @json_option
 @debug_option
@@ -46,6 +53,8 @@ def command(
     minutes: float | None,
     precision: float,
     *,
+    resolution: int | None,
+    output: "OutputKind | None",
     team: str,
     udid: str,
     as_json: bool,
@@ -57,22 +66,23 @@ def command(
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_architecture, shaped
     from repvit_nas.timing import (
         Access,
         measured_device,
         network_limits,
+        refuse_untimed,
         time_on,
         timed_by_core_ml,
     )
 
     if minutes is not None:
         check_minutes(minutes)
-    architecture = load_architecture(arch)
-    if not architecture.num_classes:
-        raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
+    architecture = shaped(load_architecture(arch), output, resolution)
     known = measured_device(device)
-    check_options(device, core_ml=timed_by_core_ml(known))
+    core_ml = timed_by_core_ml(known)
+    check_options(device, core_ml=core_ml)
+    refuse_untimed(architecture, core_ml=core_ml)
     limits = network_limits(known)
     limits = limits._replace(minutes=minutes or limits.minutes, precision=precision)
     with progress_bar() as bar, stoppable(bar) as progress:

@@ -1,9 +1,10 @@
 """`repvit-nas validate`: predicted against measured, on networks that the fit never saw."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from repvit_nas.architecture import LOGITS
 from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.coreml import phone_options
 from repvit_nas.commands.fitting import show_validation
@@ -13,12 +14,16 @@ from repvit_nas.commands.options import (
     echo_json,
     json_option,
     note,
+    output_option,
     progress_bar,
     show,
 )
 from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
+
+if TYPE_CHECKING:
+    from repvit_nas.architecture import OutputKind
 
 # Of forty networks and the sentinel, for two rounds and more.
 MINUTES: Final = 4.0
@@ -45,6 +50,7 @@ PRECISION: Final = 0.003
     show_default=True,
     help="Also time their units alone, as a baseline.",
 )
+@output_option
 @phone_options
 @json_option
 @debug_option
@@ -57,6 +63,7 @@ def command(
     seed: int,
     space: str,
     isolated: bool,
+    output: "OutputKind | None",
     team: str,
     udid: str,
     as_json: bool,
@@ -76,7 +83,7 @@ def command(
     from repvit_nas.predictors.held_out import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
-    from repvit_nas.timing import Access, measured_device, time_on, timed_by_core_ml
+    from repvit_nas.timing import Access, measured_device, refuse_untimed, time_on, timed_by_core_ml
 
     if accuracy is not None and device is None:
         _validate_accuracy(accuracy, as_json=as_json)
@@ -94,7 +101,10 @@ def command(
     note(f"predictor: {device}, from {found}")
     table = read_table(known.path(TABLE_FILE), device)
     searched, _ = load_space(space)
-    fresh = fresh_networks(searched, networks, table, seed=seed)
+    if isolated and output not in (None, LOGITS):
+        raise RepvitNasError("--isolated is for networks of classes; leave it out")
+    fresh = fresh_networks(searched, networks, table, seed=seed, output=output or LOGITS)
+    refuse_untimed(fresh[0], core_ml=core_ml)
     limits = Limits(minutes or (CORE_ML_MINUTES if core_ml else MINUTES), PRECISION)
     with progress_bar() as bar, stoppable(bar) as progress:
         timed = time_on(

@@ -24,7 +24,7 @@ from torch import nn
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.units import Block, Downsample, Ffn, Head, Neck, Stem, Unit, Widen, tapped
 
 INPUT: Final = "image"
 OUTPUT: Final = "output"
@@ -52,14 +52,15 @@ def program_model(
     """Return the model that runs `units` one after the other.
 
     Args:
-        units: Each takes what the one before it returns.
-        weights: The fused weights of each unit, see :func:`random_weights`.
+        units: Each takes what the one before it returns, but for maps that are handed back.
+        weights: The fused weights of each unit but for those, see :func:`random_weights`.
         batch: Images in one call.
     """
     nodes, declared, values, arrives = [], [], {}, INPUT
-    for place, (unit, own) in enumerate(zip(units, weights, strict=True)):
+    chain, places = tapped(units)
+    for place, (unit, own) in enumerate(zip(chain, weights, strict=True)):
         graph = _template(_representative(unit)).graph
-        leaves = OUTPUT if place == len(units) - 1 else f"{place}/out"
+        leaves = OUTPUT if place == len(chain) - 1 else f"{place}/out"
         names = {graph.input[0].name: arrives, graph.output[0].name: leaves}
         for constant in graph.initializer:
             name = f"{place}/{constant.name}"
@@ -83,8 +84,9 @@ def program_model(
     taken = helper.make_tensor_value_info(
         INPUT, onnx.TensorProto.FLOAT, [batch, *input_shape(units[0])]
     )
-    given = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "program", [taken], [given], declared)
+    outputs = [OUTPUT if place == len(chain) - 1 else f"{place}/out" for place in places]
+    given = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    graph = helper.make_graph(nodes, "program", [taken], given, declared)
     source = _template(_representative(units[0]))
     model = helper.make_model(
         graph, opset_imports=source.opset_import, ir_version=source.ir_version
@@ -137,8 +139,10 @@ def _representative(unit: Unit) -> Unit:
             return Stem(16, 16, channels)
         case Block(se=se, kernel=kernel):
             return Block(16, 32, 8 if se else 0, kernel, 8)
-        case Downsample(kernel=kernel):
-            return Downsample(16, 24, kernel, 8)
+        case Downsample(kernel=kernel) | Widen(kernel=kernel):
+            return type(unit)(16, 24, kernel, 8)
+        case Neck():
+            return Neck(16, 8)
         case Ffn():
             return Ffn(16, 32, 8)
         case Head():

@@ -6,7 +6,7 @@ them in the order of a network's rows is that network.
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch import nn
 
 from repvit_nas.network.fusing import reparameterize
 from repvit_nas.network.model import RepVitBlock
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.network.necks import SamNeck
+from repvit_nas.units import Block, Downsample, Ffn, Head, Neck, Stem, Unit, Widen
 
 UnitWeights = dict[str, npt.NDArray[np.float32]]
 # Weights are slices of one pool of normal numbers: drawing millions for every copy takes longer
@@ -50,6 +51,29 @@ class Classifier(nn.Module):
         return cast("torch.Tensor", self.linear(x.mean((2, 3))))
 
 
+class Chain(nn.Module):
+    """Units one after the other, some of whose maps are handed back.
+
+    Args:
+        parts: The units.
+        places: Behind which of them a map is handed back; the last alone makes it an ordinary chain.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module], places: Sequence[int]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.places = frozenset(places)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Return the maps, or the one that there is."""
+        maps = []
+        for place, part in enumerate(self.parts):
+            x = part(x)
+            if place in self.places:
+                maps.append(x)
+        return maps[0] if len(maps) == 1 else tuple(maps)
+
+
 def unit_module(unit: Unit) -> nn.Module:
     """Return `unit` as a module in training form, with fresh weights.
 
@@ -61,11 +85,15 @@ def unit_module(unit: Unit) -> nn.Module:
             return cast("nn.Module", RepVitStem(unit.c_in, unit.width, nn.GELU))
         case Block():
             return RepVitBlock(unit, nn.GELU, legacy=False)
-        case Downsample():
+        case Downsample() | Widen():
+            stride = 2 if isinstance(unit, Downsample) else 1
+            pad = unit.kernel // 2
             return nn.Sequential(
-                ConvNorm(unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in),
+                ConvNorm(unit.c_in, unit.c_in, unit.kernel, stride, pad, groups=unit.c_in),
                 ConvNorm(unit.c_in, unit.c_out),
             )
+        case Neck():
+            return SamNeck(unit)
         case Ffn():
             return ResidualFfn(unit)
         case Head():
@@ -124,9 +152,9 @@ def input_shape(unit: Unit) -> tuple[int, int, int]:
         TypeError: The unit is not one that a classifier is made of.
     """
     match unit:
-        case Stem() | Downsample():
+        case Stem() | Downsample() | Widen():
             return (unit.c_in, unit.size, unit.size)
-        case Block() | Ffn() | Head():
+        case Block() | Ffn() | Head() | Neck():
             return (unit.width, unit.size, unit.size)
         case _:
             raise TypeError(f"{type(unit).__name__} cannot be run on its own")
