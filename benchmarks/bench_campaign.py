@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from repvit_nas.accuracy.observations import Circumstances, Observation
+from repvit_nas.accuracy.observations import AccuracyObservation, Circumstances
 from repvit_nas.accuracy.selection import choose
 from repvit_nas.accuracy.trained import TrainedEstimator, fit
 from repvit_nas.predictors.predictor import load_predictor
@@ -49,7 +49,7 @@ def main() -> None:
     shapes = space.decode(choices)
     circumstances = Circumstances(data="simulated", recipe="none")
     observations = [
-        Observation(
+        AccuracyObservation(
             architecture=shapes.architecture(row),
             circumstances=circumstances,
             top1=float(70 + rng.standard_normal()),

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from repvit_nas.coreml.app import Built, Phone
+from repvit_nas.coreml.app import Phone
+from repvit_nas.coreml.building import Built
 from repvit_nas.coreml.discovery import Connected
 from repvit_nas.coreml.naming import program_name
 from repvit_nas.coreml.runner import CoreMlRunner

@@ -52,7 +52,7 @@ def main() -> None:
         searched, sampled = problem(seed), problem(seed, "random")
         references = reachable_references(searched)
         proposed = front_of(searched, run_study(searched, start=references).choices)
-        better = improve(searched, proposed, front_of(searched, references))
+        better = improve(searched, proposed, front_of(searched, references)).front
         reached = shares(exact, proposed, better)
         optuna.append(reached.optuna)
         improved.append(reached.improved)

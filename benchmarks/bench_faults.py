@@ -1,4 +1,4 @@
-"""Bad luck, counted: kill -9 at random moments, a disk that fills up, two writers, readers meanwhile.
+"""Bad luck, counted: kill -9 at random moments, full and read-only disks, two writers, readers.
 
 python benchmarks/bench_faults.py [--times 20] [--seed 0] [--only search,fit]
 
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,9 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import read_predictor
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))
+from writers import lay_reports, lay_trained  # type: ignore[import-not-found]  # noqa: E402
+
 # Least and most bytes that a file may have on a disk that is full.
 _FULL = (200, 60_000)
 # A file beside another that was never renamed; a kill may leave one, an error may not.
@@ -42,12 +45,14 @@ class Case(NamedTuple):
         folder: What it writes to.
         again: What has to be added to go on where something was left.
         same: Files that are the same, whatever happened on the way.
+        lay: What it works on.
     """
 
     words: tuple[str, ...]
     folder: str
     again: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
+    lay: Callable[[], None] = lambda: None
 
 
 _SEARCH = ("search", "--budget-ms", "1", "--trials", "100", "--space", "coarse", "--out", "r")
@@ -83,7 +88,31 @@ CASES = {
         "e",
         same=("architecture.json",),
     ),
+    "check": Case(("check", "run"), "run", same=("check.json",), lay=lay_trained),
+    "import": Case(
+        ("import-measurements", "reports", "--device", "iphone12"),
+        "latency_lut/iphone12",
+        same=("table.json",),
+        lay=lay_reports,
+    ),
+    "--export": Case(
+        (
+            *("measure-lut", "--device", "iphone12", "--export", "programs", "--units", "8"),
+            *("--networks", "2", "--calibration", "3", "--resolution", "64"),
+        ),
+        "programs",
+        same=("plan.json", "manifest.json"),
+    ),
 }
+
+
+@contextlib.contextmanager
+def at_home(case: Case) -> Iterator[Path]:
+    """Give a folder that holds what a command works on."""
+    with tempfile.TemporaryDirectory() as place:
+        with contextlib.chdir(place):
+            case.lay()
+        yield Path(place)
 
 
 def start(
@@ -140,8 +169,7 @@ def disturbed(
     case: Case, times: int, rng: random.Random, disturb: Callable[[Path, float], str]
 ) -> list[str]:
     """Disturb a command so many times; return what went wrong."""
-    with tempfile.TemporaryDirectory() as place:
-        home = Path(place)
+    with at_home(case) as home:
         begun = time.monotonic()
         code, said = end(start(case, home))
         took = time.monotonic() - begun
@@ -150,8 +178,7 @@ def disturbed(
         wanted = left(case, home)
     wrong = []
     for _ in range(times):
-        with tempfile.TemporaryDirectory() as place:
-            home = Path(place)
+        with at_home(case) as home:
             found = disturb(home, rng.uniform(0.05, 1.0) * took) or finished(case, home)
             if not found and left(case, home) != wanted:
                 found = "ends in other files than undisturbed"
@@ -182,14 +209,78 @@ def full(case: Case, rng: random.Random) -> Callable[[Path, float], str]:
 
     def disturb(home: Path, _: float) -> str:
         code, said = end(start(case, home, most=rng.randint(*_FULL)))
-        if code == 0:
-            return ""
-        if not said.startswith("error: ") or "unexpected" in said:
-            return f"says: {said[:200]}"
+        if code == 0 or refused(code, said):
+            return refused(code, said)
         beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
         return f"left {beside[:2]}" if beside else ""
 
     return disturb
+
+
+def small_disk(case: Case, rng: random.Random) -> Callable[[Path, float], str]:
+    """Return what runs a command on a disk that is full after some of it, then in the same place."""
+
+    def disturb(home: Path, _: float) -> str:
+        place = home / case.folder
+        place.mkdir(parents=True, exist_ok=True)
+        kept = [(path.name, path.read_bytes()) for path in place.iterdir() if path.is_file()]
+        size = sum(len(content) for _, content in kept) + rng.randint(8, 400) * 1024
+        with mounted(place, "tmpfs", f"size={size}"):
+            for name, content in kept:
+                (place / name).write_bytes(content)
+            code, said = end(start(case, home))
+        return refused(code, said)
+
+    return disturb
+
+
+def read_only(case: Case) -> Callable[[Path, float], str]:
+    """Return what makes a command's folder one that cannot be written after so many seconds."""
+
+    def disturb(home: Path, seconds: float) -> str:
+        place = home / case.folder
+        place.mkdir(parents=True, exist_ok=True)
+        with mounted(place, str(place), "bind"):
+            process = start(case, home)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+            while process.poll() is None:  # refused for as long as a file is open for writing
+                words = ["mount", "-o", "remount,bind,ro", str(place)]
+                if not subprocess.run(words, check=False, capture_output=True).returncode:
+                    break
+                time.sleep(0.05)
+            code, said = end(process)
+        return refused(code, said)
+
+    return disturb
+
+
+def refused(code: int, said: str) -> str:
+    """Say what is wrong with how a command ended on a disk that it could not write."""
+    if code == 0 or (said.startswith("error: ") and "unexpected" not in said):
+        return ""
+    return f"says: {said[:200]}"
+
+
+@contextlib.contextmanager
+def mounted(place: Path, what: str, options: str) -> Iterator[None]:
+    """Mount something at a place for a while."""
+    kind = ["-t", "tmpfs"] if what == "tmpfs" else []
+    subprocess.run(["mount", *kind, "-o", options, what, str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def may_mount() -> bool:
+    """Return whether this process may mount, which root alone may, and not everywhere."""
+    with tempfile.TemporaryDirectory() as place:
+        words = ["mount", "-t", "tmpfs", "tmpfs", place]
+        if subprocess.run(words, check=False, capture_output=True).returncode:
+            return False
+        subprocess.run(["umount", place], check=True)
+        return True
 
 
 def two_writers(case: Case) -> Callable[[Path, float], str]:
@@ -230,9 +321,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default=",".join([*CASES, "readers"]))
-    parser.add_argument("--ways", default="kill,full,two")
+    parser.add_argument("--ways", default="kill,full,disk,read-only,two")
     asked = parser.parse_args(words)
     only, ways = asked.only.split(","), asked.ways.split(",")
+    if {"disk", "read-only"} & set(ways) and not may_mount():
+        print("disk and read-only are left out: they need the right to mount")
+        ways = [way for way in ways if way not in ("disk", "read-only")]
     rng = random.Random(asked.seed)
     total = 0
     for name, case in CASES.items():
@@ -241,16 +335,21 @@ def main(words: Sequence[str] | None = None) -> int:
         for way, disturb in (
             ("kill", killed(case)),
             ("full", full(case, rng)),
+            ("disk", small_disk(case, rng)),
+            ("read-only", read_only(case)),
             ("two", two_writers(case)),
         ):
             if way in ways:
                 wrong = disturbed(case, asked.times, rng, disturb)
                 total += len(wrong)
-                print(f"{name:18}{way:6}{asked.times:4} times, {len(wrong)} wrong {wrong[:2]}")
+                print(
+                    f"{name:18}{way:10}{asked.times:4} times, {len(wrong)} wrong {wrong[:2]}",
+                    flush=True,
+                )
     if "readers" in only:
         wrong = readers(max(1, asked.times // 4))
         total += len(wrong)
-        print(f"{'readers of a fit':24}{len(wrong)} wrong {wrong[:2]}")
+        print(f"{'readers of a fit':28}{len(wrong)} wrong {wrong[:2]}")
     return total
 
 

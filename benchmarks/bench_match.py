@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader
 from repvit_nas import load
 from repvit_nas.training.checkpoint import Checkpoints
 from repvit_nas.training.embeddings import unkept
+from repvit_nas.training.evaluation import How
 from repvit_nas.training.loading import World
 from repvit_nas.training.matching import MatchTrainer
 from repvit_nas.training.pictures import open_pictures, picture_batches
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.spec import DataSpec
-from repvit_nas.training.trainer import How
 
 NETWORK, SIDE, BATCH, IMAGES, ROUNDS = "repvit_m0_6", 128, 8, 48, 5
 PROMISED = 0.95

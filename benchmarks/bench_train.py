@@ -22,10 +22,11 @@ from timm.utils.metrics import AverageMeter
 from repvit_nas import load
 from repvit_nas.training.checkpoint import Checkpoints
 from repvit_nas.training.data import open_data
+from repvit_nas.training.evaluation import How
 from repvit_nas.training.loading import World, mend, train_batches
 from repvit_nas.training.recipe import Recipe, load_recipe
 from repvit_nas.training.spec import DataSpec
-from repvit_nas.training.trainer import How, Trainer
+from repvit_nas.training.trainer import Trainer
 
 SIDE, BATCH, IMAGES, ROUNDS = 32, 32, 256, 7
 PROMISED = 0.95

@@ -37,7 +37,7 @@ def main() -> None:
             began = time.monotonic()
             start = reachable_references(problem)
             proposed = front_of(problem, run_study(problem, start=start).choices)
-            fronts[trials, seed] = improve(problem, proposed, front_of(problem, start))
+            fronts[trials, seed] = improve(problem, proposed, front_of(problem, start)).front
             seconds[trials, seed] = time.monotonic() - began
     whole = merged(*fronts.values())
     union = {row.tobytes() for row in whole.choices}

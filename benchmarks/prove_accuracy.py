@@ -37,7 +37,12 @@ from repvit_nas.accuracy.held_out import (
     truth_of,
     validate,
 )
-from repvit_nas.accuracy.observations import Circumstances, Observation, binomial_sd, nameless
+from repvit_nas.accuracy.observations import (
+    AccuracyObservation,
+    Circumstances,
+    binomial_sd,
+    nameless,
+)
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.campaign.band import Band
 from repvit_nas.campaign.finals import FINALS_FILE, Finals, FinalsWishes, hold_finals, sentence
@@ -343,7 +348,7 @@ def published(proof: Proof) -> Benchmark:
     )
 
 
-def observations_of(found: Benchmark, networks: Sequence[Network]) -> list[Observation]:
+def observations_of(found: Benchmark, networks: Sequence[Network]) -> list[AccuracyObservation]:
     """Return the trainings of a benchmark as observations that no fit has seen."""
     circumstances = Circumstances(
         data="CIFAR-10",
@@ -351,7 +356,7 @@ def observations_of(found: Benchmark, networks: Sequence[Network]) -> list[Obser
         recipe=f"small, {found.recipe.epochs} epochs",
     )
     return [
-        Observation(
+        AccuracyObservation(
             architecture=nameless(network.architecture),
             circumstances=circumstances,
             epochs=found.recipe.epochs,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from repvit_nas.api.devices import Devices, DeviceTable, Family, devices, family, table
     from repvit_nas.api.latency import Latencies, Latency, predict
     from repvit_nas.api.networks import Description, describe, read, write
+    from repvit_nas.api.path import PathTable, path
     from repvit_nas.api.search import Search, search
     from repvit_nas.api.segmenting import sam
     from repvit_nas.architecture import Architecture, Stage
@@ -34,6 +35,7 @@ _NAMES = {
     "api.devices": ("DeviceTable", "Devices", "Family", "devices", "family", "table"),
     "api.latency": ("Latencies", "Latency", "predict"),
     "api.networks": ("Description", "describe", "read", "write"),
+    "api.path": ("PathTable", "path"),
     "api.search": ("Search", "search"),
     "api.segmenting": ("sam",),
     "architecture": ("Architecture", "Stage"),
@@ -57,6 +59,7 @@ __all__ = [
     "Family",
     "Latencies",
     "Latency",
+    "PathTable",
     "RepVitNas",
     "RepvitNasError",
     "Search",
@@ -71,6 +74,7 @@ __all__ = [
     "load_architecture",
     "load_predictor",
     "load_space",
+    "path",
     "predict",
     "read",
     "reparameterize",

@@ -55,12 +55,23 @@ def usual_output(output: OutputKind, num_classes: int) -> OutputKind:
     return LOGITS if num_classes else FEATURES
 
 
-def _require(holds: bool, rule: str, arrived: object) -> None:
+def require(holds: bool, rule: str, arrived: object) -> None:
+    """Raise unless a rule of a record holds.
+
+    Raises:
+        ValueError: It does not.
+    """
     if not holds:
         raise ValueError(f"{rule}; got {arrived!r}")
 
 
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+# What opens stages 2 to 4: a block, a downsample and an FFN, or the downsample alone.
+Downsampling = Literal["deep", "plain"]
+DEEP: Final = "deep"
+PLAIN: Final = "plain"
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One stage: `depth` equal blocks behind the downsample that opens it.
 
     Attributes:
@@ -69,37 +80,60 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         se: One digit per block, `1` where the block has squeeze-and-excitation.
         expansion: Hidden channels of every FFN in the stage as a multiple of its width.
         kernel: Side of the depthwise convolutions: 3, 5 or 7.
+        downsample: What opens the stage: a block, a downsample and an FFN, or the downsample alone. A
+            file says it only where it is plain.
     """
 
     width: int
     depth: int
     se: str
-    expansion: float = 2.0
-    kernel: int = 3
+    expansion: float = written(2.0)
+    kernel: int = written(3)
+    downsample: Downsampling = DEEP
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
-        _require(
+        require(
             8 <= self.width <= MAX_WIDTH and self.width % 8 == 0,
             f"width must be a multiple of 8 from 8 to {MAX_WIDTH}",
             self.width,
         )
-        _require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
-        _require(
+        require(1 <= self.depth <= MAX_DEPTH, f"depth must be 1 to {MAX_DEPTH}", self.depth)
+        require(
             len(self.se) == self.depth and set(self.se) <= {"0", "1"},
             f"se must have one digit, 0 or 1, for each of the {self.depth} blocks",
             self.se,
         )
-        _require(
+        require(
             0.25 <= self.expansion <= MAX_EXPANSION,
             f"expansion must be 0.25 to {MAX_EXPANSION:g}",
             self.expansion,
         )
-        _require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+        require(self.kernel in KERNELS, "kernel must be 3, 5 or 7", self.kernel)
+        require(
+            self.downsample in (DEEP, PLAIN), "downsample must be deep or plain", self.downsample
+        )
+        if self.downsample == DEEP:  # what is left out of files is told by identity
+            msgspec.structs.force_setattr(self, "downsample", DEEP)
+
+
+def check_name(name: str) -> None:
+    """Raise unless a network may be called so."""
+    require(
+        name.isprintable() and len(name) <= MAX_NAME,
+        f"name must be printable text of at most {MAX_NAME} characters",
+        name[: MAX_NAME + 1],
+    )
 
 
 class Architecture(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="schema",
+    tag=SCHEMA,
 ):
     """A RepViT network.
 
@@ -112,10 +146,10 @@ class Architecture(
             side, side)` each; `sam`, the map of RepViT-SAM's encoder, `(batch, 256, side / 16, side /
             16)`; or `sam-fused`, such a map of the last two stages. Without it, no classes are
             `features`.
-        schema: Version of the file format.
+
+    In files, the version of the format is the field `schema`; that of another one is another record.
     """
 
-    schema: int = written(SCHEMA)
     name: str = written("")
     resolution: int = written(224)
     num_classes: int = written(1000)
@@ -125,40 +159,40 @@ class Architecture(
     def __post_init__(self) -> None:
         """Check the rules that types do not state, and that only a file's reader states of stages."""
         stages = tuple(self.stages)
-        _require(
+        require(
             len(stages) == STAGES and all(isinstance(stage, Stage) for stage in stages),
             f"stages must be {STAGES} records of type Stage",
             stages,
         )
         msgspec.structs.force_setattr(self, "stages", stages)  # a list cannot be hashed
-        _require(self.schema == SCHEMA, f"schema must be {SCHEMA}", self.schema)
-        _require(
-            self.name.isprintable() and len(self.name) <= MAX_NAME,
-            f"name must be printable text of at most {MAX_NAME} characters",
-            self.name[: MAX_NAME + 1],
+        require(
+            stages[0].downsample == DEEP,
+            "stages[0] opens with the stem, so its downsample must be deep",
+            stages[0].downsample,
         )
+        check_name(self.name)
         low, high = RESOLUTIONS
-        _require(
+        require(
             low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution
         )
-        _require(
+        require(
             0 <= self.num_classes <= MAX_CLASSES,
             f"num_classes must be 0 to {MAX_CLASSES}",
             self.num_classes,
         )
-        _require(self.output in OUTPUTS, f"output must be {', '.join(OUTPUTS)}", self.output)
+        require(self.output in OUTPUTS, f"output must be {', '.join(OUTPUTS)}", self.output)
         if self.output == LOGITS:
             # The very object, which is how a default is known when it is written.
             output = usual_output(self.output, self.num_classes)
             msgspec.structs.force_setattr(self, "output", output)
         else:
-            _require(
+            require(
                 self.num_classes == 0,
                 f"num_classes must be 0 where output is {self.output}",
                 self.num_classes,
             )
         step = SAM_STEP.get(self.output, 1)
-        _require(
+        require(
             self.resolution % step == 0,
             f"resolution must be a multiple of {step} where output is {self.output}",
             self.resolution,
@@ -225,6 +259,8 @@ def shape_text(architecture: Architecture) -> str:
     text += f" / x{joined([f'{stage.expansion:g}' for stage in stages])}"
     if {stage.kernel for stage in stages} != {3}:
         text += f" / k{joined([stage.kernel for stage in stages])}"
+    if PLAIN in {stage.downsample for stage in stages}:
+        text += f" / {joined([stage.downsample for stage in stages[1:]])}"
     if architecture.resolution != 224:
         text += f" / {architecture.resolution}px"
     if architecture.output not in (LOGITS, FEATURES):

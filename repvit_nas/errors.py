@@ -1,6 +1,5 @@
 """The errors a caller may want to catch."""
 
-import difflib
 from typing import Final
 
 # How much of what arrived is looked at or shown.
@@ -31,6 +30,8 @@ class UnknownNameError(RepvitNasError):
     @classmethod
     def of(cls, kind: str, name: str, known: list[str]) -> "UnknownNameError":
         """Build the message for a `name` that is no `kind` among the `known` ones."""
+        import difflib  # of no use as long as nothing is wrong
+
         near = difflib.get_close_matches(name[:_LONGEST], known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         listed = ", ".join(known[:_MOST]) or "none"

@@ -13,11 +13,14 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from repvit_nas.errors import FileError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Record = TypeVar("Record")
 
@@ -104,6 +107,38 @@ def write_bytes(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 Path(beside).unlink()
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def unpacked(
+    path: Path | str, content: bytes, most: int, *, remedy: str
+) -> "dict[str, npt.NDArray[Any]]":
+    """Return the arrays of an NPZ file from its content; sizes are looked at before.
+
+    Args:
+        path: What to call the origin in an error message.
+        content: The file.
+        most: The most bytes that it may unpack to.
+        remedy: What to do about a damaged one, for messages.
+
+    Raises:
+        FileError: It is damaged, holds objects, or unpacks to more.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            size = sum(entry.file_size for entry in packed.infolist())
+        if size <= most:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                return {name: np.asarray(file[name]) for name in file.files}
+    except Exception as error:  # zip, zlib and numpy raise many kinds for a damaged file
+        said = _cut(str(error))
+        raise FileError(f"{path}: holds no arrays that can be read: {said}; {remedy}") from error
+    raise FileError(
+        f"{path}: its arrays unpack to {size:,} bytes; at most {most:,} are read; {remedy}"
+    )
 
 
 def read_json(path: Path, kind: type[Record], *, schema: int | None = 1) -> Record:

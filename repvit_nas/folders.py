@@ -17,8 +17,8 @@ Resume = bool | Literal["auto"]
 _LOCK_FILE: Final = ".lock"
 _HOLDER_FILE: Final = ".holder"
 _MOMENT_S: Final = 0.2
-# In the folder for temporary files, for all of a machine.
-_CLOCK_FILE: Final = "repvit-nas.clock"
+# In the folder for temporary files, for all of a machine; a phone has a clock of its own.
+_CLOCK_FILE: Final = "repvit-nas{}.clock"
 # What lies in a folder while it is held.
 LOCK_FILES: Final = (_LOCK_FILE, _HOLDER_FILE)
 
@@ -105,17 +105,20 @@ def writable(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def clock(say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+def clock(say: Callable[[str], None] = lambda _: None, phone: str = "") -> Iterator[None]:
     """Wait until nobody else takes times on this machine: two at once spoil each other.
 
     Args:
         say: Told that it has to wait.
+        phone: What tells a phone from others, where that is what takes the times.
     """
-    lock = filelock.FileLock(Path(tempfile.gettempdir()) / _CLOCK_FILE, mode=0o666)
+    where = "that device" if phone else "this machine"
+    name = _CLOCK_FILE.format(f"-{files.digest(phone.encode())}" if phone else "")
+    lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, mode=0o666)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        say("another repvit-nas takes times on this machine; waiting for its end")
+        say(f"another repvit-nas takes times on {where}; waiting for its end")
         lock.acquire()
     except OSError:  # another user's, or nowhere to write: then nobody can be told
         yield

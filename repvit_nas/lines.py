@@ -13,12 +13,12 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.errors import FileError
 
-Record = TypeVar("Record")
+Logged = TypeVar("Logged")
 # What a message quotes of what is wrong with a line.
 _QUOTED = 200
 
 
-class LineLog(Generic[Record]):
+class LineLog(Generic[Logged]):
     """An append-only file of records that survives being killed at any moment.
 
     A line counts once its end is there, so that what a killed writer left of one is not read.
@@ -33,7 +33,7 @@ class LineLog(Generic[Record]):
     def __init__(
         self,
         path: Path,
-        kind: type[Record] | UnionType,
+        kind: type[Logged] | UnionType,
         what: str,
         *,
         remedy: str = "delete the line to go on without it",
@@ -42,9 +42,9 @@ class LineLog(Generic[Record]):
         self._what = what
         self._remedy = remedy
         self._encoder = msgspec.json.Encoder()
-        self._decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[Logged] = msgspec.json.Decoder(kind)
 
-    def read(self) -> list[Record]:
+    def read(self) -> list[Logged]:
         """Return all records; a torn last line is not there, and neither is anything without a file.
 
         Raises:
@@ -53,7 +53,7 @@ class LineLog(Generic[Record]):
         *lines, _ = self._content().split(b"\n")
         return [self._decoded(number, line) for number, line in enumerate(lines, start=1)]
 
-    def _decoded(self, number: int, line: bytes) -> Record:
+    def _decoded(self, number: int, line: bytes) -> Logged:
         try:
             return self._decoder.decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -68,7 +68,7 @@ class LineLog(Generic[Record]):
         except OSError as error:
             raise FileError(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Logged) -> None:
         """Add a record and wait until it is on the disk.
 
         Raises:
@@ -106,7 +106,7 @@ class LineLog(Generic[Record]):
                 reason = error.strerror or error
                 raise FileError(f"{self.path}: cannot be written: {reason}") from error
 
-    def replace(self, records: Iterable[Record]) -> None:
+    def replace(self, records: Iterable[Logged]) -> None:
         """Replace the file by one of these records; see :func:`repvit_nas.files.write_bytes`."""
         lines = (self._encoder.encode(record) + b"\n" for record in records)
         files.write_bytes(self.path, b"".join(lines))

@@ -1,32 +1,34 @@
-"""The one door for ARCH: a reference name, an architecture file, a winner, or a trained run."""
+"""The one door for ARCH: a reference name, a step of the path, an architecture file, a winner, a run."""
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repvit_nas.architecture import (
+    LOGITS,
     SAM_RESOLUTION,
     SAM_STEP,
     Architecture,
     OutputKind,
-    read_architecture,
     with_output,
 )
 from repvit_nas.errors import RepvitNasError, WrongTypeError
+from repvit_nas.networks import adapted, read_network
 from repvit_nas.search_space.family import family
+from repvit_nas.search_space.path import PREFIX, path_network
 from repvit_nas.search_space.space import Space
 from repvit_nas.searching.records import FrontEntry, read_winner, read_winners_space
+from repvit_nas.units import Listed, Network
 
 if TYPE_CHECKING:
     import torch
 
 
 # Whatever names a network.
-Named = str | Path | Architecture | FrontEntry
+Named = str | Path | Architecture | Listed | FrontEntry
 
 
 def load_architecture(text: Named) -> Architecture:
-    """Return the architecture that `text` names.
+    """Return the RepViT architecture that `text` names.
 
     Args:
         text: A reference name (`repvit_m0_9`), the path of an architecture file, a winner of a run
@@ -35,9 +37,29 @@ def load_architecture(text: Named) -> Architecture:
 
     Raises:
         WrongTypeError: It is of a type that names no network.
+        RepvitNasError: It is none of these, the file is not valid, or what it names has no stages.
+    """
+    network = load_network(text)
+    if isinstance(network, Architecture):
+        return network
+    raise RepvitNasError(
+        f"{network.name or text} is told by its units and has no stages, which this needs: give a RepViT "
+        "architecture, such as repvit_m0_9"
+    )
+
+
+def load_network(text: Named) -> Network:
+    """Return the network that `text` names, whether it is told by its stages or by its units.
+
+    Args:
+        text: What names an architecture, see :func:`load_architecture`; a step of the path from
+            MobileNetV3-L (`path:0` to `path:9`, `path:3b`), or a network told by its units.
+
+    Raises:
+        WrongTypeError: It is of a type that names no network.
         RepvitNasError: It is none of these, or the file is not valid.
     """
-    if isinstance(text, Architecture):
+    if isinstance(text, Architecture | Listed):
         return text
     if isinstance(text, FrontEntry):
         return text.architecture
@@ -64,14 +86,14 @@ def space_of(text: str | Path) -> Space | None:
 
         kept = read_training(path).space if is_training_run(path) else None
         return None if kept is None else Space(kept)
-    if path.exists() or ":" not in name:
+    if path.exists() or ":" not in name or _step(name):
         return None
     return read_winners_space(name)
 
 
 def shaped(
-    architecture: Architecture, output: OutputKind | None = None, resolution: int | None = None
-) -> Architecture:
+    architecture: Network, output: OutputKind | None = None, resolution: int | None = None
+) -> Network:
     """Return a network that hands back something else, or of another input side.
 
     Args:
@@ -85,6 +107,12 @@ def shaped(
     """
     if output is None and resolution is None:
         return architecture
+    if not isinstance(architecture, Architecture):
+        if output not in (None, LOGITS):
+            raise RepvitNasError(
+                f"{architecture.name}: is told by its units and hands back logits alone; got {output!r}"
+            )
+        return adapted(architecture, resolution=resolution)
     output = architecture.output if output is None else output
     if resolution is None and output in SAM_STEP and architecture.output not in SAM_STEP:
         resolution = SAM_RESOLUTION
@@ -121,31 +149,41 @@ def load(
     """
     from repvit_nas.network import create
     from repvit_nas.training.records import is_training_run
-    from repvit_nas.training.trained import load_trained
+    from repvit_nas.training.trained import load_trained, trained_run
 
     if isinstance(named, str | Path) and is_training_run(Path(named)):
-        return load_trained(Path(named), output=output, **kwargs)
-    return create(shaped(load_architecture(named), output), pretrained=pretrained, **kwargs)
+        return load_trained(trained_run(named), output=output, **kwargs)
+    return create(shaped(load_network(named), output), pretrained=pretrained, **kwargs)
 
 
-def _load(name: str) -> Architecture:
+def _step(name: str) -> str:
+    """Return which step of the path a name means; empty if it is none, or a folder is called so."""
+    prefix, _, step = name.partition(":")
+    return step if prefix == PREFIX and not Path(prefix).is_dir() else ""
+
+
+def _load(name: str) -> Network:
     if name in family():
         return family()[name].architecture
     path = Path(name)
     if path.is_file():
-        return read_architecture(path)
+        return read_network(path)
     if path.is_dir():
         from repvit_nas.training.records import is_training_run, read_training
 
         if is_training_run(path):
             return read_training(path).asked.architecture
+    if _step(name):
+        return path_network(_step(name))
     if ":" in name:
         return read_winner(name)
     if path.suffix.lower() == ".json" or "/" in name:
-        return read_architecture(path)  # says why the file cannot be read
+        return read_network(path)  # says why the file cannot be read
+    import difflib  # of no use as long as nothing is wrong
+
     near = difflib.get_close_matches(name[:80], family(), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise RepvitNasError(
-        f"{name!r} is no network{hint}: give a reference name ({', '.join(family())}), an architecture "
-        "file, or a winner of a run such as results/iphone12-1.0ms:best"
+        f"{name!r} is no network{hint}: give a reference name ({', '.join(family())}), a step of "
+        "the path from MobileNetV3-L (path:0 to path:9), an architecture file, or a winner of a run such as results/iphone12-1.0ms:best"
     )

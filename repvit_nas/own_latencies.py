@@ -155,7 +155,7 @@ def _architecture(text: str, beside: Path) -> Architecture:
     if text.startswith("{"):
         try:
             raw = msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise FileError(f"architecture: is no valid JSON: {error}") from error
         return files.convert("architecture", raw, Architecture)
     near = beside / text

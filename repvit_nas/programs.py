@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit, halved, rows
+from repvit_nas.counting import halved
+from repvit_nas.units import Block, Downsample, Ffn, Head, Network, Stem, Unit, rows
 
 # Copies in a chain. Two far apart give the steepest lever for the same time.
 CHAIN_LENGTHS: Final = (2, 6)
@@ -73,7 +73,7 @@ def program(units: Sequence[Unit]) -> Program:
     return Program(tuple(runs))
 
 
-def network(architecture: Architecture) -> Program:
+def network(architecture: Network) -> Program:
     """Return the program of a whole network."""
     return program(rows(architecture))
 

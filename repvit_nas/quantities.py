@@ -26,7 +26,7 @@ Deviation: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=_MOST)]
 # What something is multiplied or divided by, and rates a second in thousands of millions.
 Factor: TypeAlias = Annotated[float, msgspec.Meta(ge=1 / _MOST, le=_MOST)]
 # An error with its sign, in whatever unit.
-Difference: TypeAlias = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
+Signed: TypeAlias = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
 # A part of a whole.
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # A relative standard deviation that leaves a quantity above 0.
@@ -49,6 +49,8 @@ Several: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=_MOST_COUNT)]
 Extent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 # The same where there may be none, such as the bottleneck of an SE that is not there.
 ExtentOrNone: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+# Of a convolution.
+Stride: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2)]
 # The side of an input image in pixels.
 Side: TypeAlias = Annotated[int, msgspec.Meta(ge=32, le=4096)]
 # What a random choice starts from.

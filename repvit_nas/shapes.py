@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.architecture import OUTPUTS, Architecture, Stage
+from repvit_nas.architecture import DEEP, OUTPUTS, PLAIN, Architecture, Stage
 
 Floats = npt.NDArray[np.float64]
 # What networks take and give, and what pictures are drawn in.
@@ -23,6 +23,7 @@ class Shapes(NamedTuple):
         se: Bit string of SE as an integer, first block in the highest bit, `(n, 4)` unsigned.
         expansion: FFN expansion, `(n, 4)`.
         kernel: Depthwise kernel, `(n, 4)`.
+        plain: Whether what opens the stage is a downsample alone, `(n, 4)`.
         resolution: Input side in pixels, `(n,)`.
         num_classes: Classifier outputs, `(n,)`.
         output: What they hand back, as its place in `OUTPUTS`, `(n,)`.
@@ -33,6 +34,7 @@ class Shapes(NamedTuple):
     se: npt.NDArray[np.uint64]
     expansion: Floats
     kernel: Integers
+    plain: npt.NDArray[np.bool_]
     resolution: Integers
     num_classes: Integers
     output: Integers
@@ -51,6 +53,7 @@ class Shapes(NamedTuple):
                 se=f"{int(self.se[row, i]):0{int(self.depth[row, i])}b}",
                 expansion=float(self.expansion[row, i]),
                 kernel=int(self.kernel[row, i]),
+                downsample=PLAIN if self.plain[row, i] else DEEP,
             )
             for i in range(4)
         ]
@@ -79,6 +82,7 @@ def shapes_of(architectures: Sequence[Architecture]) -> Shapes:
         ).reshape(len(stages), 4),
         expansion=column("expansion", np.float64),  # type: ignore[arg-type]
         kernel=column("kernel", np.int64),  # type: ignore[arg-type]
+        plain=column("downsample", np.str_) == PLAIN,
         resolution=np.array([a.resolution for a in architectures], dtype=np.int64),
         num_classes=np.array([a.num_classes for a in architectures], dtype=np.int64),
         output=np.array([OUTPUTS.index(a.output) for a in architectures], dtype=np.int64),

@@ -1,12 +1,12 @@
 """Timing whole networks on a device that is known, whatever runtime times it; nothing is kept."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from repvit_nas.architecture import LOGITS, SAM_FUSED, Architecture
+from repvit_nas.architecture import LOGITS, SAM_FUSED
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import Device, device_names, load_device
@@ -21,7 +21,8 @@ from repvit_nas.measuring.campaign import network_plan, time_networks
 from repvit_nas.measuring.runners import open_runner
 from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.programs import network
-from repvit_nas.words import Progress
+from repvit_nas.units import Network
+from repvit_nas.words import Progress, Say
 
 if TYPE_CHECKING:
     from repvit_nas.coreml.products import Product
@@ -58,7 +59,7 @@ class Timed(NamedTuple):
     off: frozenset[str]
     slower: str
 
-    def ran_off(self, architecture: Architecture) -> bool:
+    def ran_off(self, architecture: Network) -> bool:
         """Return whether a network did not run on the Neural Engine alone."""
         return network(architecture).key in self.off
 
@@ -72,7 +73,7 @@ class Timed(NamedTuple):
         return without_networks(self.table, self.off) if self.off else self.table
 
 
-def refuse_untimed(architecture: Architecture, *, core_ml: bool) -> None:
+def refuse_untimed(architecture: Network, *, core_ml: bool) -> None:
     """Refuse a network that nothing here times.
 
     Raises:
@@ -91,6 +92,14 @@ def refuse_untimed(architecture: Architecture, *, core_ml: bool) -> None:
 def timed_by_core_ml(device: Device) -> bool:
     """Return whether Core ML times a measured device."""
     return device.file.runtime is not None and device.file.runtime.name == "coreml"
+
+
+def _timed_here(device: Device) -> bool:
+    """Return whether a device's times are taken by this machine's clock; a phone has its own."""
+    from repvit_nas.coreml.products import product
+
+    known = product(device.name)
+    return known is None or known.is_mac or not timed_by_core_ml(device)
 
 
 def network_limits(device: Device) -> Limits:
@@ -138,13 +147,16 @@ def _how_to_measure(known: "Product") -> str:
 
 
 @contextmanager
-def open_session(device: Device, folder: Path, access: Access) -> Iterator[Session]:
+def open_session(
+    device: Device, folder: Path, access: Access, say: Say = lambda _: None
+) -> Iterator[Session]:
     """Give a session on a measured device, whatever runtime times it.
 
     Args:
         device: The device.
         folder: Where visits go.
         access: How a phone is reached.
+        say: Told that another measurement of a phone has to end first.
 
     Raises:
         RepvitNasError: The device cannot be timed here, or is not as it was measured.
@@ -160,7 +172,7 @@ def open_session(device: Device, folder: Path, access: Access) -> Iterator[Sessi
     from repvit_nas.coreml.runner import open_device
     from repvit_nas.coreml.session import GatedSession
 
-    with closing(open_device(spec, team=access.team, udid=access.udid)) as runner:
+    with closing(open_device(spec, team=access.team, udid=access.udid, say=say)) as runner:
         runner.keep_placements(folder / PLACEMENTS_FILE)
         # What ran elsewhere is said with the figures, not left out before.
         session = GatedSession(folder, runner, everywhere=True)
@@ -170,14 +182,14 @@ def open_session(device: Device, folder: Path, access: Access) -> Iterator[Sessi
 
 def time_on(
     device: Device,
-    networks: Sequence[Architecture],
+    networks: Sequence[Network],
     limits: Limits,
     progress: Progress,
     *,
     access: Access | None = None,
     seed: int = 0,
     isolated: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Timed:
     """Time networks on a measured device, as its table was timed; nothing is kept.
 
@@ -196,8 +208,8 @@ def time_on(
     """
     with tempfile.TemporaryDirectory(prefix="repvit-nas-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
-        mine = nullcontext() if timed_by_core_ml(device) else clock(say)
-        with mine, open_session(device, folder, access or Access()) as session:
+        mine = clock(say) if _timed_here(device) else nullcontext()
+        with mine, open_session(device, folder, access or Access(), say) as session:
             then = read_table(device.path(TABLE_FILE), device.name)
             plan = network_plan(
                 list(networks), seed=seed, isolated=isolated, sentinel_resolution=then.resolution

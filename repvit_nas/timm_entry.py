@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from repvit_nas.architecture import Architecture
     from repvit_nas.search_space.family import Reference
+    from repvit_nas.units import Listed, Network
 
-    Named = str | Path | Architecture | Mapping[str, Any]
+    Named = str | Path | Architecture | Listed | Mapping[str, Any]
 
 _TIMMS_SIDE: Final = 224
 # What `repvit_nas` is where only the name can be given, as in segmentation libraries.
@@ -62,7 +63,7 @@ def repvit_nas(
         pretrained: Load timm's published weights of a reference network, or those that
             `pretrained_cfg` names.
         architecture: A reference name, an architecture file, a winner of a run, an architecture,
-            or the content of an architecture file. Libraries that build encoders by timm's name alone
+            a network told by its units, or the content of an architecture file. Libraries that build encoders by timm's name alone
             get a reference network.
         pretrained_cfg: timm's configuration of pretrained weights, or one of timm's tags, such as
             `dist_450e_in1k`; by default timm's own default.
@@ -70,11 +71,15 @@ def repvit_nas(
         **kwargs: Arguments of :class:`RepVitNas` and of timm's model builder.
     """
     from repvit_nas.errors import RepvitNasError
+    from repvit_nas.network.branches import in_form
     from repvit_nas.network.model import network_class
     from repvit_nas.network.weights import from_official, is_official, unwrapped
     from repvit_nas.search_space.family import family
+    from repvit_nas.units import Listed
 
     built = resolve(architecture)
+    if isinstance(built, Listed):
+        return _listed(built, pretrained, pretrained_cfg, kwargs)
     known = _reference(built)
     if known is not None:
         kwargs.setdefault("legacy", known.legacy)
@@ -102,9 +107,11 @@ def repvit_nas(
     def filtered(checkpoint: Mapping[str, Any], _: Any) -> "Mapping[str, torch.Tensor]":
         state = unwrapped(checkpoint)
         named = from_official(state, built) if is_official(state) else state
+        form = {"branches": kwargs.get("branches", True), "legacy": kwargs.get("legacy", False)}
+        found = in_form(named, **form)
         if kwargs["num_classes"]:
-            return named
-        return {key: value for key, value in named.items() if not key.startswith("head.")}
+            return found
+        return {key: value for key, value in found.items() if not key.startswith("head.")}
 
     kwargs.setdefault("num_classes", built.num_classes)
     model: torch.nn.Module = build_model_with_cfg(
@@ -120,18 +127,50 @@ def repvit_nas(
     return model
 
 
-def resolve(named: "Named") -> "Architecture":
-    """Return the architecture that a name, a file, a winner or a document stands for."""
-    from repvit_nas import files
-    from repvit_nas.architecture import Architecture
-    from repvit_nas.named import load_architecture
+def _listed(
+    built: "Listed", pretrained: bool, pretrained_cfg: Any, kwargs: dict[str, Any]
+) -> "torch.nn.Module":
+    """Build a network that is told by its units; weights it has where `pretrained_cfg` names them."""
+    from repvit_nas.errors import RepvitNasError
+    from repvit_nas.network.listed import NO_MAPS, ListedNetwork
+    from repvit_nas.network.weights import unwrapped
+
+    if kwargs.get("features_only"):
+        raise RepvitNasError(f"{built.name or 'the network'}: {NO_MAPS}; leave out features_only")
+    overlay = kwargs.get("pretrained_cfg_overlay") or {}
+    if pretrained and pretrained_cfg is None and not overlay:
+        raise RepvitNasError(f"there are no published weights of {built.name or 'this network'}")
+    said: dict[str, Any] = {"architecture": "repvit_nas", "first_conv": None}
+    if not _states_input(pretrained_cfg):
+        said |= _input_of(built)
+    if pretrained_cfg is None:
+        said["num_classes"] = built.num_classes
+    kwargs["pretrained_cfg_overlay"] = said | overlay
+    kwargs.setdefault("num_classes", built.num_classes)
+    kwargs.pop("legacy", None)
+    model: torch.nn.Module = build_model_with_cfg(
+        ListedNetwork,
+        "repvit_nas",
+        pretrained,
+        pretrained_cfg=pretrained_cfg,
+        pretrained_filter_fn=lambda checkpoint, _: unwrapped(checkpoint),
+        architecture=built,
+        **kwargs,
+    )
+    return model
+
+
+def resolve(named: "Named") -> "Network":
+    """Return the network that a name, a file, a winner or a document stands for."""
+    from repvit_nas.named import load_network
+    from repvit_nas.networks import network_from
 
     if isinstance(named, Mapping):
-        return files.convert("architecture", dict(named), Architecture)
-    return load_architecture(named)
+        return network_from("architecture", dict(named))
+    return load_network(named)
 
 
-def _input_of(architecture: "Architecture") -> dict[str, Any]:
+def _input_of(architecture: "Network") -> dict[str, Any]:
     """Return timm's words for the input that a network was made for, if timm's default is another."""
     from repvit_nas.units import stage_sizes
 

@@ -5,93 +5,53 @@ features and the torch module all come from :func:`rows`; nothing else walks a n
 Feature maps are square; `size` is the height and width of the unit's input.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
 from repvit_nas.architecture import (
     FEATURES,
     LOGITS,
+    MAX_CLASSES,
+    PLAIN,
+    RESOLUTIONS,
     SAM,
-    SAM_CHANNELS,
     Architecture,
     OutputKind,
+    check_name,
     hidden_channels,
+    require,
 )
-from repvit_nas.operations import (
-    BYTES_PER_ELEMENT,
-    Conv,
-    Norm,
-    Operation,
-    Output,
-    Pointwise,
-    Pool,
-    Resize,
+from repvit_nas.counting import (
+    CountedUnit,
+    ffn_operations,
+    halved,
+    se_hidden_channels,
+    se_operations,
+)
+from repvit_nas.necks import FusedNeck, Neck, Widen
+from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Operation, Output, Pointwise, Pool
+from repvit_nas.path_units import (
+    ConvGelu,
+    GatedDownsample,
+    Inverted,
+    PathUnit,
+    Separated,
+    WideHead,
+    after_stride,
 )
 from repvit_nas.quantities import Extent, ExtentOrNone
 
-SE_RATIO = 0.25
-SE_DIVISOR = 8
+# The most units of a network that is told by them.
+MAX_UNITS: Final = 1024
+# Of a file that tells a network by its units; four stages are schema 1.
+LISTED_SCHEMA: Final = 2
 
 
-def se_hidden_channels(width: int) -> int:
-    """Return the bottleneck of SE: a quarter of `width` to the nearest multiple of 8, at least 8.
-
-    As timm's `SqueezeExcite` and the official code do.
-    """
-    return max(SE_DIVISOR, int(width * SE_RATIO + SE_DIVISOR / 2) // SE_DIVISOR * SE_DIVISOR)
-
-
-def halved(size: int) -> int:
-    """Return the side of a map after a stride-2 convolution with 'same' padding."""
-    return (size + 1) // 2
-
-
-class _Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all units share; each adds its fields and lists its operations."""
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """The fused unit's operations in order."""
-        raise NotImplementedError
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one image."""
-        return sum(operation.macs for operation in self.operations)
-
-    @property
-    def params(self) -> int:
-        """Parameters of the fused unit, biases included."""
-        return sum(operation.params for operation in self.operations)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the fused unit's parameters in fp16."""
-        return BYTES_PER_ELEMENT * self.params
-
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes of weights read, and of activations read and written, in fp16."""
-        elements = sum(
-            operation.params + operation.elements_in + operation.elements_out
-            for operation in self.operations
-        )
-        return BYTES_PER_ELEMENT * elements
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes of the activations alive at the worst moment, in fp16.
-
-        A convolution needs input and output at once; GELU, the gate and the addition work in
-        place; a residual stays alive until it is added.
-        """
-        raise NotImplementedError
-
-
-class Stem(_Unit, frozen=True, tag="stem"):
+class Stem(CountedUnit, frozen=True, tag="stem"):
     """Two 3x3 stride-2 convolutions with GELU between: 3 -> `width`/2 -> `width` channels."""
 
     width: Extent
@@ -116,7 +76,7 @@ class Stem(_Unit, frozen=True, tag="stem"):
         return BYTES_PER_ELEMENT * (half + max(self.c_in * self.size**2, quarter))
 
 
-class Block(_Unit, frozen=True, tag="block"):
+class Block(CountedUnit, frozen=True, tag="block"):
     """A RepViT block: depthwise `kernel`, SE (`se` bottleneck channels, 0 for none), FFN."""
 
     width: Extent
@@ -129,8 +89,8 @@ class Block(_Unit, frozen=True, tag="block"):
     def operations(self) -> tuple[Operation, ...]:
         """The fused unit's operations in order."""
         mixer = Conv(self.width, self.width, self.kernel**2, self.width, self.size, self.size)
-        gate = _se_operations(self.width, self.se, self.size) if self.se else ()
-        return (mixer, *gate, *_ffn_operations(self.width, self.hidden, self.size))
+        gate = se_operations(self.width, self.se, self.size) if self.se else ()
+        return (mixer, *gate, *ffn_operations(self.width, self.hidden, self.size))
 
     @property
     def peak_bytes(self) -> int:
@@ -138,7 +98,7 @@ class Block(_Unit, frozen=True, tag="block"):
         return BYTES_PER_ELEMENT * (2 * self.width + self.hidden) * self.size**2
 
 
-class Downsample(_Unit, frozen=True, tag="downsample"):
+class Downsample(CountedUnit, frozen=True, tag="downsample"):
     """A stride-2 depthwise convolution and a 1x1 convolution `c_in` -> `c_out`."""
 
     c_in: Extent
@@ -163,29 +123,7 @@ class Downsample(_Unit, frozen=True, tag="downsample"):
         return BYTES_PER_ELEMENT * (small + other)
 
 
-class Widen(_Unit, frozen=True, tag="widen"):
-    """What opens the last stage of RepViT-SAM: a downsample whose depthwise convolution has no stride."""
-
-    c_in: Extent
-    c_out: Extent
-    kernel: Extent
-    size: Extent
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """The fused unit's operations in order."""
-        return (
-            Conv(self.c_in, self.c_in, self.kernel**2, self.c_in, self.size, self.size),
-            Conv(self.c_in, self.c_out, 1, 1, self.size, self.size),
-        )
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes of the activations alive at the worst moment, in fp16."""
-        return BYTES_PER_ELEMENT * (self.c_in + max(self.c_in, self.c_out)) * self.size**2
-
-
-class Ffn(_Unit, frozen=True, tag="ffn"):
+class Ffn(CountedUnit, frozen=True, tag="ffn"):
     """A residual FFN: 1x1 `width` -> `hidden`, GELU, 1x1 back, addition."""
 
     width: Extent
@@ -195,7 +133,7 @@ class Ffn(_Unit, frozen=True, tag="ffn"):
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The fused unit's operations in order."""
-        return _ffn_operations(self.width, self.hidden, self.size)
+        return ffn_operations(self.width, self.hidden, self.size)
 
     @property
     def peak_bytes(self) -> int:
@@ -203,7 +141,7 @@ class Ffn(_Unit, frozen=True, tag="ffn"):
         return BYTES_PER_ELEMENT * (2 * self.width + self.hidden) * self.size**2
 
 
-class Head(_Unit, frozen=True, tag="head"):
+class Head(CountedUnit, frozen=True, tag="head"):
     """Global average pooling and one linear layer."""
 
     width: Extent
@@ -221,7 +159,7 @@ class Head(_Unit, frozen=True, tag="head"):
         return BYTES_PER_ELEMENT * (self.width + max(self.width * self.size**2, self.classes))
 
 
-class Features(_Unit, frozen=True, tag="features"):
+class Features(CountedUnit, frozen=True, tag="features"):
     """A stage's feature map handed back to the caller: what a backbone does instead of a head."""
 
     width: Extent
@@ -238,60 +176,7 @@ class Features(_Unit, frozen=True, tag="features"):
         return BYTES_PER_ELEMENT * self.width * self.size**2
 
 
-class Neck(_Unit, frozen=True, tag="neck"):
-    """RepViT-SAM's neck: 1x1 to `channels`, layer norm, 3x3, layer norm, the map handed back."""
-
-    width: Extent
-    size: Extent
-    channels: Extent = SAM_CHANNELS
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """The fused unit's operations in order; the convolutions have no bias."""
-        return (
-            _unbiased(self.width, self.channels, 1, self.size),
-            *_neck_operations(self.channels, self.size),
-        )
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes of the activations alive at the worst moment, in fp16."""
-        return BYTES_PER_ELEMENT * (self.channels + max(self.width, self.channels)) * self.size**2
-
-
-class FusedNeck(_Unit, frozen=True, tag="fused-neck"):
-    """A neck of the last two stages: each through a 1x1, the smaller resized and added.
-
-    Behind it the same layer norm, 3x3 and layer norm as in :class:`Neck`. `size` is the side of the
-    third stage's map; the fourth's is half of it.
-    """
-
-    width: Extent
-    last_width: Extent
-    size: Extent
-    channels: Extent = SAM_CHANNELS
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """The fused unit's operations in order; the convolutions have no bias."""
-        half = halved(self.size)
-        return (
-            _unbiased(self.last_width, self.channels, 1, half),
-            Resize(self.channels, half, self.size),
-            _unbiased(self.width, self.channels, 1, self.size),
-            Pointwise("add", self.channels, self.size),
-            *_neck_operations(self.channels, self.size),
-        )
-
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes of the activations alive at the worst moment, in fp16."""
-        resized = self.channels * self.size**2
-        lateral = (self.channels + self.width) * self.size**2
-        return BYTES_PER_ELEMENT * (resized + max(lateral, resized))
-
-
-class Foreign(_Unit, frozen=True, tag="foreign"):
+class Foreign(CountedUnit, frozen=True, tag="foreign"):
     """One operation of a published network of another family; latency models learn from them."""
 
     operation: Operation
@@ -305,40 +190,139 @@ class Foreign(_Unit, frozen=True, tag="foreign"):
         return (self.operation,)
 
 
-Unit = Stem | Block | Downsample | Widen | Ffn | Head | Features | Neck | FusedNeck | Foreign
+Unit = (
+    Stem
+    | Block
+    | Downsample
+    | Widen
+    | Ffn
+    | Head
+    | Features
+    | Neck
+    | FusedNeck
+    | Foreign
+    | PathUnit
+)
 # What a network ends with.
 End = Head | Features | Neck | FusedNeck
 
 
-def _ffn_operations(width: int, hidden: int, size: int) -> tuple[Operation, ...]:
-    return (
-        Conv(width, hidden, 1, 1, size, size),
-        Pointwise("gelu", hidden, size),
-        Conv(hidden, width, 1, 1, size, size),
-        Pointwise("add", width, size),
-    )
+class Ends(NamedTuple):
+    """What a unit takes and hands on: channels, and the side of the map."""
+
+    channels_in: int
+    size_in: int
+    channels_out: int
+    size_out: int
 
 
-def _se_operations(width: int, bottleneck: int, size: int) -> tuple[Operation, ...]:
-    return (
-        Pool(width, size),
-        Conv(width, bottleneck, 1, 1, 1, 1),
-        Conv(bottleneck, width, 1, 1, 1, 1),
-        Pointwise("scale", width, size),
-    )
+def ends(unit: Unit) -> Ends:
+    """Return what a unit of a classifier takes and hands on; a head hands on its classes.
+
+    Raises:
+        TypeError: The unit is not one that a classifier is made of.
+    """
+    match unit:
+        case Stem(width, size, c_in):
+            return Ends(c_in, size, width, halved(halved(size)))
+        case Block(width=width, size=size) | Ffn(width=width, size=size):
+            return Ends(width, size, width, size)
+        case Downsample(c_in, c_out, size=size) | GatedDownsample(c_in, c_out, size=size):
+            return Ends(c_in, size, c_out, halved(size))
+        case (
+            ConvGelu(c_in=c_in, c_out=c_out, stride=stride, size=size)
+            | Inverted(c_in=c_in, c_out=c_out, stride=stride, size=size)
+            | Separated(c_in=c_in, c_out=c_out, stride=stride, size=size)
+        ):
+            return Ends(c_in, size, c_out, after_stride(size, stride))
+        case Head(width, classes, size) | WideHead(width, classes=classes, size=size):
+            return Ends(width, size, classes, 1)
+        case _:
+            return _ends_of_an_encoder(unit)
 
 
-def _unbiased(c_in: int, c_out: int, taps: int, size: int) -> Conv:
-    return Conv(c_in, c_out, taps, 1, size, size, bias=False)
+def _ends_of_an_encoder(unit: Unit) -> Ends:
+    match unit:
+        case Widen(c_in, c_out, size=size):
+            return Ends(c_in, size, c_out, size)
+        case Neck(width, size, channels):
+            return Ends(width, size, channels, size)
+        case _:
+            raise TypeError(f"{type(unit).__name__} cannot be run on its own")
 
 
-def _neck_operations(channels: int, size: int) -> tuple[Operation, ...]:
-    return (
-        Norm(channels, size),
-        _unbiased(channels, channels, 9, size),
-        Norm(channels, size),
-        Output(channels, size),
-    )
+class Listed(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="schema",
+    tag=LISTED_SCHEMA,
+):
+    """A classifier that is told by its units, in the order in which an image passes them.
+
+    What no four stages can say: MobileNetV3 and the networks between it and RepViT. In files it is
+    schema 2 of an architecture.
+
+    Attributes:
+        name: What to call it, in one line.
+        units: Each takes what the one before it hands on; the last one is a head.
+    """
+
+    name: str = ""
+    units: tuple[Unit, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the units make a network."""
+        units = tuple(self.units)
+        msgspec.structs.force_setattr(self, "units", units)  # a list cannot be hashed
+        check_name(self.name)
+        require(1 <= len(units) <= MAX_UNITS, f"units must be 1 to {MAX_UNITS}", len(units))
+        for number, unit in enumerate(units):
+            last = number == len(units) - 1
+            require(
+                isinstance(unit, _IN_A_LIST) and isinstance(unit, Head | WideHead) == last,
+                f"units[{number}] must be {'a head' if last else 'a unit of a network before its head'}",
+                type(unit).__name__,
+            )
+            kernel = getattr(unit, "kernel", 1)
+            require(kernel % 2 == 1, f"units[{number}].kernel must be odd", kernel)
+        for number, (one, other) in enumerate(itertools.pairwise(map(ends, units)), start=1):
+            require(
+                (one.channels_out, one.size_out) == (other.channels_in, other.size_in),
+                f"units[{number}] must take the {one.channels_out} channels at {one.size_out} px that "
+                "the unit before it hands on",
+                f"{other.channels_in} at {other.size_in} px",
+            )
+        low, high = RESOLUTIONS
+        require(
+            low <= self.resolution <= high, f"resolution must be {low} to {high}", self.resolution
+        )
+        require(
+            1 <= self.num_classes <= MAX_CLASSES,
+            f"classes must be 1 to {MAX_CLASSES}",
+            self.num_classes,
+        )
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square input image in pixels."""
+        return ends(self.units[0]).size_in
+
+    @property
+    def output(self) -> OutputKind:
+        """What it hands back."""
+        return LOGITS
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the classifier."""
+        return ends(self.units[-1]).channels_out
+
+
+_IN_A_LIST: Final = (Stem, Block, Downsample, Ffn, Head, *PathUnit.__args__)
+# A network, however it is told.
+Network = Architecture | Listed
 
 
 def stage_sizes(resolution: int, output: OutputKind = LOGITS) -> tuple[int, int, int, int]:
@@ -349,7 +333,7 @@ def stage_sizes(resolution: int, output: OutputKind = LOGITS) -> tuple[int, int,
     return (first, second, third, third if output == SAM else halved(third))
 
 
-def ends(
+def endings(
     widths: Sequence[int], sizes: Sequence[int], output: OutputKind, num_classes: int
 ) -> tuple[End, ...]:
     """Return what follows the stages of a network.
@@ -375,7 +359,7 @@ def is_strided(stage: int, output: OutputKind) -> bool:
 
 
 class Opening(NamedTuple):
-    """What opens stages 2 to 4 of a network."""
+    """What opens stages 2 to 4 of a network; a plain opening is the downsample alone."""
 
     pre_block: Block
     downsample: Downsample | Widen
@@ -410,14 +394,16 @@ def block(width: int, expansion: float, kernel: int, size: int, *, se: bool) -> 
     return Block(width, hidden_channels(width, expansion), bottleneck, kernel, size)
 
 
-def rows(architecture: Architecture) -> tuple[Unit, ...]:
+def rows(architecture: Network) -> tuple[Unit, ...]:
     """List the units of a network in the order in which an image passes them."""
+    if isinstance(architecture, Listed):
+        return architecture.units
     sizes = stage_sizes(architecture.resolution, architecture.output)
     units: list[Unit] = [Stem(architecture.stages[0].width, architecture.resolution)]
     width_before = 0
     for index, (stage, size) in enumerate(zip(architecture.stages, sizes, strict=True)):
         if index:
-            units += opening(
+            opened = opening(
                 width_before,
                 stage.width,
                 stage.expansion,
@@ -425,6 +411,7 @@ def rows(architecture: Architecture) -> tuple[Unit, ...]:
                 sizes[index - 1],
                 strided=is_strided(index, architecture.output),
             )
+            units += [opened.downsample] if stage.downsample == PLAIN else opened
         made = {
             digit: block(stage.width, stage.expansion, stage.kernel, size, se=digit == "1")
             for digit in set(stage.se)
@@ -432,7 +419,7 @@ def rows(architecture: Architecture) -> tuple[Unit, ...]:
         units += [made[digit] for digit in stage.se]
         width_before = stage.width
     widths = [stage.width for stage in architecture.stages]
-    units += ends(widths, sizes, architecture.output, architecture.num_classes)
+    units += endings(widths, sizes, architecture.output, architecture.num_classes)
     return tuple(units)
 
 
@@ -448,8 +435,13 @@ def tapped(units: Sequence[Unit]) -> tuple[list[Unit], list[int]]:
     chain: list[Unit] = [unit for unit in units if not isinstance(unit, Features)]
     if len(chain) == len(units) or not chain:
         return list(units), [len(units) - 1]
-    opened = [place for place, unit in enumerate(chain) if isinstance(unit, Downsample)]
-    return chain, [*(place - 2 for place in opened), len(chain) - 1]
+    places = []
+    for place, unit in enumerate(chain):
+        if isinstance(unit, Downsample):
+            # A deep opening begins with a block of its own, a plain one is the downsample alone.
+            plain = not isinstance(chain[place + 1], Ffn)
+            places.append(place - 1 if plain else place - 2)
+    return chain, [*places, len(chain) - 1]
 
 
 def count(units: Iterable[Unit]) -> Counter[Unit]:

@@ -1,6 +1,5 @@
 """Numbers and names in what people read, and how whoever waits is told how far something is."""
 
-import html
 import re
 from collections.abc import Callable
 from typing import Final
@@ -45,4 +44,6 @@ def plain(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Return text that came from a file as it can stand in a line of a Markdown page: as text alone."""
+    import html  # whose table of entities most have no use for
+
     return _MARKS.sub(r"\\\g<0>", html.escape(printable(text), quote=False))

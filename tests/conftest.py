@@ -36,3 +36,18 @@ def measured_phone(elsewhere):
     runtime = {"name": "coreml", "target": "iphone12"}
     changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
     (home / "device.json").write_text(json.dumps(json.loads(shipped.read_text()) | changed))
+
+
+@pytest.fixture
+def invoke(elsewhere, capfd):
+    """Run the command line in a folder without data; return exit code, stdout and stderr."""
+
+    from repvit_nas.commands import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return end.value.code, out, err
+
+    return run

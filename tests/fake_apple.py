@@ -20,7 +20,7 @@ fake = importlib.util.module_from_spec(_SPEC)
 _LOADER.exec_module(fake)
 
 # The lines of Apple's ModelService.swift that the warm loop replaces, and nothing else of it.
-from repvit_nas.coreml.app import _LOOP, SERVICE, WORKSPACE
+from repvit_nas.coreml.building import _LOOP, SERVICE, WORKSPACE
 
 SWIFT = "\n// ...\n".join(place for place, _ in _LOOP)
 PHONE = Connected(

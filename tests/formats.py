@@ -38,19 +38,24 @@ from repvit_nas.latency_lut.series import Sources
 from repvit_nas.latency_lut.table import read_table
 from repvit_nas.latency_lut.visits import VisitLog
 from repvit_nas.lines import LineLog
+from repvit_nas.networks import read_network
 from repvit_nas.own_latencies import read_latencies
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.predictor import read_predictor
 from repvit_nas.predictors.validation import read_validation
 from repvit_nas.search_space.downstream import Downstream
 from repvit_nas.search_space.family import FamilyFile, PublishedAccuracy
+from repvit_nas.search_space.path import PathFile, path_network
 from repvit_nas.search_space.peers import Peer
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space import Space
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.checkpoint import Checkpoint
 from repvit_nas.searching.records import Result, read_run
+from repvit_nas.searching.whole import read_whole, whole_bytes
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import EpochRow, read_training
+from repvit_nas.units import Listed
 
 SHIPPED_RUN = ROOT / "results" / "iphone12-1.0ms"
 TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"
@@ -162,6 +167,27 @@ def read_checkpoint(folder: Path) -> Any:
     """Read the last checkpoint of a run."""
     loaded = Checkpoints(folder).load(lambda _: None)
     return None if loaded is None else loaded.trainer
+
+
+def whole_front() -> bytes:
+    """Return the choices of some networks of the shipped run's space."""
+    return whole_bytes(Space(read_space()).sample(np.random.default_rng(0), 30))
+
+
+def read_space() -> SpaceFile:
+    """Return the space of the shipped run."""
+    return files.read_json(SHIPPED_RUN / "space.json", SpaceFile)
+
+
+def read_whole_front(folder: Path) -> Any:
+    """Read a whole front; an attacker writes the front beside it, too."""
+    path = folder / "front.npz"
+    beside = msgspec.structs.replace(
+        files.read_json(SHIPPED_RUN / "front.json", Result),
+        whole=30,
+        whole_digest=files.digest(path.read_bytes()),
+    )
+    return read_whole(path, beside, Space(read_space()))
 
 
 def study() -> bytes:
@@ -460,7 +486,6 @@ FORMATS: dict[str, Format] = {
         (
             "predictors.predictor._with_arrays",
             "predictors.lookup.read_arrays",
-            "predictors.lookup._check_size",
         ),
         beside=lambda: {"predictor.json": measured_predictor()[0]},
     ),
@@ -503,6 +528,12 @@ FORMATS: dict[str, Format] = {
             "api.search.read_search",
         ),
         (Result,),
+    ),
+    "whole front": Format(
+        "front.npz",
+        whole_front,
+        read_whole_front,
+        ("searching.whole.read_whole", "searching.whole.unpack_whole", "api.search.read_search"),
     ),
     "study": Format(
         "study.journal",
@@ -625,6 +656,20 @@ FORMATS |= {
         lambda folder: read_path(folder / "path.csv"),
         ("latency_lut.published.read_path",),
     ),
+    "network told by its units": Format(
+        "listed.json",
+        lambda: files.encode_lines(path_network("1"), "units"),
+        lambda folder: read_network(folder / "listed.json"),
+        ("networks.read_network", "networks.network_from"),
+        (Listed,),
+    ),
+    "path to RepViT": Format(
+        "path.toml",
+        (ROOT / "search_space" / "path.toml").read_bytes,
+        lambda folder: files.read_toml(folder / "path.toml", PathFile),
+        ("search_space.path._file",),
+        (PathFile,),
+    ),
     "accuracies": Format(
         "observations.jsonl",
         lambda: json.dumps(ACCURACY).encode() + b"\n",
@@ -666,6 +711,7 @@ FORMATS |= {
 
 # Functions that read bytes, and why no format of theirs stands above.
 NO_FORMAT: dict[str, str] = {
+    "files.unpacked": "what the readers of arrays go through",
     "files._decode": "what all readers of JSON and TOML go through",
     "folders._holder": "a word in another run's message; anything unprintable is passed over",
     "latency_lut.device.Device.digest": "digests bytes",
@@ -679,8 +725,8 @@ NO_FORMAT: dict[str, str] = {
     "machine._read": "the system's own",
     "report.page._asset": "of the package",
     "report.page._plotly": "of plotly's package",
-    "coreml.app.build": "of Apple's source, whose digest is checked",
-    "coreml.app._built": "of Apple's source, whose digest is checked",
+    "coreml.building.build": "of Apple's source, whose digest is checked",
+    "coreml.building._built": "of Apple's source, whose digest is checked",
     "coreml.doctor._app": "looks for a line of Apple's source",
     "coreml.client.ModelRunner._answer": "an answer of the phone: tests/coreml/test_faults.py",
     "coreml.xcrun.devicectl": "an answer of Apple's tool: tests/coreml/test_faults.py",
@@ -690,7 +736,6 @@ NO_FORMAT: dict[str, str] = {
     "conversion.onnx._scripted": "what torch wrote a moment before",
     "conversion.mil.read_package": "what was written a moment before, or a kept package whose digest is checked",
     "api.search._settings": "arguments of a function, no file",
-    "timm_entry.resolve": "arguments of create_model, no file",
     "training.images.read_image": "pictures: tests/training/test_pictures.py",
     "training.images.judge": "pictures: tests/training/test_pictures.py",
 }

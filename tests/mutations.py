@@ -159,7 +159,9 @@ def _npz(rng: random.Random, content: bytes) -> bytes:
     array = arrays[name]
     match rng.randrange(5):
         case 0:
-            array.flat[rng.randrange(array.size)] = rng.choice((np.nan, np.inf, 3e38, -3e38, -1, 0))
+            values = np.array([np.nan, np.inf, 3e38, -3e38, -1, 0])
+            with np.errstate(invalid="ignore"):  # what a whole number makes of them
+                array.flat[rng.randrange(array.size)] = rng.choice(list(values.astype(array.dtype)))
         case 1:
             arrays[name] = array.reshape(-1)
         case 2:

@@ -5,6 +5,7 @@ import onnxruntime
 
 from repvit_nas.conversion.onnx import INPUT, OUTPUT, program_model
 from repvit_nas.network.pieces import input_shape
+from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, Separated, WideHead
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem
 
 ALL_KINDS = [
@@ -16,6 +17,14 @@ ALL_KINDS = [
     Downsample(24, 40, 7, 14),
     Ffn(40, 80, 7),
     Head(40, 13, 7),
+    ConvGelu(3, 16, 3, 2, 15),
+    Inverted(16, 16, 16, 0, 3, 1, 14),
+    Inverted(16, 64, 24, 16, 5, 2, 15),
+    Inverted(24, 72, 24, 24, 3, 1, 9),
+    Separated(24, 72, 40, 8, 5, 2, 15),
+    Separated(24, 48, 40, 0, 3, 1, 9),
+    GatedDownsample(24, 40, 8, 5, 15),
+    WideHead(40, 80, 48, 13, 7),
 ]
 
 

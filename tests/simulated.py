@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from repvit_nas.latency_lut.device import RuntimeSpec
+from repvit_nas.measuring.session import Session
 from repvit_nas.units import Block, Head, Stem
 
+SPEC = RuntimeSpec("onnxruntime")
 OVERHEAD_MS = 0.05
 # Bringing an input into the runtime's own layout costs by its size, entering and leaving alike.
 ENTRY_NS_PER_ELEMENT = 0.4
@@ -160,3 +163,16 @@ class SimulatedPhone:
     def latency_ms(self, units):
         overhead = float(self.modelled.overheads_ms.mean())
         return overhead + sum(times * self.unit_ms(unit) for unit, times in units)
+
+
+def quiet(*_):
+    """Show no progress."""
+
+
+def session_in(folder, **truth):
+    """Open a session on a device of such a truth."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runner = SimulatedRunner(folder / "visits.jsonl", **truth)
+    session = Session(folder, runner, clock=runner.clock)
+    session.claim("simulated", "", SPEC, 224)
+    return session

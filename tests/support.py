@@ -1,7 +1,12 @@
 """What several tests share: how to draw architectures, and weights that are not trivial."""
 
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
@@ -11,8 +16,31 @@ from repvit_nas.architecture import OUTPUTS, SAM_STEP, Architecture, Stage
 ROOT = Path(__file__).parents[1]
 
 
+@contextlib.contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Have a folder on a disk that cannot be written: root heeds no mode, so that is mounted so."""
+    if os.geteuid():
+        modes = [(path, path.stat().st_mode) for path in (folder, *folder.rglob("*"))]
+        for path, mode in modes:
+            path.chmod(mode & ~0o222)
+        try:
+            yield
+        finally:
+            for path, mode in modes:
+                path.chmod(mode)
+        return
+    for options in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
+        done = subprocess.run(["mount", *options, str(folder)], check=False, capture_output=True)
+        if done.returncode:
+            pytest.skip("needs a user who is not root, or the right to mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 @st.composite
-def stages(draw, *, max_width=64, max_depth=4):
+def stages(draw, *, max_width=64, max_depth=4, first=True):
     depth = draw(st.integers(1, max_depth))
     return Stage(
         width=8 * draw(st.integers(1, max_width // 8)),
@@ -20,6 +48,7 @@ def stages(draw, *, max_width=64, max_depth=4):
         se=draw(st.text("01", min_size=depth, max_size=depth)),
         expansion=draw(st.sampled_from([0.5, 1.0, 1.5, 2.0, 2.25, 2.5, 3.0, 4.0])),
         kernel=draw(st.sampled_from([3, 5, 7])),
+        downsample="deep" if first else draw(st.sampled_from(["deep", "deep", "plain"])),
     )
 
 
@@ -35,7 +64,10 @@ def architectures(
         resolution=step * draw(st.integers(-(-low // step), high // step)),
         num_classes=draw(st.integers(*classes)) if output == "logits" else 0,
         output=output,
-        stages=tuple(draw(stages(max_width=max_width, max_depth=max_depth)) for _ in range(4)),
+        stages=tuple(
+            draw(stages(max_width=max_width, max_depth=max_depth, first=not number))
+            for number in range(4)
+        ),
     )
 
 

@@ -249,7 +249,7 @@ def test_a_path_may_be_text(tmp_path):
         read_architecture(str(tmp_path / "y.json"))
 
 
-PLAIN = Architecture(stages=(Stage(width=16, depth=1, se="0"),) * 4)
+CLASSIFIER = Architecture(stages=(Stage(width=16, depth=1, se="0"),) * 4)
 
 
 def test_files_of_classifiers_say_nothing_of_outputs_and_old_backbones_stay_readable(tmp_path):
@@ -258,8 +258,11 @@ def test_files_of_classifiers_say_nothing_of_outputs_and_old_backbones_stay_read
     new = tmp_path / "new.json"
     write_architecture(new, read_architecture(old))
 
-    assert b"output" not in architecture_json(PLAIN)
-    assert PLAIN.output == msgspec.json.decode(architecture_json(PLAIN), type=Architecture).output
+    assert b"output" not in architecture_json(CLASSIFIER)
+    assert (
+        CLASSIFIER.output
+        == msgspec.json.decode(architecture_json(CLASSIFIER), type=Architecture).output
+    )
     assert read_architecture(old).output == "features"
     assert json.loads(new.read_text())["output"] == "features"
     assert read_architecture(new) == read_architecture(old)
@@ -268,15 +271,46 @@ def test_files_of_classifiers_say_nothing_of_outputs_and_old_backbones_stay_read
 
 
 def test_what_is_behind_the_stages_can_be_exchanged():
-    maps = with_output(PLAIN, "features", resolution=512)
+    maps = with_output(CLASSIFIER, "features", resolution=512)
     encoder = with_output(maps, "sam", resolution=1024)
 
     assert (maps.num_classes, maps.resolution) == (0, 512)
     assert encoder.output == "sam"
-    assert with_output(encoder, "logits", resolution=224) == PLAIN
+    assert with_output(encoder, "logits", resolution=224) == CLASSIFIER
     assert with_classes(maps, 5).output == "logits"
-    assert with_classes(PLAIN, 0).output == "features"
+    assert with_classes(CLASSIFIER, 0).output == "features"
     assert with_classes(encoder, 0) == encoder
     assert shape_text(encoder).endswith("/ 1024px / sam")
     with pytest.raises(ValueError, match="multiple of 32 where output is sam-fused"):
-        with_output(PLAIN, "sam-fused", resolution=1008)
+        with_output(CLASSIFIER, "sam-fused", resolution=1008)
+
+
+def test_a_plain_downsample_is_said_and_a_deep_one_is_not(tmp_path):
+    """Files, digests and shapes of what was there before stay as they were."""
+    deep = Stage(width=16, depth=1, se="0", downsample="deeper"[:4])
+    plain = msgspec.structs.replace(deep, downsample="plain")
+    network = Architecture(stages=(deep, plain, deep, plain))
+    write_architecture(tmp_path / "a.json", network)
+
+    assert msgspec.json.encode(deep) == (
+        b'{"width":16,"depth":1,"se":"0","expansion":2.0,"kernel":3}'
+    )
+    assert (
+        msgspec.json.decode(b'{"width":16,"depth":1,"se":"0","downsample":"deep"}', type=Stage)
+        == deep
+    )
+    assert (tmp_path / "a.json").read_text().count("downsample") == 2
+    assert read_architecture(tmp_path / "a.json") == network
+    assert shape_text(network) == "16-16-16-16 / 1-1-1-1 / se 0 / x2 / plain-deep-plain"
+    assert shape_text(Architecture(stages=(deep, plain, plain, plain))).endswith("x2 / plain")
+    assert shape_text(Architecture(stages=(deep,) * 4)).endswith("x2")
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [("plain", r"stages\[0\] opens with the stem"), ("flat", "must be deep or plain; got 'flat'")],
+)
+def test_what_opens_a_stage_is_deep_or_plain_and_the_stem_opens_the_first(first, words):
+    deep = Stage(width=16, depth=1, se="0")
+    with pytest.raises(ValueError, match=words):
+        Architecture(stages=(Stage(width=16, depth=1, se="0", downsample=first), deep, deep, deep))

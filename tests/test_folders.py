@@ -1,12 +1,13 @@
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 import pytest
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.folders import LOCK_FILES, held
+from repvit_nas.folders import LOCK_FILES, clock, held
 
 
 def test_the_second_run_is_told_who_holds_the_folder(tmp_path):
@@ -90,3 +91,68 @@ def test_a_folder_is_waited_for_where_that_is_asked(tmp_path):
     thread.join()
 
     assert seen == ["another", "this"]
+
+
+TIMES = """
+import sys
+from repvit_nas.folders import clock
+with clock(phone=sys.argv[1]):
+    print("taken", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def taken(tmp_path, monkeypatch):
+    """Another process that takes times, on this machine or a phone, until it is told to end."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    begun = []
+
+    def take(phone=""):
+        words = [sys.executable, "-c", TIMES, phone]
+        begun.append(
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        assert begun[-1].stdout.readline() == "taken\n"
+        return begun[-1]
+
+    yield take
+    for process in begun:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(("phone", "where"), [("", "this machine"), ("0008-X", "that device")])
+def test_who_takes_times_waits_for_another_who_does(taken, phone, where):
+    other, told = taken(phone), []
+    threading.Timer(0.3, other.stdin.close).start()
+
+    with clock(told.append, phone=phone):
+        other.wait(20)
+
+    assert told == [f"another repvit-nas takes times on {where}; waiting for its end"]
+
+
+def test_a_phone_has_a_clock_of_its_own(taken):
+    taken()
+    taken("0008-X")
+    told = []
+
+    with clock(told.append, phone="0008-Y"):
+        pass
+
+    assert told == []
+
+
+def test_the_clock_of_a_killed_process_is_nobody_s(taken):
+    other, told = taken(), []
+    other.kill()
+    other.wait()
+
+    with clock(told.append):
+        pass
+
+    assert told == []

@@ -30,6 +30,29 @@ def test_import_and_help_import_nothing_heavy(code):
     assert loaded_after(code, *HEAVY, "numpy") == []
 
 
+def test_the_list_of_commands_imports_none_of_them():
+    code = "from repvit_nas.commands import _run; _run(['--help'], debug=False)"
+    rooms = [f"repvit_nas.{room}" for room in ("commands.options", "commands.predict", "files")]
+
+    assert loaded_after(code, *rooms, "filelock") == []
+
+
+def test_a_prediction_imports_no_more_than_it_needs():
+    """Neither what fits and measures, nor what says how accurate networks are, searches or trains."""
+    code = (
+        "from repvit_nas.commands import _run\n"
+        "assert _run(['predict', 'repvit_m0_9'], debug=True) == 0"
+    )
+    rooms = (
+        *("accuracy.trained", "accuracy.family", "latency_lut.published", "latency_lut.table"),
+        *("measuring", "predictors.assumptions", "predictors.ensemble", "report.tables"),
+        *("searching.inputs", "searching.study", "training", "folders"),
+    )
+    libraries = ("filelock", "rich", "numpy.random", "statistics", "html", "difflib")
+
+    assert loaded_after(code, *(f"repvit_nas.{room}" for room in rooms), *libraries) == []
+
+
 def test_a_search_imports_no_torch(tmp_path):
     code = (
         "from repvit_nas.commands import _run\n"

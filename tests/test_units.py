@@ -1,3 +1,6 @@
+from collections import Counter
+
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,7 +9,7 @@ from torch import fx
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.utils.flop_counter import FlopCounterMode
 
-from repvit_nas.architecture import Architecture, Stage, with_output
+from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.network import reparameterize
 from repvit_nas.network.model import network_class
 from repvit_nas.search_space import family
@@ -15,11 +18,8 @@ from repvit_nas.units import (
     Downsample,
     Features,
     Ffn,
-    FusedNeck,
     Head,
-    Neck,
     Stem,
-    Widen,
     count,
     halved,
     rows,
@@ -185,40 +185,22 @@ def test_a_backbone_hands_back_four_maps_instead_of_classes():
     assert not any(isinstance(unit, Head) for unit in units)
 
 
-def test_the_encoder_of_repvit_sam_has_the_published_counts():
-    """THU-MIG/RepViT@298f420 sam/: 113.2 GMACs and 23.04 M parameters fused, at 1024 px."""
-    units = rows(with_output(family()["repvit_m2_3"].architecture, "sam", resolution=1024))
-
-    assert sum(unit.macs for unit in units) / 1e9 == pytest.approx(113.2, abs=0.05)
-    assert sum(unit.params for unit in units) / 1e6 == pytest.approx(23.04, abs=0.005)
-    # The last downsample has no stride: the stage behind it works at 64x64, as the one before.
-    assert [unit for unit in units if isinstance(unit, Widen)] == [Widen(320, 640, 3, 64)]
-    assert units[-1] == Neck(640, 64)
-    assert units[-1].params == 640 * 256 + 256 * 256 * 9 + 4 * 256
-
-
-def test_the_fusing_neck_takes_the_last_two_stages():
-    """By hand: 1x1 of stage 4 at 32x32, 1x1 of stage 3 and 3x3 at 64x64, and the strides of M0.9."""
-    encoder = with_output(family()["repvit_m0_9"].architecture, "sam-fused", resolution=1024)
-    units = rows(encoder)
-    classifier = rows(family()["repvit_m0_9"].architecture)
-
-    assert units[-1] == FusedNeck(192, 384, 64)
-    assert units[-1].macs == 384 * 256 * 32**2 + (192 * 256 + 256 * 256 * 9) * 64**2
-    assert [type(unit) for unit in units[:-1]] == [type(unit) for unit in classifier[:-1]]
-
-
-@pytest.mark.parametrize("neck", [Neck(16, 8, 24), FusedNeck(16, 40, 8, 24)])
-def test_a_neck_needs_room_for_what_it_still_has_to_read(neck):
-    """The inputs of the largest convolution beside its output, by hand."""
-    map_of = {Neck: (16 + 24) * 64, FusedNeck: (24 + 24 + 16) * 64}[type(neck)]
-
-    assert neck.peak_bytes == 2 * max(map_of, 2 * 24 * 64)
-
-
 @pytest.mark.parametrize(
     ("width", "bottleneck"),
     [(40, 8), (80, 24), (160, 40), (320, 80), (48, 16), (96, 24), (192, 48), (384, 96), (8, 8)],
 )
 def test_se_bottlenecks_are_those_of_the_official_networks(width, bottleneck):
     assert se_hidden_channels(width) == bottleneck
+
+
+def test_a_plain_stage_opens_with_the_downsample_alone():
+    stages = [Stage(width=width, depth=1, se="0") for width in (16, 24, 32, 40)]
+    stages[2] = msgspec.structs.replace(stages[2], downsample="plain")
+    deep = rows(
+        Architecture(stages=tuple(Stage(width=w, depth=1, se="0") for w in (16, 24, 32, 40)))
+    )
+    plain = rows(Architecture(stages=tuple(stages)))
+
+    left_out = Counter(deep) - Counter(plain)
+    assert left_out == Counter([Block(24, 48, 0, 3, 28), Ffn(32, 64, 14)])
+    assert Downsample(24, 32, 3, 28) in plain

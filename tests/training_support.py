@@ -9,6 +9,22 @@ from repvit_nas.training.records import Asked
 from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 
+TINY = DataSpec(name="shapes", train_images=96, val_images=24)
+# Everything that has a state or draws random numbers.
+EVERYTHING = {
+    "epochs": 2,
+    "batch": 8,
+    "accumulate": 2,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "erasing": 0.5,
+    "augment": "rand-m9-mstd0.5-inc1",
+    "ema": 0.9,
+    "repeats": 3,
+    "step_on": "update",
+    "warmup_epochs": 1,
+}
+
 
 def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution=32):
     return Architecture(

@@ -8,7 +8,7 @@ network: batch norms folded, parallel branches merged. Run it again after adding
 
 Networks come from timm; RepNeXt, which timm does not have, is listed from its description
 (arXiv:2406.16004): chunked depthwise convolutions 3x3, 7x7, 1x11 + 11x1, and a copying downsample;
-the path that led to RepViT is listed in `path_networks.py`.
+the path that led to RepViT is listed in `repvit_nas/search_space/path.py`.
 """
 
 import warnings
@@ -20,15 +20,16 @@ from typing import Any
 import msgspec
 import timm
 import torch
-from path_networks import path
 from timm.utils.model import reparameterize_model
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from repvit_nas.counting import halved
 from repvit_nas.latency_lut.published import Handed, Network, UnitCount
 from repvit_nas.operations import Conv, Operation, Output, Pointwise, Pool
 from repvit_nas.search_space.family import reference
-from repvit_nas.units import Downsample, Foreign, Head, Stem, halved, rows, stage_sizes
+from repvit_nas.search_space.path import networks as path
+from repvit_nas.units import Downsample, Foreign, Head, Listed, Stem, rows, stage_sizes
 
 TARGET = Path(__file__).parents[1] / "latency_lut" / "networks.jsonl"
 ACTIVATIONS = {"relu", "relu_", "hardtanh", "hardtanh_", "gelu", "silu", "silu_"}
@@ -197,8 +198,9 @@ def networks() -> Iterator[tuple[str, str, int, Handed, Callable[[], list[Operat
         "logits",
         lambda: from_timm("mobilenetv3_large_100", 224, act_layer=gelu),
     )
-    for name, operations in path():
-        yield name, "path", 224, "logits", lambda listed=operations: listed  # type: ignore[misc]
+    for step in path().values():
+        if step.units != rows(reference("repvit_m0_9").architecture):
+            yield step.name, "path", 224, "logits", lambda told=step: listed(told)  # type: ignore[misc]
     yield "repvit_m2_3_sam", "repvit", 1024, "map", lambda: list(repvit_sam(1024))
     resnets: tuple[tuple[int, Handed], ...] = ((18, "features"), (50, "map"), (101, "map"))
     for depth_, output in resnets:
@@ -209,6 +211,11 @@ def networks() -> Iterator[tuple[str, str, int, Handed, Callable[[], list[Operat
             output,
             lambda d=depth_, o=output: _resnet(d, o),  # type: ignore[misc]
         )
+
+
+def listed(network: Listed) -> list[Operation]:
+    """Return the operations of a network that is told by its units."""
+    return [operation for unit in network.units for operation in unit.operations]
 
 
 def repvit_sam(resolution: int) -> Iterator[Operation]:

@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from repvit_nas.accuracy.priors import CURVED, SHAPE_FEATURES, STAGE_SHARE, STAGE_WORTH
+from repvit_nas.accuracy.priors import CURVED, PLAIN_STAGE, SHAPE_FEATURES, STAGE_SHARE, STAGE_WORTH
 from repvit_nas.shapes import Floats, Shapes
 from repvit_nas.units import stage_sizes
 
 # Aspect (blocks per channel of the first stage) of M1.0, where the feature is 0.
 _ASPECT: Final = 23 / 56
+_PUBLISHED_EXPANSION: Final = 2.0
 _ODD_BITS: Final = np.uint64(0x5555_5555_5555_5555)
 _EVEN_BITS: Final = np.uint64(0xAAAA_AAAA_AAAA_AAAA)
 
@@ -104,6 +105,22 @@ def describe(shapes: Shapes) -> Described:
     )
 
 
+def plain_effect(shapes: Shapes) -> tuple[Floats, Floats]:
+    """Return what plain openings cost networks, and the variance of that, `(n,)` each.
+
+    A network is described as if all its stages opened deeply, with an expansion of at most 2, as in the
+    published step; this is the whole difference.
+    """
+    stages = shapes.plain.sum(axis=1)
+    return PLAIN_STAGE.mean * stages, PLAIN_STAGE.std**2 * stages
+
+
+def plain_covariance(shapes: Shapes) -> Floats:
+    """Return the covariance of :func:`plain_effect` between networks, `(n, n)`."""
+    plain = shapes.plain.astype(np.float64)
+    return np.asarray(PLAIN_STAGE.std**2 * (plain @ plain.T))
+
+
 def _stage_log_macs(shapes: Shapes) -> Floats:
     """Return log2 of the MACs of each stage with its opening at 224 px, `(n, 4)`.
 
@@ -114,8 +131,11 @@ def _stage_log_macs(shapes: Shapes) -> Floats:
     area = np.array(stage_sizes(224), dtype=np.float64) ** 2
     macs = shapes.depth * 2 * width * hidden * area
     before, after = width[:, :-1], width[:, 1:]
-    pre_block = 2 * before * np.rint(before * shapes.expansion[:, 1:]) * area[:-1]
-    opening = before * after * area[1:] + 2 * after * hidden[:, 1:] * area[1:]
+    # What a plain stage loses was published against an opening of expansion 2 (`plain_effect`).
+    published = np.minimum(shapes.expansion, _PUBLISHED_EXPANSION)
+    expansion = np.where(shapes.plain, published, shapes.expansion)[:, 1:]
+    pre_block = 2 * before * np.rint(before * expansion) * area[:-1]
+    opening = before * after * area[1:] + 2 * after * np.rint(after * expansion) * area[1:]
     macs[:, 1:] += pre_block + opening
     return np.asarray(np.log2(macs))
 

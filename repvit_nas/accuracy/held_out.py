@@ -10,7 +10,7 @@ import numpy as np
 from repvit_nas.accuracy.comparison import PICKED, Ranking, inside, rank
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.accuracy.features import describe
-from repvit_nas.accuracy.observations import Observation, nameless
+from repvit_nas.accuracy.observations import AccuracyObservation, nameless
 from repvit_nas.accuracy.regression import line, predict
 from repvit_nas.accuracy.responses import responses
 from repvit_nas.accuracy.trained import TrainedEstimator
@@ -73,7 +73,7 @@ class Truth(msgspec.Struct, frozen=True):
     by_seed: Floats
 
 
-def truth_of(observations: Sequence[Observation], folder: Path | None) -> Truth:
+def truth_of(observations: Sequence[AccuracyObservation], folder: Path | None) -> Truth:
     """Put together what trainings of the same networks say.
 
     Args:

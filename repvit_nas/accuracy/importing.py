@@ -10,8 +10,8 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.accuracy.observations import (
     RANDOM,
+    AccuracyObservation,
     Circumstances,
-    Observation,
     binomial_sd,
 )
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits, with_classes
@@ -93,7 +93,7 @@ def read_rows(path: Path) -> list[ImportRow]:
 
 def observations_of(
     rows: Sequence[ImportRow], path: Path, circumstances: Circumstances, spaces: Sequence[Space]
-) -> list[Observation]:
+) -> list[AccuracyObservation]:
     """Turn rows into observations.
 
     Args:
@@ -120,7 +120,7 @@ def observations_of(
 
 def _observation(
     row: ImportRow, path: Path, given: Circumstances, spaces: Sequence[Space]
-) -> Observation:
+) -> AccuracyObservation:
     if not 1 < row.top1 <= 100:  # a nan lands here too
         fraction = 0 < row.top1 <= 1
         said = f": a fraction? {row.top1:g} as percent is {100 * row.top1:g}" if fraction else ""
@@ -130,7 +130,7 @@ def _observation(
     architecture = _architecture(row, path)
     _check_known(architecture, spaces)
     known = row.images is not None and row.top1_sd is None
-    return Observation(
+    return AccuracyObservation(
         architecture=architecture,
         circumstances=Circumstances(
             data=row.data or given.data,

@@ -52,7 +52,7 @@ class Circumstances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return found
 
 
-class Observation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AccuracyObservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The accuracy of one training of one network.
 
     Attributes:
@@ -127,14 +127,14 @@ def binomial_sd(top1: float, images: int) -> float:
     return 100 * math.sqrt(share * (1 - share) / images)
 
 
-def believed(observation: Observation) -> Observation:
+def believed(observation: AccuracyObservation) -> AccuracyObservation:
     """Return an observation that can be read again.
 
     Raises:
         RepvitNasError: It holds what no reader takes: its training diverged.
     """
     try:
-        return msgspec.convert(msgspec.to_builtins(observation), Observation)
+        return msgspec.convert(msgspec.to_builtins(observation), AccuracyObservation)
     except msgspec.ValidationError as error:
         raise RepvitNasError(
             f"its training diverged, since its figures are not finite or beyond all bounds: {error}"
@@ -150,9 +150,9 @@ class ObservationLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / OBSERVATIONS_FILE
-        self._lines = LineLog(self.path, Observation, "observation")
+        self._lines = LineLog(self.path, AccuracyObservation, "observation")
 
-    def read(self) -> list[Observation]:
+    def read(self) -> list[AccuracyObservation]:
         """Return all observations, in the order in which they came.
 
         Raises:
@@ -164,7 +164,7 @@ class ObservationLog:
             self._refuse_others(found[0].circumstances, found[1:])
         return found
 
-    def append(self, observations: Sequence[Observation]) -> int:
+    def append(self, observations: Sequence[AccuracyObservation]) -> int:
         """Add those that are not there yet; returns how many those are.
 
         Raises:
@@ -186,7 +186,7 @@ class ObservationLog:
                 added += 1
         return added
 
-    def _refuse_others(self, first: Circumstances, others: Sequence[Observation]) -> None:
+    def _refuse_others(self, first: Circumstances, others: Sequence[AccuracyObservation]) -> None:
         for other in others:
             apart = first.differences(other.circumstances)
             if apart:
@@ -196,7 +196,7 @@ class ObservationLog:
                 )
 
 
-def circumstances_of(observations: Sequence[Observation]) -> Circumstances:
+def circumstances_of(observations: Sequence[AccuracyObservation]) -> Circumstances:
     """Return what all observations have in common, with every digest that one of them knows."""
     found = observations[0].circumstances
     for observation in observations:

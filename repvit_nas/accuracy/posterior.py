@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from repvit_nas.accuracy.features import columns, describe, stage_weights
-from repvit_nas.accuracy.observations import RANDOM, Observation, nameless
+from repvit_nas.accuracy.observations import RANDOM, AccuracyObservation, nameless
 from repvit_nas.accuracy.priors import CURVED, SHAPE_FEATURES, elsewhere
 from repvit_nas.accuracy.regression import Normal, condition
 from repvit_nas.accuracy.responses import Responses
@@ -111,7 +111,7 @@ def unseen(family: FamilyAt) -> Learned:
 
 def learn(
     family: FamilyAt,
-    observations: Sequence[Observation],
+    observations: Sequence[AccuracyObservation],
     found: Responses,
     scales: Sequence[float] = SCALES,
 ) -> Learned:
@@ -147,7 +147,9 @@ def learn(
     return Learned(family.exponent, family.usual, Normal(mean, within + between), misfit, noise)
 
 
-def _matrix(family: FamilyAt, observations: Sequence[Observation]) -> tuple[Floats, list[str]]:
+def _matrix(
+    family: FamilyAt, observations: Sequence[AccuracyObservation]
+) -> tuple[Floats, list[str]]:
     """Return the columns of the observations, and the names of those that are no shape feature."""
     shapes = shapes_of([each.architecture for each in observations])
     shape = features(shapes, family.exponent, family.usual)
@@ -177,7 +179,7 @@ def _credit(feature: str) -> float:
     return 1.0
 
 
-def donor_distance(observation: Observation) -> float:
+def donor_distance(observation: AccuracyObservation) -> float:
     """Return how far a network is from the one whose weights it inherited, in octaves.
 
     The root of the sum of squares over what sets a shape apart: compute of the stages, growth of the
@@ -190,7 +192,7 @@ def donor_distance(observation: Observation) -> float:
     return float(np.sqrt(np.square(np.concatenate(apart)).sum()))
 
 
-def _noise(observations: Sequence[Observation], points: Floats) -> float:
+def _noise(observations: Sequence[AccuracyObservation], points: Floats) -> float:
     """Return how far two trainings of one network are apart, as a deviation of one of them."""
     groups: dict[object, list[float]] = {}
     for observation, value in zip(observations, points, strict=True):
@@ -203,7 +205,7 @@ def _noise(observations: Sequence[Observation], points: Floats) -> float:
     return float(np.sqrt((before + squares) / (_PAIRS_BEFORE + freedom)))
 
 
-def _same_network(observations: Sequence[Observation]) -> Floats:
+def _same_network(observations: Sequence[AccuracyObservation]) -> Floats:
     """Return 1 where two observations are of one network, which is off by the same misfit."""
     keys = [nameless(observation.architecture) for observation in observations]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from repvit_nas.accuracy.observations import Observation
+from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.errors import FileError
 from repvit_nas.shapes import Floats
 
@@ -36,7 +36,7 @@ class Responses(NamedTuple):
     of_loss: bool
 
 
-def responses(observations: Sequence[Observation], folder: Path | None) -> Responses:
+def responses(observations: Sequence[AccuracyObservation], folder: Path | None) -> Responses:
     """Return what observations say.
 
     Args:
@@ -67,7 +67,9 @@ def _points_of_loss(top1: Floats, losses: Floats) -> float | None:
     return slope if slope < 0 else None
 
 
-def _image_losses(observations: Sequence[Observation], folder: Path | None) -> Floats | None:
+def _image_losses(
+    observations: Sequence[AccuracyObservation], folder: Path | None
+) -> Floats | None:
     """Return the loss of each image by each network, `(n, images)`, where all of them are there."""
     if folder is None or not all(each.losses for each in observations):
         return None

@@ -4,6 +4,7 @@ A name stands for one data set and one recipe. Its folder holds the observations
 made them if there was one, and what they say, as plain numbers (`posterior.json`).
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ import numpy as np
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, JointEstimator, Observed
 from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.accuracy.features import plain_covariance, plain_effect
 from repvit_nas.accuracy.observations import (
+    AccuracyObservation,
     Circumstances,
-    Observation,
     ObservationLog,
     circumstances_of,
     nameless,
@@ -28,6 +30,7 @@ from repvit_nas.accuracy.regression import Normal, covariance, line, predict
 from repvit_nas.accuracy.responses import responses
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.folders import held
 from repvit_nas.quantities import Count, Deviation, Number, Side
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 
@@ -36,6 +39,8 @@ POSTERIOR_FILE: Final = "posterior.json"
 FAMILY: Final = "family"
 # Fewer different networks than this tell nothing of shapes.
 FEWEST: Final = 2
+# Trainings, which take hours, go on meanwhile; what is written takes as long as a fit.
+_WAIT_S: Final = 600.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -103,6 +108,11 @@ def folder_of(name: str) -> Path:
     return Path(FOLDER) / name
 
 
+def locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait until nobody else writes into the folder of an estimator, and keep all others out."""
+    return held(folder, otherwise="give another --name", wait_s=_WAIT_S)
+
+
 def find(name: str) -> data.Found:
     """Find the folder of an estimator.
 
@@ -120,7 +130,7 @@ def known() -> list[str]:
     return sorted(data.listed(FOLDER))
 
 
-def fit(name: str, observations: Sequence[Observation], folder: Path) -> PosteriorFile:
+def fit(name: str, observations: Sequence[AccuracyObservation], folder: Path) -> PosteriorFile:
     """Fit an estimator to the observations that a fit may see.
 
     Args:
@@ -175,7 +185,7 @@ def family_beside(architectures: Sequence[Architecture]) -> FamilyAt:
     return FamilyAt(posterior.exponent, posterior.shape, usual_compute(shapes_of(architectures)))
 
 
-def digest(observations: Sequence[Observation]) -> str:
+def digest(observations: Sequence[AccuracyObservation]) -> str:
     """Return a digest of what an estimator is fitted to: observations, and the family's results."""
     seen = [observation for observation in observations if not observation.held_out]
     return files.digest(msgspec.json.encode(seen), load_family_estimator().digest.encode())
@@ -189,11 +199,11 @@ class TrainedEstimator:
         observations: What was seen.
     """
 
-    def __init__(self, file: PosteriorFile, observations: Sequence[Observation]) -> None:
+    def __init__(self, file: PosteriorFile, observations: Sequence[AccuracyObservation]) -> None:
         self.file = file
         self.learned = file.learned
         self._line = line(self.learned.effects)
-        self._observed: dict[Architecture, list[Observation]] = {}
+        self._observed: dict[Architecture, list[AccuracyObservation]] = {}
         for observation in observations:
             self._observed.setdefault(nameless(observation.architecture), []).append(observation)
 
@@ -232,14 +242,16 @@ class TrainedEstimator:
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate the accuracy of each network; the deviation includes that of one training."""
         mean, variance = predict(self._line, self.learned.columns(shapes))
-        return AccuracyEstimate(mean, np.sqrt(variance + self.learned.beyond))
+        plain, doubt = plain_effect(shapes)
+        return AccuracyEstimate(mean + plain, np.sqrt(variance + doubt + self.learned.beyond))
 
     def covariance(self, shapes: Shapes) -> Floats:
         """Return the covariance of the estimates' errors; the misfit is each network's own."""
         found = self.learned.columns(shapes)
-        same = (found[:, None] == found).all(axis=2)
+        told = np.concatenate([found, shapes.plain], axis=1)
+        same = (told[:, None] == told).all(axis=2)
         own = self.learned.misfit**2 * same + self.learned.noise**2 * np.eye(len(found))
-        return np.asarray(covariance(self._line, found) + own)
+        return np.asarray(covariance(self._line, found) + plain_covariance(shapes) + own)
 
 
 def write(folder: Path, file: PosteriorFile) -> None:

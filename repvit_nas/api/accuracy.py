@@ -9,7 +9,7 @@ import msgspec
 from repvit_nas.accuracy.estimator import AccuracySource, Observed, meaning_at
 from repvit_nas.accuracy.estimator import estimate as estimated
 from repvit_nas.accuracy.family import FamilyEstimator
-from repvit_nas.api.loading import estimator_of, network_of, networks_in, title_of
+from repvit_nas.api.loading import architecture_of, estimator_of, networks_in, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
 from repvit_nas.architecture import Architecture
 from repvit_nas.named import Named
@@ -160,7 +160,7 @@ def estimate(
         RepvitNasError: There is no such network.
     """
     estimator = estimator_of(accuracy)
-    networks = [network_of(one, resolution) for one in networks_in(arch)]
+    networks = [architecture_of(one, resolution) for one in networks_in(arch)]
     rows: tuple[Accuracy, ...] = ()
     if networks:
         found = estimated(estimator, shapes_of(networks))

@@ -12,7 +12,13 @@ import numpy as np
 
 from repvit_nas.accuracy.estimator import as_judged
 from repvit_nas.accuracy.family import FamilyEstimator
-from repvit_nas.api.loading import device_inputs, devices_in, estimator_of, network_of, title_of
+from repvit_nas.api.loading import (
+    architecture_of,
+    devices_in,
+    estimator_of,
+    predictor_of,
+    title_of,
+)
 from repvit_nas.api.search import Search
 from repvit_nas.api.shown import Shown, bars_with_intervals
 from repvit_nas.architecture import Architecture
@@ -210,9 +216,9 @@ def compare(
         raise RepvitNasError(
             f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
         )
-    found = [network_of(best_of(one)) for one in networks]
+    found = [architecture_of(best_of(one)) for one in networks]
     names = _told_apart([title_of(network) for network in found])
-    where = [device_inputs(each, foreign=foreign)[0].predictor for each in devices_in(device)]
+    where = [predictor_of(each, foreign=foreign)[0] for each in devices_in(device)]
     estimator = estimator_of(accuracy)
     shapes = as_judged(estimator, shapes_of(found))
     mean = estimator.estimate(shapes).mean

@@ -6,16 +6,15 @@ from typing import Any, Literal
 import msgspec
 
 from repvit_nas.accuracy.family import FamilyEstimator
-from repvit_nas.api.loading import device_inputs, estimator_of, title_of
+from repvit_nas.api.loading import estimator_of, predictor_of, title_of
 from repvit_nas.api.shown import Shown, axes_or_new, bars_with_intervals
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import UnknownNameError, WrongTypeError
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import (
-    PUBLISHED_FILE,
     UNIFORM_SD,
     PublishedLatency,
-    read_published,
+    published_of,
 )
 from repvit_nas.latency_lut.table import TABLE_FILE, NetworkRow, Table, read_table
 from repvit_nas.predictors.lookup import Outside
@@ -180,10 +179,9 @@ def family(
     if isinstance(resolution, bool) or not isinstance(resolution, int):
         raise WrongTypeError.of("resolution", "an integer", resolution)
     load_space("repvit")[0].check_resolution(resolution)
-    inputs, found = device_inputs(device, foreign=foreign, outside=outside)
-    rows = family_rows(
-        inputs.published, inputs.predictor, estimator_of(accuracy), resolution=resolution
-    )
+    predictor, found = predictor_of(device, foreign=foreign, outside=outside)
+    published = published_of(load_device(device))
+    rows = family_rows(published, predictor, estimator_of(accuracy), resolution=resolution)
     return Family(device, tuple(rows), found)
 
 
@@ -282,10 +280,10 @@ def table(device: str = DEFAULT_DEVICE) -> DeviceTable:
     if not isinstance(device, str):
         raise WrongTypeError.of("device", "the name of a device, such as 'iphone12'", device)
     known = load_device(device)
-    timed, published = known.path(TABLE_FILE), known.path(PUBLISHED_FILE)
+    timed = known.path(TABLE_FILE)
     rows = [
         *(_timed(read_table(timed)) if timed.is_file() else ()),
-        *(map(_published, read_published(published)) if published.is_file() else ()),
+        *map(_published, published_of(known)),
     ]
     return DeviceTable(known.name, known.file.title, tuple(rows), str(known.folder))
 

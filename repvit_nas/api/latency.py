@@ -2,20 +2,24 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
-from repvit_nas.api.loading import device_inputs, devices_in, network_of, networks_in, title_of
+from repvit_nas.api.loading import devices_in, network_of, networks_in, predictor_of, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
-from repvit_nas.architecture import Architecture, OutputKind, shape_text
+from repvit_nas.architecture import Architecture, OutputKind
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import WrongTypeError
 from repvit_nas.named import Named
+from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import Outside, Source
 from repvit_nas.predictors.predictor import CALIBRATED
-from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import FrontEntry
+from repvit_nas.units import Listed, Network
+
+if TYPE_CHECKING:
+    from repvit_nas.report.tables import Grid
 
 
 class Latency(Shown, msgspec.Struct, frozen=True):
@@ -32,7 +36,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
         found: Which copy of the predictor said so.
     """
 
-    architecture: Architecture
+    architecture: Network
     latency_ms: float
     low_ms: float
     high_ms: float
@@ -51,7 +55,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
     def document(self) -> dict[str, Any]:
         """Return the latency as plain values under the names that JSON uses."""
         return {
-            "architecture": self.architecture.name or shape_text(self.architecture),
+            "architecture": self.architecture.name or summary(self.architecture),
             "resolution": self.architecture.resolution,
             "output": self.architecture.output,
             "latency_ms": self.latency_ms,
@@ -63,7 +67,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
             "predictor": self.found,
         }
 
-    def grid(self) -> Grid:
+    def grid(self) -> "Grid":
         """Return the table that is shown."""
         return Latencies((self,)).grid()
 
@@ -97,7 +101,7 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
         """Say each in a line."""
         return "\n".join(map(str, self.rows))
 
-    def grid(self) -> Grid:
+    def grid(self) -> "Grid":
         """Return the table that is shown."""
         interval = f"ms ({self.rows[0].interval:.0%} interval)" if self.rows else "ms"
         cells = [
@@ -110,6 +114,8 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
             for row in self.rows
         ]
         header = ("network", "device", interval, "source")
+        from repvit_nas.report.tables import Grid
+
         return Grid.of("Latency", header, cells, left=("device", "source"), drop={"source": 1})
 
     def columns(self) -> Mapping[str, Sequence[object]]:
@@ -205,12 +211,14 @@ def predict(
         for one in networks
         for where in devices
     )
-    alone = isinstance(device, str) and isinstance(arch, str | Path | Architecture | FrontEntry)
+    alone = isinstance(device, str) and isinstance(
+        arch, str | Path | Architecture | Listed | FrontEntry
+    )
     return rows[0] if alone else Latencies(rows)
 
 
 def _predict(
-    architecture: Architecture,
+    architecture: Network,
     device: str,
     interval: float,
     *,
@@ -219,5 +227,5 @@ def _predict(
 ) -> Latency:
     if not isinstance(interval, float | int):
         raise WrongTypeError.of("interval", "a number between 0 and 1", interval)
-    inputs, found = device_inputs(device, foreign=foreign, outside=outside)
-    return Latency(architecture, *inputs.predictor.estimate(architecture, interval), found)
+    predictor, found = predictor_of(device, foreign=foreign, outside=outside)
+    return Latency(architecture, *predictor.estimate(architecture, interval), found)

@@ -4,40 +4,40 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas import data
-from repvit_nas.accuracy.estimator import JointEstimator
-from repvit_nas.accuracy.trained import load_estimator
-from repvit_nas.architecture import LOGITS, OUTPUTS, Architecture, OutputKind, shape_text
+from repvit_nas.architecture import LOGITS, OUTPUTS, Architecture, OutputKind
 from repvit_nas.errors import RepvitNasError, UnknownNameError, WrongTypeError
-from repvit_nas.latency_lut.device import DEVICE_FILE
-from repvit_nas.latency_lut.published import PUBLISHED_FILE
-from repvit_nas.latency_lut.table import TABLE_FILE
-from repvit_nas.named import Named, load_architecture, shaped
+from repvit_nas.latency_lut.device import DEVICE_FILE, FIGURES
+from repvit_nas.named import Named, load_architecture, load_network, shaped
+from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
-from repvit_nas.predictors.predictor import PREDICTOR_FILE
-from repvit_nas.searching.inputs import DeviceInputs, load_device_inputs
+from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
 from repvit_nas.searching.records import FrontEntry
+from repvit_nas.units import Listed, Network
+
+if TYPE_CHECKING:
+    from repvit_nas.accuracy.estimator import JointEstimator
 
 # What a predictor is made of; where a file changes, it is loaded again.
 _FILES: Final = {
-    "latency_lut": (DEVICE_FILE, TABLE_FILE, PUBLISHED_FILE),
+    "latency_lut": (DEVICE_FILE, *FIGURES),
     "predictors": (PREDICTOR_FILE, ARRAYS_FILE),
 }
 
 
 class _Kept(NamedTuple):
-    """A loaded device, what it was loaded from, and the state that was in before it was loaded."""
+    """A loaded predictor, what it was loaded from, and the state that was in before it was loaded."""
 
     places: "_Places"
     state: tuple[object, ...]
-    inputs: DeviceInputs
+    predictor: Predictor
     found: str
 
 
 class _Places(NamedTuple):
-    """What a device is loaded from, and the folders here that would come before it."""
+    """What a predictor is loaded from, and the folders here that would come before it."""
 
     there: tuple[str, ...]
     nearer: tuple[str, ...]
@@ -46,10 +46,10 @@ class _Places(NamedTuple):
 _kept: dict[tuple[str, bool, Outside, str], _Kept] = {}
 
 
-def device_inputs(
+def predictor_of(
     device: str, *, foreign: bool = False, outside: Outside = "flag"
-) -> tuple[DeviceInputs, str]:
-    """Return what is known of a device, loaded when it is new or its files have changed.
+) -> tuple[Predictor, str]:
+    """Return the predictor of a device, loaded when it is new or its files have changed.
 
     Args:
         device: Its name.
@@ -57,7 +57,7 @@ def device_inputs(
         outside: What to do with units outside the measured range.
 
     Returns:
-        Its predictor and what was published of it; and where the predictor was found, in words.
+        The predictor, and where it was found, in words.
 
     Raises:
         WrongTypeError: The name is no text.
@@ -70,9 +70,9 @@ def device_inputs(
     if kept is None or _state(kept.places) != kept.state:
         places = _places(device)
         state = _state(places)
-        inputs = load_device_inputs(device, foreign=foreign, outside=outside)
-        kept = _kept[key] = _Kept(places, state, inputs, str(inputs.found))
-    return kept.inputs, kept.found
+        predictor, found = load_predictor(device, foreign=foreign, outside=outside)
+        kept = _kept[key] = _Kept(places, state, predictor, str(found))
+    return kept.predictor, kept.found
 
 
 def _places(device: str) -> _Places:
@@ -95,13 +95,15 @@ def _state(places: _Places) -> tuple[object, ...]:
     return (*seen, *(os.access(path, os.F_OK) for path in places.nearer))
 
 
-def estimator_of(accuracy: str) -> JointEstimator:
+def estimator_of(accuracy: str) -> "JointEstimator":
     """Return the estimator of accuracies of a name.
 
     Raises:
         WrongTypeError: The name is no text.
         UnknownNameError: There is no such estimator.
     """
+    from repvit_nas.accuracy.trained import load_estimator  # no prediction of a latency needs it
+
     if not isinstance(accuracy, str):
         raise WrongTypeError.of("accuracy", "the name of an estimator, such as 'family'", accuracy)
     return load_estimator(accuracy)
@@ -109,27 +111,35 @@ def estimator_of(accuracy: str) -> JointEstimator:
 
 def network_of(
     arch: Named, resolution: int | None = None, output: OutputKind | None = None
-) -> Architecture:
+) -> Network:
     """Return the network that `arch` names, at another resolution or with another output if given.
 
     Raises:
         WrongTypeError: It is nothing that names a network, or the resolution is no integer.
         RepvitNasError: There is no such network, or no network of such a resolution.
     """
-    architecture = load_architecture(arch)
+    network = load_network(arch)
     if output is not None and output not in OUTPUTS:
         raise UnknownNameError.of("output", str(output), list(OUTPUTS))
     if resolution is None and output is None:
-        return architecture
+        return network
     side = None if resolution is None else _integer("resolution", resolution)
-    return _resized(architecture, side, output)
+    return _shaped(network, side, output)
+
+
+def architecture_of(arch: Named, resolution: int | None = None) -> Architecture:
+    """Return the RepViT architecture that `arch` names, see :func:`network_of`.
+
+    Raises:
+        WrongTypeError: It is nothing that names a network, or the resolution is no integer.
+        RepvitNasError: There is no such network, none of such a resolution, or it has no stages.
+    """
+    return load_architecture(network_of(arch, resolution))
 
 
 @functools.lru_cache(maxsize=1024)
-def _resized(
-    architecture: Architecture, resolution: int | None, output: OutputKind | None
-) -> Architecture:
-    return shaped(architecture, output, resolution)
+def _shaped(network: Network, resolution: int | None, output: OutputKind | None) -> Network:
+    return shaped(network, output, resolution)
 
 
 def _integer(what: str, arrived: object) -> int:
@@ -138,16 +148,17 @@ def _integer(what: str, arrived: object) -> int:
     return arrived
 
 
-def title_of(architecture: Architecture) -> str:
+def title_of(architecture: Network) -> str:
     """Return what to call a network in a table."""
     at = "" if architecture.resolution == 224 else f" at {architecture.resolution} px"
-    at += "" if architecture.output == LOGITS else f", {architecture.output}"
-    return f"{architecture.name}{at}" if architecture.name else shape_text(architecture)
+    if isinstance(architecture, Architecture) and architecture.output != LOGITS:
+        at += f", {architecture.output}"
+    return f"{architecture.name}{at}" if architecture.name else summary(architecture)
 
 
 def networks_in(given: Named | Sequence[Named]) -> tuple[Named, ...]:
     """Return what names networks, whether one is given or several."""
-    if isinstance(given, str | Path | Architecture | FrontEntry):
+    if isinstance(given, str | Path | Architecture | Listed | FrontEntry):
         return (given,)
     if not isinstance(given, Sequence):
         raise WrongTypeError.of("a network", "a name, a path or an architecture", given)

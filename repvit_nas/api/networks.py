@@ -9,21 +9,23 @@ import msgspec
 
 from repvit_nas.accuracy.family import FamilyEstimator
 from repvit_nas.api.loading import (
-    device_inputs,
     estimator_of,
     network_of,
     path_of,
+    predictor_of,
     title_of,
 )
 from repvit_nas.api.search import Search, read_search
 from repvit_nas.api.shown import Shown, axes_or_new
-from repvit_nas.architecture import Architecture, OutputKind, read_architecture, write_architecture
+from repvit_nas.architecture import OutputKind
 from repvit_nas.data import DEFAULT_DEVICE
-from repvit_nas.named import Named, load_architecture
+from repvit_nas.named import Named, load_network
+from repvit_nas.networks import read_network, write_network
 from repvit_nas.predictors.lookup import Outside
 from repvit_nas.report import network, text
 from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import find_run
+from repvit_nas.units import Network
 
 
 class Description(Shown, msgspec.Struct, frozen=True):
@@ -31,34 +33,42 @@ class Description(Shown, msgspec.Struct, frozen=True):
 
     Attributes:
         content: The network, its rows and its totals.
-        found: Which copy of the predictor priced it.
     """
 
     content: network.NetworkLines
-    found: str
+
+    @property
+    def found(self) -> str:
+        """Which copy of the predictor priced it."""
+        return self.content.predictor
 
     def document(self) -> dict[str, Any]:
         """Return the description as plain values under the names that JSON uses."""
         document: dict[str, Any] = msgspec.to_builtins(self.content)
-        return document | {"predictor": self.found}
+        return document
 
     def lines(self) -> list[str]:
         """Say latency and accuracy of the whole network."""
         content = self.content
-        accuracy = text.percent(content.accuracy, content.accuracy_std)
         return [
             (
                 f"{content.latency_ms:.3f} ms on {content.device} ({content.interval:.0%} interval "
                 f"{content.low_ms:.3f} to {content.high_ms:.3f}), {content.source}; "
                 f"{content.overhead_ms:.3f} ms of it before any row"
             ),
-            f"{content.accuracy_meaning}: {accuracy}"
-            + (
-                ""
-                if content.observed is None
-                else f"; {content.accuracy_source}: {content.observed:.2f}"
-            ),
+            self._accuracy(),
         ]
+
+    def _accuracy(self) -> str:
+        content, seen = self.content, ""
+        if content.observed is not None:
+            seen = f"{content.accuracy_source}: {content.observed:.2f}"
+        if content.accuracy is None or content.accuracy_std is None:
+            return (
+                f"{content.accuracy_meaning}: {seen or 'not known, and estimated for RepViT alone'}"
+            )
+        estimated = text.percent(content.accuracy, content.accuracy_std)
+        return f"{content.accuracy_meaning}: {estimated}" + (f"; {seen}" if seen else "")
 
     def grid(self) -> Grid:
         """Return the table that is shown; equal rows in a run share a line."""
@@ -120,13 +130,12 @@ def describe(
         WrongTypeError: An argument is of a type that has no meaning here.
         RepvitNasError: There is no such network, device or estimator.
     """
-    inputs, found = device_inputs(device, foreign=foreign, outside=outside)
+    predictor, found = predictor_of(device, foreign=foreign, outside=outside)
     architecture = network_of(arch, resolution, output)
-    content = network.describe(architecture, inputs.predictor, estimator_of(accuracy))
-    return Description(content, found)
+    return Description(network.describe(architecture, predictor, estimator_of(accuracy), found))
 
 
-def read(path: str | Path) -> Architecture | Search:
+def read(path: str | Path) -> Network | Search:
     """Read what was written: an architecture file, or the folder of a search.
 
     Args:
@@ -138,7 +147,7 @@ def read(path: str | Path) -> Architecture | Search:
     """
     place = path_of("path", path)
     if place.is_file() or place.suffix == ".json":
-        return read_architecture(place)
+        return read_network(place)
     return read_search(find_run(str(place)))
 
 
@@ -157,4 +166,4 @@ def write(path: str | Path, what: Named | Search) -> None:
     if isinstance(what, Search):
         what.write(place)
     else:
-        write_architecture(place, load_architecture(what))
+        write_network(place, load_network(what))

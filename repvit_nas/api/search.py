@@ -21,8 +21,11 @@ from repvit_nas.report.run_picture import draw
 from repvit_nas.report.run_report import budgets, families_of, render, winners_table
 from repvit_nas.report.tables import Grid, html
 from repvit_nas.searching import run as running
+from repvit_nas.searching.entries import entries_of, names_of
 from repvit_nas.searching.folder import RunFolder
+from repvit_nas.searching.front import front_of
 from repvit_nas.searching.inputs import Inputs, input_of, load_inputs
+from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.records import (
     BEST,
     FRONT_FILE,
@@ -35,6 +38,7 @@ from repvit_nas.searching.records import (
 from repvit_nas.searching.run import NO_PROGRESS, Finding
 from repvit_nas.searching.settings import SAMPLERS, Settings, command_line, default_folder
 from repvit_nas.searching.shared import STUDY_NAME, Sharing
+from repvit_nas.searching.whole import WHOLE_FILE, unpack_whole
 from repvit_nas.storages import WAIT_S
 from repvit_nas.words import Progress
 
@@ -55,6 +59,7 @@ class Search(Shown, msgspec.Struct, frozen=True):
         seconds: How long it took; None if it was read.
         missed: What the nearest network breaks, in words, where no network keeps the limits.
         inputs: What it loaded; None if it was read.
+        packed: The whole front as in `front.npz`, where that of the result is thinned.
     """
 
     result: Result
@@ -63,6 +68,7 @@ class Search(Shown, msgspec.Struct, frozen=True):
     seconds: float | None = None
     missed: tuple[str, ...] = ()
     inputs: Inputs | None = None
+    packed: bytes = b""
 
     @property
     def front(self) -> tuple[FrontEntry, ...]:
@@ -126,6 +132,20 @@ class Search(Shown, msgspec.Struct, frozen=True):
         figures = f"{best.accuracy:.1f} ± {best.accuracy_std:.1f} % at {best.latency_ms:.2f} ms"
         return f"<{said}, best {best.architecture.name} with {figures}>"
 
+    def whole(self) -> tuple[FrontEntry, ...]:
+        """Return every network of the front, fastest first, also those that thinning left out.
+
+        Raises:
+            FileError: What was kept of them is damaged.
+        """
+        if not self.packed:
+            return self.front
+        inputs, settings = self.finding().inputs, self.run.settings
+        problem = Problem(inputs.space, inputs.predictors, inputs.estimator, settings)
+        choices = unpack_whole(WHOLE_FILE, self.packed, self.result, inputs.space)
+        front = front_of(problem, choices)
+        return tuple(entries_of(problem, front.choices, names_of(problem, front)))
+
     def grid(self) -> Grid:
         """Return the table that is shown: the winners, the best first."""
         return winners_table(self.result, self.run)
@@ -141,7 +161,7 @@ class Search(Shown, msgspec.Struct, frozen=True):
     def finding(self) -> Finding:
         """Return what the report of a run is made of; a search that was read loads its inputs."""
         inputs = self.inputs or load_inputs(self.run.settings, foreign=True)
-        return Finding(inputs, self.result, self.run)
+        return Finding(inputs, self.result, self.run, self.packed)
 
     def sources(self) -> dict[str, Any]:
         """Say which copies of space, predictors and accuracies were used."""
@@ -192,7 +212,12 @@ class Search(Shown, msgspec.Struct, frozen=True):
         ):
             page, picture = render(finding)
             run_folder.write(
-                self.result, self.run, finding.inputs.space, page=page, picture=picture
+                self.result,
+                self.run,
+                finding.inputs.space,
+                page=page,
+                picture=picture,
+                whole=self.packed,
             )
 
     def _repr_html_(self) -> str:
@@ -281,7 +306,13 @@ def search(
         )
     written = None if folder is None else outcome.folder
     return Search(
-        outcome.result, outcome.finding.run, written, outcome.seconds, outcome.missed, inputs
+        outcome.result,
+        outcome.finding.run,
+        written,
+        outcome.seconds,
+        outcome.missed,
+        inputs,
+        outcome.finding.whole,
     )
 
 
@@ -305,7 +336,9 @@ def read_search(folder: Path) -> Search:
         FileError: It holds no finished run, or its files are not valid.
     """
     run = read_run(folder)
-    return Search(files.read_json(folder / FRONT_FILE, Result), run, folder)
+    result = files.read_json(folder / FRONT_FILE, Result)
+    packed = files.read_bytes(folder / WHOLE_FILE) if result.whole else b""
+    return Search(result, run, folder, packed=packed)
 
 
 def _settings(

@@ -4,10 +4,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from repvit_nas.report.tables import Grid, html
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from repvit_nas.report.tables import Grid
 
 
 class Shown:
@@ -16,7 +16,7 @@ class Shown:
     __slots__ = ()
 
     @abstractmethod
-    def grid(self) -> Grid:
+    def grid(self) -> "Grid":
         """Return the table that a terminal and a notebook show, numbers rounded for people."""
 
     @abstractmethod
@@ -31,6 +31,8 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """Return the table in HTML, for notebooks; whatever a user named is only text in it."""
+        from repvit_nas.report.tables import html
+
         return html(self.grid())
 
 

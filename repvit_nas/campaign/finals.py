@@ -11,15 +11,17 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture, with_classes, with_output
 from repvit_nas.checking.seeds import half_interval
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import refuse_links
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.searching.records import FRONT_FILE, Result, read_run
 from repvit_nas.training.data import open_data
 from repvit_nas.training.kept import kept
+from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, Asked, Precision, is_training_run
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.words import Progress, Say
 
@@ -181,6 +183,8 @@ def hold_finals(
         RepvitNasError: The search, the images or the recipe cannot be used.
         FileError: Something cannot be written.
     """
+    for each in (run, folder):
+        refuse_links(each, "choose another folder with --out")
     device, networks = entrants(run, wishes, foreign=foreign)
     opened = kept(open_data(wishes.data, networks[0].architecture.resolution))
     top1: dict[str, list[float]] = {}

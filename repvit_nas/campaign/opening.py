@@ -2,11 +2,10 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-import filelock
 import msgspec
 import numpy as np
 
@@ -37,6 +36,7 @@ from repvit_nas.campaign.records import (
     task_log,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import refuse_links
 from repvit_nas.predictors.predictor import Predictor, load_predictor
 from repvit_nas.search_space.space import Choices, Space, load_space
 from repvit_nas.training.data import Opened, open_data
@@ -46,8 +46,6 @@ from repvit_nas.training.records import (
     differences,
 )
 from repvit_nas.words import Say
-
-_STATE_LOCK: Final = ".tasks.lock"
 
 
 class Campaign:
@@ -94,11 +92,9 @@ class Campaign:
         """The random networks of the band that it looks at, `(n, parameters)`."""
         return pool_of(self.band, self.file.asked.seed)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keep the other processes of the campaign from writing meanwhile."""
-        with filelock.FileLock(self.folder / _STATE_LOCK):
-            yield
+        return trained.locked(self.folder)
 
     def state(self) -> CampaignState:
         """Read how far the campaign is."""
@@ -160,18 +156,17 @@ def open_campaign(
         recipe_digest=digests[1],
     )
     trained.refuse_second_name(name, circumstances)
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / _STATE_LOCK):
+    runs = trainings or Path("results") / f"accuracy-{name}"
+    refuse_links(runs, "choose another folder with --out")
+    with trained.locked(folder):
         if (folder / CAMPAIGN_FILE).is_file():
             file = read_campaign(folder)
-            _refuse_others(folder, file, asked, digests)
+            _refuse_others(folder, file, asked, digests, runs)
         else:
             _refuse_imported(folder, circumstances)
             band = _band(space, predictors, asked, resolution, len(opened.classes))
             file = _planned(name, asked, band, opened, digests, command=command)
-            file = msgspec.structs.replace(
-                file, trainings=str(trainings or Path("results") / f"accuracy-{name}")
-            )
+            file = msgspec.structs.replace(file, trainings=str(runs))
             files.write_json(folder / CAMPAIGN_FILE, file)
     return Campaign(folder, file, kept(opened), predictors, space)
 
@@ -194,7 +189,7 @@ def _band(
 
 
 def _refuse_others(
-    folder: Path, file: CampaignFile, asked: CampaignAsked, digests: tuple[str, str]
+    folder: Path, file: CampaignFile, asked: CampaignAsked, digests: tuple[str, str], runs: Path
 ) -> None:
     apart = differences(file.asked, asked)
     if apart:
@@ -206,6 +201,11 @@ def _refuse_others(
         raise RepvitNasError(
             f"{folder}: the images of {asked.data.name} are not those it was begun with "
             f"({file.data_digest} -> {digests[0]}); bring them back, or give another --name"
+        )
+    if Path(file.trainings) != runs:  # a folder that only a file names is nobody's wish
+        raise RepvitNasError(
+            f"{folder}: was begun with its trainings in {file.trainings}: give --out "
+            f"{shlex.quote(file.trainings)}, or another --name"
         )
 
 

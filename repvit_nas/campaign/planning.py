@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, Observed
-from repvit_nas.accuracy.observations import RANDOM, Observation, nameless
+from repvit_nas.accuracy.observations import RANDOM, AccuracyObservation, nameless
 from repvit_nas.accuracy.posterior import Learned, learn, unseen
 from repvit_nas.accuracy.regression import line, predict
 from repvit_nas.accuracy.responses import responses
@@ -29,8 +29,8 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import Choices
-from repvit_nas.searching.front import front_of
-from repvit_nas.searching.improve import improve
+from repvit_nas.searching.front import front_of, thinned
+from repvit_nas.searching.improve import MOST, improve
 from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.settings import Settings
 from repvit_nas.shapes import Shapes, shapes_of
@@ -65,7 +65,7 @@ class CampaignState(NamedTuple):
     tasks: tuple[TrainingTask, ...]
     finished: dict[str, float]
     failed: dict[str, str]
-    observations: tuple[Observation, ...]
+    observations: tuple[AccuracyObservation, ...]
 
     @property
     def open(self) -> list[TrainingTask]:
@@ -89,7 +89,7 @@ class CampaignState(NamedTuple):
 
 
 def state_of(
-    lines: Sequence[TrainingTask | Failure | Finished], observations: Sequence[Observation]
+    lines: Sequence[TrainingTask | Failure | Finished], observations: Sequence[AccuracyObservation]
 ) -> CampaignState:
     """Put together what a campaign has written."""
     return CampaignState(
@@ -228,7 +228,8 @@ def candidates_of(
     )
     estimator: AccuracyEstimator = _Believed(learned, band.resolution)
     problem = Problem(band.space, predictors, estimator, settings)
-    front = improve(problem, front_of(problem, pool), timeout_s=_IMPROVE_S)
+    found = improve(problem, front_of(problem, pool), timeout_s=_IMPROVE_S).front
+    front = thinned(found, MOST)  # every candidate costs time
     searched = band.price(front.choices)
     inside = searched.choices[band.holds(searched)]
     choices = np.unique(np.concatenate([pool, inside]), axis=0)

@@ -20,7 +20,7 @@ from repvit_nas import files
 from repvit_nas.accuracy import trained
 from repvit_nas.accuracy.observations import (
     RANDOM,
-    Observation,
+    AccuracyObservation,
     believed,
     binomial_sd,
 )
@@ -44,13 +44,14 @@ from repvit_nas.campaign.records import (
 )
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search_space.family import family
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import (
     LOSSES_FILE,
     TrainFile,
     is_training_run,
     read_training,
 )
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.words import Progress, Say
 
 LOSSES_FOLDER: Final = "losses"
@@ -283,7 +284,7 @@ def _refuse_many_failures(campaign: Campaign) -> None:
 
 def _observation(
     campaign: Campaign, task: TrainingTask, folder: Path, record: TrainFile
-) -> Observation:
+) -> AccuracyObservation:
     """Return what a finished training says."""
     outcome = record.outcome
     if outcome is None:
@@ -292,7 +293,7 @@ def _observation(
     files.write_bytes(losses, files.read_bytes(folder / LOSSES_FILE))
     each = read_losses(losses)
     inherited = record.asked.init != RANDOM
-    return Observation(
+    return AccuracyObservation(
         architecture=task.architecture,
         circumstances=campaign.circumstances,
         short=True,
@@ -318,7 +319,8 @@ def _donor(file: CampaignFile) -> Architecture | None:
     if init == DONOR:
         return file.donor
     if is_training_run(Path(init)):
-        return read_training(Path(init)).asked.architecture
+        donor = read_training(Path(init)).asked.architecture
+        return donor if isinstance(donor, Architecture) else None
     found = family().get(init)
     return None if found is None else found.architecture
 

@@ -8,13 +8,13 @@ from torch import nn
 from repvit_nas.checking.records import Promise
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.embeddings import unkept
+from repvit_nas.training.evaluation import How
 from repvit_nas.training.loading import World
 from repvit_nas.training.matching import MatchTask, evaluate_maps
 from repvit_nas.training.pictures import validation_batches
 from repvit_nas.training.records import TrainFile
 from repvit_nas.training.run import open_asked
 from repvit_nas.training.teacher import load_map_teacher
-from repvit_nas.training.trainer import How
 
 # Kept maps are in half precision, and half-precision training rounds the network's.
 _SLACK: Final = 0.01

@@ -10,7 +10,7 @@ import msgspec
 
 from repvit_nas.checking.records import CheckRecord, ComparedNetwork, Relation, relation
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.quantities import Count, Deviation, Difference, Percent, Seed
+from repvit_nas.quantities import Count, Deviation, Percent, Seed, Signed
 from repvit_nas.training.records import differences, read_training
 
 SEEDS_FILE: Final = "seeds.json"
@@ -34,7 +34,7 @@ class SeededRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     network: ComparedNetwork
     top1: tuple[Percent, ...]
     sd: Deviation | None = None
-    lead: Difference | None = None
+    lead: Signed | None = None
     lead_half: Deviation | None = None
 
 

@@ -1,28 +1,28 @@
 """`repvit-nas check`: is a trained network what was promised?"""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.commands.coreml import phone_options
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.options import (
-    console,
+    data_now_option,
     debug_option,
     device_option,
-    echo_json,
     foreign_option,
-    json_option,
-    note,
-    progress_bar,
-    show,
+    phone_options,
     space_option,
+    threads_option,
 )
-from repvit_nas.commands.runtime import check_options, stoppable
+from repvit_nas.commands.runtime import check_options
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.folders import writable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from repvit_nas.checking.records import CheckRecord, ComparedNetwork
     from repvit_nas.checking.seeds import SeedsRecord
@@ -40,13 +40,11 @@ PICTURE_FILE: Final = "family.png"
     metavar="all|NAME,...",
     help="Train these reference networks by the same recipe on the same images first.",
 )
-@click.option(
-    "--data", default="", metavar="PATH", help="Where the images are now. [where they were]"
-)
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
+@data_now_option
+@threads_option
 @foreign_option
 @phone_options
-@json_option
+@answers
 @debug_option
 def command(
     runs: tuple[Path, ...],
@@ -59,8 +57,7 @@ def command(
     foreign: bool,
     team: str,
     udid: str,
-    as_json: bool,
-) -> int:
+) -> "Iterator[Answer[Any]]":
     r"""Check the network of a training RUN: architecture, counts, forms, accuracy, latency.
 
     Ends with exit code 1 if a promise is broken; one that cannot be checked here is said to be
@@ -73,7 +70,8 @@ def command(
     """
     import torch
 
-    from repvit_nas.checking.check import BESIDE, Where, check_run
+    from repvit_nas.checking.beside import BESIDE, train_beside
+    from repvit_nas.checking.check import Where, check, read_to_check
     from repvit_nas.checking.seeds import over_seeds, same_but_for_seed
     from repvit_nas.coreml.products import product
     from repvit_nas.timing import Access
@@ -82,7 +80,9 @@ def command(
         check_options(device, core_ml=False)
     if threads is not None:
         torch.set_num_threads(threads)
-    names = list(BESIDE) if train_family == "all" else (train_family or "").split(",")
+    given = BESIDE if train_family == "all" else (train_family or "").split(",")
+    names = [name.strip() for name in given if name.strip()]
+    where = Where(device, space or Where().space, foreign, Access(team, udid))
     if len(runs) > 1:
         same_but_for_seed(runs)  # before anything is trained
     checked = []
@@ -91,52 +91,30 @@ def command(
         if not keep and run.is_dir():
             note(f"{run}: cannot be written, so what is found is not kept there")
         with progress_bar() as bar, stoppable(bar) as progress:
-            found = check_run(
-                run,
-                Where(device, space or Where().space, foreign, Access(team, udid)),
-                keep=keep,
-                data=data,
-                train_family=[name.strip() for name in names if name.strip()],
-                say=note,
-                progress=progress,
-            )
+            known = read_to_check(run, where)
+            train_beside(known.run, names, data=data, say=note, progress=progress)
+            found = check(known, where, keep=keep, data=data, say=note, progress=progress)
         checked.append(found)
         if keep:
             _draw(run / PICTURE_FILE, [found.variant, *found.family], found)
-        if not as_json:
-            _print_run(run, found, beside=len(runs) == 1)
-    code = 0 if all(found.kept for found in checked) else BROKEN
-    if len(runs) == 1:
-        if as_json:
-            echo_json(checked[0])
-        return code
-    together = over_seeds(runs, checked)
-    _leave(together, checked)
-    if as_json:
-        echo_json(together)
-    else:
-        _print_seeds(together)
-    return code
+        code = 0 if found.kept else BROKEN
+        yield Answer(found, partial(_show_run, run, beside=len(runs) == 1), code=code)
+    if len(runs) > 1:
+        together = over_seeds(runs, checked)
+        _leave(together, checked)
+        yield Answer(together, _show_seeds, code=0 if together.kept else BROKEN)
 
 
-def _print_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
-    from repvit_nas.report.checking import (
-        PROMISE_HEADER,
-        chance_line,
-        family_table,
-        measured_lines,
-        promise_rows,
-    )
-    from repvit_nas.report.tables import Grid
+def _show_run(run: Path, found: "CheckRecord", *, beside: bool) -> None:
+    from repvit_nas.report.checking import check_parts
 
-    show(Grid.of(str(run), PROMISE_HEADER, promise_rows(found), wraps=PROMISE_HEADER[2:]))
-    lines = measured_lines(found)
-    if beside:
-        title = f"Beside the family, on {found.device} ({found.variant.source})"
-        show(Grid.of(title, *family_table(found), left=("relation",)))
-        lines = [chance_line(found), *lines]
-    for line in filter(None, lines):
-        console().print(line)
+    show(*check_parts(str(run), found, beside=beside))
+
+
+def _show_seeds(together: "SeedsRecord") -> None:
+    from repvit_nas.report.checking import seeds_parts
+
+    show(*seeds_parts(together))
 
 
 def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
@@ -145,18 +123,12 @@ def _leave(together: "SeedsRecord", checked: "Sequence[CheckRecord]") -> None:
     from repvit_nas.checking.seeds import SEEDS_FILE
 
     holder = Path(together.runs[0]).resolve().parent
+    if not writable(holder):
+        note(f"{holder}: cannot be written, so the table of the seeds is not kept there")
+        return
     files.write_json(holder / SEEDS_FILE, together)
     rows = [row for found in checked for row in (found.variant, *found.family)]
     _draw(holder / PICTURE_FILE, rows, checked[0])
-
-
-def _print_seeds(together: "SeedsRecord") -> None:
-    from repvit_nas.report.checking import SEEDS_HEADER, seeds_rows
-    from repvit_nas.report.tables import Grid
-
-    source = together.networks[0].network.source
-    title = f"Over {len(together.seeds)} seeds, on {together.device} ({source})"
-    show(Grid.of(title, SEEDS_HEADER, seeds_rows(together), left=("relation",)))
 
 
 def _draw(path: Path, rows: "Sequence[ComparedNetwork]", found: "CheckRecord") -> None:

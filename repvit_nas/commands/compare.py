@@ -1,21 +1,18 @@
 """`repvit-nas compare`: which network is better, by how much, and is it settled?"""
 
+from typing import TYPE_CHECKING
+
 import click
 
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.arguments import checked_architecture, say_predictors
 from repvit_nas.commands.completion import complete_device, complete_network
-from repvit_nas.commands.options import (
-    accuracy_option,
-    checked_architecture,
-    console,
-    debug_option,
-    echo_json,
-    foreign_option,
-    json_option,
-    say_predictors,
-    show,
-    space_option,
-)
+from repvit_nas.commands.console import show
+from repvit_nas.commands.options import accuracy_option, debug_option, foreign_option, space_option
 from repvit_nas.data import DEFAULT_DEVICE
+
+if TYPE_CHECKING:
+    from repvit_nas.api.comparing import Comparison
 
 
 @click.command("compare")
@@ -40,7 +37,7 @@ from repvit_nas.data import DEFAULT_DEVICE
 @space_option
 @accuracy_option
 @foreign_option
-@json_option
+@answers
 @debug_option
 def command(
     networks: tuple[str, ...],
@@ -50,8 +47,7 @@ def command(
     *,
     accuracy: str,
     foreign: bool,
-    as_json: bool,
-) -> None:
+) -> Answer["Comparison"]:
     r"""Compare two networks or more: which is better, by how much, and is it settled?
 
     A RUN stands for its best network. The intervals know what two networks share: what the
@@ -60,7 +56,7 @@ def command(
     \b
     Example: repvit-nas compare results/iphone12-1.0ms repvit_m1_0
     """
-    from repvit_nas.api.comparing import best_of, compare
+    from repvit_nas.api.comparing import Comparison, best_of, compare
 
     found = [checked_architecture(str(best_of(name)), space) for name in networks]
     devices = [name.strip() for name in device.split(",")]
@@ -68,9 +64,9 @@ def command(
         *found, device=devices, accuracy=accuracy, interval=interval, foreign=foreign
     )
     say_predictors(devices, foreign=foreign)
-    if as_json:
-        echo_json(comparison.document())
-        return
-    for grid in comparison.pairs():
-        show(grid)
-    console().print(f"Latency in ms; accuracy in points of {comparison.meaning}.")
+    return Answer(comparison, _show, Comparison.document)
+
+
+def _show(comparison: "Comparison") -> None:
+    meaning = f"Latency in ms; accuracy in points of {comparison.meaning}."
+    show(*comparison.pairs(), meaning)

@@ -43,7 +43,7 @@ def complete_recipe(_: click.Context, __: click.Parameter, incomplete: str) -> I
 
 
 def complete_network(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete a reference network, a winner of a run behind `RUN:`, or a file."""
+    """Complete a reference network, a winner behind `RUN:`, a step behind `path:`, or a file."""
     from repvit_nas.search_space.family import family
 
     # bash breaks words at colons: the run is a word before, and only what follows it is completed.
@@ -75,8 +75,11 @@ def _runs() -> list[str]:
 
 
 def _winners(run: str) -> list[str]:
+    from repvit_nas.search_space.path import PREFIX, networks
     from repvit_nas.searching.records import winners_of
 
+    if run == PREFIX:
+        return list(networks())
     try:
         return winners_of(run)
     except RepvitNasError:

@@ -1,22 +1,23 @@
-"""What the commands that time Core ML devices share: plans, exports, and what they print."""
+"""What measure-lut does on a Core ML device: time a series there, or write what others are to time."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import click
+from click.exceptions import Exit
 
 from repvit_nas.commands import INTERRUPTED
-from repvit_nas.commands.fitting import combine_and_fit
-from repvit_nas.commands.options import echo_json, note, progress_bar
+from repvit_nas.commands.answer import Answer
+from repvit_nas.commands.console import note, progress_bar
+from repvit_nas.commands.fitting import combined_and_fitted
 from repvit_nas.errors import RepvitNasError
 
-# A visit of a phone takes 5 to 10 seconds, nearly all of it copying.
-PHONE_MINUTES: Final = 480.0
-
 if TYPE_CHECKING:
+    from repvit_nas.coreml.exporting import Manifest
     from repvit_nas.coreml.products import Product
     from repvit_nas.measuring.campaign import Wishes
+    from repvit_nas.measuring.session import Limits
+    from repvit_nas.predictors.validation import Validation
     from repvit_nas.search_space.space import Space
 
 
@@ -39,75 +40,51 @@ def core_ml_device(device: str, runtime: str | None, *, exporting: bool) -> "Pro
     return found
 
 
-def given_or(option: str, given: Any, own: Any) -> Any:
-    """Return what an option says, or Core ML devices' own default where it says nothing."""
-    from click.core import ParameterSource
-
-    source = click.get_current_context().get_parameter_source(option)
-    return own if source is ParameterSource.DEFAULT else given
-
-
-def core_ml_wishes(wishes: "Wishes") -> "Wishes":
-    """Return what to measure on a Core ML device: where no option says so, its own numbers."""
-    from repvit_nas.coreml.exporting import CALIBRATION, HELD_OUT, UNITS
-
-    return wishes._replace(
-        units=given_or("units", wishes.units, UNITS),
-        held_out=given_or("networks", wishes.held_out, HELD_OUT),
-        calibration=given_or("calibration", wishes.calibration, CALIBRATION),
-        # A lone unit is too small for Core ML to put it where a network's units run.
-        isolated=given_or("isolated", wishes.isolated, False),
-    )
-
-
 def export_programs(
-    device: "Product", folder: Path, space: "Space", wishes: "Wishes", *, as_json: bool
-) -> int:
+    device: "Product", folder: Path, space: "Space", wishes: "Wishes"
+) -> Answer["Manifest"]:
     """Write every program to time into a folder, and say how to go on from there."""
     from repvit_nas.coreml.exporting import device_plan, export
 
     plan = device_plan(space, wishes, at_once=True)
     with progress_bar() as progress:
         manifest = export(folder, plan, device, progress=progress)
-    if as_json:
-        echo_json(manifest)
-        return 0
+    return Answer(manifest, partial(_show_manifest, folder))
+
+
+def _show_manifest(folder: Path, manifest: "Manifest") -> None:
     size = sum(entry.size_bytes for entry in manifest.programs)
     note(
         f"{len(manifest.programs)} programs ({size / 1e6:,.0f} MB) are in {folder}, each checked "
         "against torch. Time them on the device: with Xcode's performance report (save each as "
         f"NAME.mlperf into {folder}), or in a device lab (write its figures as CSV or JSON into "
         f"{folder}), as docs/iphone.md shows; then run repvit-nas import-measurements {folder} "
-        f"--device {device.device}"
+        f"--device {manifest.device}"
     )
-    return 0
 
 
 def measure_device(
     device: "Product",
     space: "Space",
     wishes: "Wishes",
+    limits: "Limits",
     *,
     team: str,
     udid: str,
-    minutes: float,
-    precision: float,
     everywhere: bool,
-    as_json: bool,
-) -> int:
+) -> Answer["Validation"]:
     """Measure a Core ML device: convert, make it ready, run the session, combine and fit.
 
     Raises:
         RepvitNasError: Something is missing; what was timed until then is kept.
     """
-    from repvit_nas.commands.runtime import stoppable
+    from repvit_nas.commands.stopping import stoppable
     from repvit_nas.coreml.campaign import time_series
     from repvit_nas.coreml.exporting import device_plan
     from repvit_nas.coreml.opening import check_here
     from repvit_nas.coreml.publishing import claim_folder
     from repvit_nas.latency_lut.series import read_series
     from repvit_nas.latency_lut.visits import hold
-    from repvit_nas.measuring.session import Limits
 
     check_here(device, team=team, udid=udid)
     folder = Path("latency_lut") / device.device
@@ -123,7 +100,7 @@ def measure_device(
                     plan,
                     space,
                     wishes,
-                    limits=Limits(minutes, precision),
+                    limits=limits,
                     team=team,
                     udid=udid,
                     everywhere=everywhere,
@@ -134,19 +111,5 @@ def measure_device(
             note(
                 f"stopped; what was timed is kept in {folder}: the same command goes on from there"
             )
-            return INTERRUPTED
-        combine_and_fit(device, folder, everywhere=everywhere, as_json=as_json, latest=latest)
-        return 0
-
-
-_OPTIONS: Final = (
-    click.option("--team", default="", envvar="REPVIT_NAS_TEAM", help="Who signs a phone's app."),
-    click.option("--udid", default="", envvar="REPVIT_NAS_UDID", help="Which of several phones."),
-)
-
-
-def phone_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say how a phone is reached."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+            raise Exit(INTERRUPTED) from None
+        return combined_and_fitted(device, folder, everywhere=everywhere, latest=latest)

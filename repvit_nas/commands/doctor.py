@@ -1,10 +1,18 @@
 """`repvit-nas doctor`: what is missing before a Core ML device can be measured."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from repvit_nas.commands.coreml import phone_options
-from repvit_nas.commands.options import debug_option, echo_json, json_option, tell
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import tell
+from repvit_nas.commands.options import debug_option, phone_options
 from repvit_nas.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from repvit_nas.coreml.findings import Condition
 
 _MARKS = {True: "ok", False: "missing", None: "note"}
 
@@ -12,9 +20,9 @@ _MARKS = {True: "ok", False: "missing", None: "note"}
 @click.command("doctor")
 @click.option("--device", default="iphone12", show_default=True, help="A Core ML device.")
 @phone_options
-@json_option
+@answers
 @debug_option
-def command(device: str, team: str, udid: str, *, as_json: bool) -> int:
+def command(device: str, team: str, udid: str) -> Answer["list[Condition]"]:
     r"""Say what is missing to measure a Core ML device, one line each, with the remedy.
 
     Ends with 0 if nothing is missing, and with 1 otherwise.
@@ -30,9 +38,14 @@ def command(device: str, team: str, udid: str, *, as_json: bool) -> int:
     if wanted is None:
         raise UnknownNameError.of("Core ML device", device, list(products()))
     findings = examine(wanted, team=team, udid=udid)
-    if as_json:
-        echo_json([finding._asdict() for finding in findings])
-    else:
-        for finding in findings:
-            tell(f"{_MARKS[finding.fine]:8}{finding.name}: {finding.said}")
-    return 1 if any(finding.fine is False for finding in findings) else 0
+    missing = any(finding.fine is False for finding in findings)
+    return Answer(findings, _show, _document, code=int(missing))
+
+
+def _show(findings: "Sequence[Condition]") -> None:
+    for finding in findings:
+        tell(f"{_MARKS[finding.fine]:8}{finding.name}: {finding.said}")
+
+
+def _document(findings: "Sequence[Condition]") -> object:
+    return [finding._asdict() for finding in findings]

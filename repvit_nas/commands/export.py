@@ -1,19 +1,18 @@
 """`repvit-nas export`: a trained network in other forms, or an untrained one for a latency test."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note, show
 from repvit_nas.commands.options import (
-    console,
+    data_now_option,
     debug_option,
-    echo_json,
-    json_option,
-    note,
     output_option,
     resolution_option,
-    show,
 )
 from repvit_nas.errors import RepvitNasError
 
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
     help="What to write besides the fused form.",
 )
 @click.option("--images", type=click.IntRange(min=1), help="Compare on so many images. [all]")
-@click.option(
-    "--data", default="", metavar="PATH", help="Where a RUN's images are now. [where they were]"
-)
+@data_now_option
 @click.option(
     "--opset",
     type=click.IntRange(min=9),
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 )
 @resolution_option
 @output_option
-@json_option
+@answers
 @debug_option
 def command(
     run: str,
@@ -58,8 +55,7 @@ def command(
     out: Path | None,
     resolution: int | None,
     output: "OutputKind | None",
-    as_json: bool,
-) -> None:
+) -> Answer["ExportRecord"]:
     r"""Write the network of a training RUN fused, as ONNX and as a Core ML package.
 
     Each file is read back and compared with the training form on the validation images, or on drawn
@@ -87,10 +83,7 @@ def command(
         record = _untrained_record(
             run, wanted, out, opset=opset, resolution=resolution, output=output
         )
-    if as_json:
-        echo_json(record)
-        return
-    _print(record, str(out or run))
+    return Answer(record, partial(_show, str(out or run)))
 
 
 def _run_record(
@@ -103,11 +96,11 @@ def _run_record(
     output: "OutputKind | None",
 ) -> "ExportRecord":
     from repvit_nas.export.forms import export_run
-    from repvit_nas.named import load_architecture
+    from repvit_nas.named import load_network
     from repvit_nas.training.records import is_training_run, read_training
 
     if not is_training_run(Path(run)) and not Path(run).is_dir():
-        load_architecture(run)  # says what is wrong with a name that stands for nothing
+        load_network(run)  # says what is wrong with a name that stands for nothing
         raise RepvitNasError(f"{run} is untrained: say with --out DIR where its files shall go")
     folder = Path(run)
     trained = read_training(folder).asked.architecture.output if is_training_run(folder) else output
@@ -126,21 +119,18 @@ def _untrained_record(
     output: "OutputKind | None",
 ) -> "ExportRecord":
     from repvit_nas.export.forms import export_untrained
-    from repvit_nas.named import load_architecture, shaped
+    from repvit_nas.named import load_network, shaped
     from repvit_nas.training.records import is_training_run
 
     if is_training_run(Path(arch)):
         raise RepvitNasError(
             f"{arch}: the forms of a run go into its folder; leave out --out {out}, or give an ARCH"
         )
-    network = shaped(load_architecture(arch), output, resolution)
+    network = shaped(load_network(arch), output, resolution)
     return export_untrained(network, wanted, out, opset=opset)
 
 
-def _print(record: "ExportRecord", title: str) -> None:
-    from repvit_nas.report.export import FORM_HEADER, export_lines, form_rows
-    from repvit_nas.report.tables import Grid
+def _show(title: str, record: "ExportRecord") -> None:
+    from repvit_nas.report.export import export_parts
 
-    show(Grid.of(title, FORM_HEADER, form_rows(record)))
-    for line in export_lines(record):
-        console().print(line)
+    show(*export_parts(title, record))

@@ -4,18 +4,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.options import (
-    debug_option,
-    devices_option,
-    echo_json,
-    foreign_option,
-    json_option,
-    outside_option,
-    say_predictors,
-    show,
-)
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.arguments import say_predictors
+from repvit_nas.commands.console import show
+from repvit_nas.commands.options import debug_option, devices_option, foreign_option, outside_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from repvit_nas.api.devices import Family
     from repvit_nas.predictors.lookup import Outside
 
 
@@ -26,11 +23,11 @@ if TYPE_CHECKING:
 )
 @foreign_option
 @outside_option
-@json_option
+@answers
 @debug_option
 def command(
-    devices: tuple[str, ...], resolution: int, *, foreign: bool, outside: "Outside", as_json: bool
-) -> None:
+    devices: tuple[str, ...], resolution: int, *, foreign: bool, outside: "Outside"
+) -> Answer["list[Family]"]:
     r"""Compare every reference network: published and predicted latency and accuracy.
 
     \b
@@ -43,8 +40,13 @@ def command(
         family(device, resolution=resolution, foreign=foreign, outside=outside) for device in where
     ]
     say_predictors(where, foreign=foreign, outside=outside)
-    if as_json:
-        echo_json([row.document() | {"predictor": each.found} for each in found for row in each])
-        return
+    return Answer(found, _show, _document)
+
+
+def _show(found: "Sequence[Family]") -> None:
     for each in found:
         show(each.grid())
+
+
+def _document(found: "Sequence[Family]") -> object:
+    return [row.document() | {"predictor": each.found} for each in found for row in each]

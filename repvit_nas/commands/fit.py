@@ -1,18 +1,24 @@
 """`repvit-nas fit`: fit a device's predictor to what is known of it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.fitting import combine_and_fit, fit_and_write, show_validation
-from repvit_nas.commands.options import debug_option, device_option, json_option, note
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note
+from repvit_nas.commands.fitting import combined_and_fitted, fit_and_write, show_validation
+from repvit_nas.commands.options import debug_option, device_option
+
+if TYPE_CHECKING:
+    from repvit_nas.predictors.validation import Validation
 
 
 @click.command("fit")
 @device_option
-@json_option
+@answers
 @debug_option
-def command(device: str, *, as_json: bool) -> None:
+def command(device: str) -> Answer["Validation"]:
     r"""Fit and validate the predictor of a device, and write it to predictors/<device>/.
 
     A modelled device is fitted to published latencies; every network is predicted by fits that
@@ -27,15 +33,16 @@ def command(device: str, *, as_json: bool) -> None:
     from repvit_nas.latency_lut.device import load_device
 
     loaded = load_device(device)
-    if not loaded.folder.shipped and _without_moved(device, loaded.folder.path, as_json=as_json):
-        return
+    anew = None if loaded.folder.shipped else _without_moved(device, loaded.folder.path)
+    if anew is not None:
+        return anew
     validation = fit_and_write(loaded)
     note(f"fitted on {loaded.folder}, written to {Path('predictors') / device}")
-    show_validation(validation, as_json=as_json)
+    return Answer(validation, show_validation)
 
 
-def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
-    """Fit a Core ML device anew if a series of its table was moved away, and return whether so."""
+def _without_moved(device: str, folder: Path) -> Answer["Validation"] | None:
+    """Fit a Core ML device anew if a series of its table was moved away; None if none was."""
     from repvit_nas.coreml.products import product
     from repvit_nas.coreml.publishing import moved_away, take_back
     from repvit_nas.latency_lut.visits import hold
@@ -43,9 +50,8 @@ def _without_moved(device: str, folder: Path, *, as_json: bool) -> bool:
     wanted = product(device)
     gone = moved_away(folder) if wanted is not None else []
     if wanted is None or not gone:
-        return False
+        return None
     with hold(folder):
         everywhere = take_back(wanted, folder)
         note(f"series gone from {folder}: {', '.join(gone)}; the others are combined anew")
-        combine_and_fit(wanted, folder, everywhere=everywhere, as_json=as_json)
-    return True
+        return combined_and_fitted(wanted, folder, everywhere=everywhere)

@@ -1,11 +1,17 @@
 """`repvit-nas import-latencies`: latencies of whole networks, measured anywhere, into a device."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.fitting import fit_and_show
-from repvit_nas.commands.options import debug_option, json_option, note
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note
+from repvit_nas.commands.fitting import fitted
+from repvit_nas.commands.options import debug_option
+
+if TYPE_CHECKING:
+    from repvit_nas.predictors.validation import Validation
 
 
 @click.command("import-latencies")
@@ -23,11 +29,11 @@ from repvit_nas.commands.options import debug_option, json_option, note
     is_flag=True,
     help="Take latencies too that are far from those predicted.",
 )
-@json_option
+@answers
 @debug_option
 def command(
-    file: Path, device: str, like: str, title: str, *, unlike_predicted: bool, as_json: bool
-) -> None:
+    file: Path, device: str, like: str, title: str, *, unlike_predicted: bool
+) -> Answer["Validation"]:
     r"""Take latencies of whole networks into a device, and fit it.
 
     FILE.csv has a line for each: `architecture` (a reference name, an architecture file, a winner of a
@@ -60,4 +66,4 @@ def command(
         check_latencies(file, target, given, unlike_predicted=True)  # another may have added them
         changed, said = add_latencies(target, given)
         note(said)
-        fit_and_show(changed, as_json=as_json)
+        return fitted(changed)

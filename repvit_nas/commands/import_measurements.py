@@ -1,13 +1,19 @@
 """`repvit-nas import-measurements`: latencies that others timed, back into a device's table."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.fitting import combine_and_fit
-from repvit_nas.commands.options import debug_option, json_option, note
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note
+from repvit_nas.commands.fitting import combined_and_fitted
+from repvit_nas.commands.options import debug_option
 from repvit_nas.errors import UnknownNameError
 from repvit_nas.words import number_of
+
+if TYPE_CHECKING:
+    from repvit_nas.predictors.validation import Validation
 
 
 @click.command("import-measurements")
@@ -23,11 +29,11 @@ from repvit_nas.words import number_of
     is_flag=True,
     help="Take latencies too that are far from those predicted for the device.",
 )
-@json_option
+@answers
 @debug_option
 def command(
-    folder: Path, device: str, *, any_placement: bool, unlike_predicted: bool, as_json: bool
-) -> None:
+    folder: Path, device: str, *, any_placement: bool, unlike_predicted: bool
+) -> Answer["Validation"]:
     r"""Take reports of the programs in DIR into the device's table, and fit it.
 
     DIR is what `measure-lut --device NAME --export DIR` wrote, with the reports put into it: Xcode's
@@ -59,4 +65,4 @@ def command(
         claim_folder(wanted, home)
         names = write_parts(home, plan, parts, say=note)
         note(f"{number_of(len(reports), 'report')} of {folder} now in {home} as {', '.join(names)}")
-        combine_and_fit(wanted, home, everywhere=any_placement, as_json=as_json)
+        return combined_and_fitted(wanted, home, everywhere=any_placement)

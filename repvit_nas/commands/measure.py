@@ -4,20 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
-from repvit_nas.commands.coreml import phone_options
+from repvit_nas.commands.console import note, progress_bar, tell
 from repvit_nas.commands.options import (
     architecture_argument,
     debug_option,
-    echo_json,
-    json_option,
-    note,
     output_option,
-    progress_bar,
+    phone_options,
     resolution_option,
-    tell,
 )
-from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
+from repvit_nas.commands.runtime import check_minutes, check_options
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 @resolution_option
 @output_option
 @phone_options
-@json_option
+@answers
 @debug_option
 def command(
     arch: str,
@@ -57,8 +55,7 @@ def command(
     output: "OutputKind | None",
     team: str,
     udid: str,
-    as_json: bool,
-) -> None:
+) -> Answer[dict[str, Any]]:
     r"""Time ARCH on a device of this machine, beside what its predictor says.
 
     The network is timed fused, by the same protocol and runtime as the device's table.
@@ -66,7 +63,7 @@ def command(
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.named import load_architecture, shaped
+    from repvit_nas.named import load_network, shaped
     from repvit_nas.timing import (
         Access,
         measured_device,
@@ -78,7 +75,7 @@ def command(
 
     if minutes is not None:
         check_minutes(minutes)
-    architecture = shaped(load_architecture(arch), output, resolution)
+    architecture = shaped(load_network(arch), output, resolution)
     known = measured_device(device)
     core_ml = timed_by_core_ml(known)
     check_options(device, core_ml=core_ml)
@@ -104,12 +101,14 @@ def command(
         "rounds": row.rounds,
         "source": "measured",
     } | _predicted(device, architecture, row.latency_ms)
-    if as_json:
-        echo_json(document)
-        return
+    return Answer(document, _show)
+
+
+def _show(document: dict[str, Any]) -> None:
     tell(
-        f"{document['architecture']} on {device}: {row.latency_ms:.3f} ms (90 % interval "
-        f"{row.low_ms:.3f} to {row.high_ms:.3f}), measured in {row.rounds} rounds"
+        f"{document['architecture']} on {document['device']}: {document['latency_ms']:.3f} ms (90 % "
+        f"interval {document['low_ms']:.3f} to {document['high_ms']:.3f}), measured in "
+        f"{document['rounds']} rounds"
     )
     if "predicted_ms" in document:
         tell(

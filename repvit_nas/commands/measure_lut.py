@@ -4,29 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
+from repvit_nas.commands import INTERRUPTED
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
-from repvit_nas.commands.coreml import (
-    PHONE_MINUTES,
-    core_ml_device,
-    core_ml_wishes,
-    export_programs,
-    given_or,
-    measure_device,
-    phone_options,
-)
-from repvit_nas.commands.fitting import fit_and_show
-from repvit_nas.commands.options import debug_option, json_option, note, progress_bar
+from repvit_nas.commands.console import note, progress_bar
+from repvit_nas.commands.coreml import core_ml_device, export_programs, measure_device
+from repvit_nas.commands.fitting import fitted
+from repvit_nas.commands.options import debug_option, phone_options
 from repvit_nas.commands.runtime import (
+    RUNTIME,
     check_minutes,
     check_options,
     runtime_options,
     runtime_spec,
-    stoppable,
 )
+from repvit_nas.commands.stopping import stoppable
+from repvit_nas.commands.wishes import asked_limits, asked_wishes, wishes_options
 from repvit_nas.folders import clock
-
-INTERRUPTED = 130
 
 
 @click.command("measure-lut")
@@ -37,36 +33,7 @@ INTERRUPTED = 130
     shell_complete=complete_device,
 )
 @runtime_options
-@click.option("--units", type=int, default=240, show_default=True, help="Units to time.")
-@click.option(
-    "--networks", type=int, default=40, show_default=True, help="Held-out networks to time."
-)
-@click.option(
-    "--calibration",
-    type=int,
-    default=20,
-    show_default=True,
-    help="Networks to time that the fit may see.",
-)
-@click.option(
-    "--minutes", type=float, default=10.0, show_default=True, help="Minutes of timing in all."
-)
-@click.option(
-    "--precision",
-    type=float,
-    default=0.005,
-    show_default=True,
-    help="Stop earlier when networks are known to this share, half their 90 % interval.",
-)
-@click.option(
-    "--isolated/--no-isolated",
-    default=True,
-    show_default=True,
-    help="Also time lone units of the held-out networks, as a baseline.",
-)
-@click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
-@click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]")
-@click.option("--seed", type=int, default=0, show_default=True)
+@wishes_options
 @click.option("--title", default="", help="The name people use. [processor and runtime]")
 @click.option(
     "--export",
@@ -81,28 +48,18 @@ INTERRUPTED = 130
     is_flag=True,
     help="Count programs too that did not run on the Neural Engine alone.",
 )
-@json_option
+@answers
 @debug_option
 def command(
     *,
     device: str,
-    units: int,
-    networks: int,
-    calibration: int,
-    minutes: float,
-    precision: float,
-    isolated: bool,
-    space: str,
-    resolution: int | None,
-    seed: int,
     title: str,
     export_to: Path | None,
     team: str,
     udid: str,
     any_placement: bool,
-    as_json: bool,
-    **runtime: Any,
-) -> int:
+    **given: Any,
+) -> Answer[Any]:
     r"""Time units and networks on this machine, fit a predictor, and say how far off it is.
 
     Writes latency_lut/<device>/ and predictors/<device>/. Whatever was timed is kept: after an
@@ -119,38 +76,30 @@ def command(
     from repvit_nas.latency_lut.device import load_device
     from repvit_nas.latency_lut.statistics import advice
     from repvit_nas.latency_lut.visits import hold
-    from repvit_nas.measuring.campaign import Wishes, first_plan, measure
+    from repvit_nas.measuring.campaign import first_plan, measure
     from repvit_nas.measuring.runners import open_runner
-    from repvit_nas.measuring.session import Limits, Session, device_folder
+    from repvit_nas.measuring.session import Session, device_folder
     from repvit_nas.search_space.space import load_space
 
-    check_minutes(minutes)
+    check_minutes(given["minutes"])
     exporting = export_to is not None
     # A runtime says that something else is to time a device of that name; an export is Core ML's.
-    other = None if exporting else runtime["runtime"]
-    phone = core_ml_device(device, other, exporting=exporting)
+    phone = core_ml_device(device, None if exporting else given["runtime"], exporting=exporting)
     check_options(device, core_ml=phone is not None, exporting=exporting)
-    searched, found = load_space(space)
-    wishes = Wishes(units, calibration, networks, isolated, seed, resolution)
+    space, found = load_space(given["space"])
+    wishes = asked_wishes(given, core_ml=phone is not None)
+    limits = asked_limits(given, core_ml=phone is not None)
     if phone is not None and export_to is not None:
-        return export_programs(phone, export_to, searched, core_ml_wishes(wishes), as_json=as_json)
+        return export_programs(phone, export_to, space, wishes)
     if phone is not None:
         return measure_device(
-            phone,
-            searched,
-            core_ml_wishes(wishes),
-            team=team,
-            udid=udid,
-            minutes=given_or("minutes", minutes, PHONE_MINUTES),
-            precision=precision,
-            everywhere=any_placement,
-            as_json=as_json,
+            phone, space, wishes, limits, team=team, udid=udid, everywhere=any_placement
         )
     folder = device_folder(device)
-    spec = runtime_spec(device, **runtime)
+    spec = runtime_spec(device, **{name: given[name] for name in RUNTIME})
     runner = open_runner(spec)
-    note(f"space: {searched.name}, from {found}; at most {minutes:g} minutes of timing")
-    first = first_plan(searched, wishes)
+    note(f"space: {space.name}, from {found}; at most {limits.minutes:g} minutes of timing")
+    first = first_plan(space, wishes)
     with hold(folder), clock(note):
         session = Session(folder, runner)
         claimed = session.claim(device, title, spec, first.resolution)
@@ -161,9 +110,9 @@ def command(
                 table = measure(
                     session,
                     plan,
-                    searched,
+                    space,
                     wishes,
-                    limits=Limits(minutes, precision),
+                    limits=limits,
                     progress=progress,
                 )
         except KeyboardInterrupt:
@@ -171,7 +120,7 @@ def command(
                 f"stopped; {len(session.visits)} visits ({session.minutes:.1f} minutes) are kept in "
                 f"{folder}: the same command goes on from there"
             )
-            return INTERRUPTED
+            raise Exit(INTERRUPTED) from None
     note(
         f"statistic: {_quantile(table.statistic)} of a visit's calls, "
         f"{_quantile(table.across_rounds)} of {len(table.drift)} rounds, the steadiest of those tried"
@@ -179,8 +128,7 @@ def command(
     warning = advice(table.noise_floor or 0.0, table.variation[str(table.statistic)])
     if warning:
         note(f"advice: {warning}")
-    fit_and_show(load_device(device), as_json=as_json)
-    return 0
+    return fitted(load_device(device))
 
 
 def _quantile(share: float) -> str:

@@ -2,19 +2,17 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from repvit_nas.commands.options import (
-    console,
-    debug_option,
-    echo_json,
-    foreign_option,
-    json_option,
-    progress_bar,
-)
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import progress_bar, show
+from repvit_nas.commands.options import debug_option, foreign_option
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.words import number_of
+
+if TYPE_CHECKING:
+    from repvit_nas.searching.merge import Merged
 
 
 @click.command("merge")
@@ -22,11 +20,11 @@ from repvit_nas.words import number_of
 @click.option("--out", type=click.Path(), help="Folder of the merged run. [results/...-merged]")
 @click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
 @foreign_option
-@json_option
+@answers
 @debug_option
 def command(
-    runs: tuple[Path, ...], *, out: str | None, overwrite: bool, foreign: bool, as_json: bool
-) -> None:
+    runs: tuple[Path, ...], *, out: str | None, overwrite: bool, foreign: bool
+) -> Answer["Merged"]:
     r"""Merge the fronts of runs into one.
 
     For searches of one thing with other seeds or samplers, on this machine or copied from others;
@@ -35,9 +33,7 @@ def command(
     \b
     Example: repvit-nas merge results/iphone12-1.0ms results/iphone12-1.0ms-seed-1
     """
-    import msgspec
-
-    from repvit_nas.report.run_report import render, run_tables
+    from repvit_nas.report.run_report import render
     from repvit_nas.searching.merge import merge
 
     if len({each.resolve() for each in runs}) < max(2, len(runs)):
@@ -55,14 +51,25 @@ def command(
             foreign=foreign,
             progress=progress,
         )
-    result = merged.finding.result
-    if as_json:
-        parts = {str(each.folder): [each.kept, each.networks] for each in merged.parts}
-        echo_json(msgspec.to_builtins(result) | {"folder": str(merged.folder), "kept of": parts})
-        return
-    screen = console()
-    for table in run_tables(merged.finding):
-        screen.print(table)
-    for part in merged.parts:
-        screen.print(f"{part.folder}: {part.kept:,} of its {part.networks:,} are on the front.")
-    screen.print(f"{number_of(len(result.front), 'network')} on the front, in {merged.folder}")
+    return Answer(merged, _show, _document)
+
+
+def _document(merged: "Merged") -> object:
+    import msgspec
+
+    parts = {str(each.folder): [each.kept, each.networks] for each in merged.parts}
+    result = msgspec.structs.asdict(merged.finding.result)
+    return result | {"folder": str(merged.folder), "kept of": parts}
+
+
+def _show(merged: "Merged") -> None:
+    from repvit_nas.report.run_report import front_size, run_tables
+
+    show(
+        *run_tables(merged.finding),
+        *(
+            f"{part.folder}: {part.kept:,} of its {part.networks:,} are on the front."
+            for part in merged.parts
+        ),
+        f"{front_size(merged.finding.result)}, in {merged.folder}",
+    )

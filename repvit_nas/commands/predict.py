@@ -1,29 +1,37 @@
 """`repvit-nas predict`: what networks cost on devices."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers, one_or_list
+from repvit_nas.commands.arguments import checked_architecture, say_predictors
+from repvit_nas.commands.console import show, tell
 from repvit_nas.commands.options import (
     architectures_argument,
-    checked_architecture,
     debug_option,
     devices_option,
-    echo_documents,
     foreign_option,
-    json_option,
     output_option,
     outside_option,
     resolution_option,
-    say_predictors,
-    show,
     space_option,
-    tell,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from repvit_nas.api.accuracy import Accuracy
+    from repvit_nas.api.latency import Latencies
     from repvit_nas.architecture import OutputKind
     from repvit_nas.predictors.lookup import Outside
+
+
+class _Predicted(NamedTuple):
+    """Networks on devices, network by network, and how accurate each would be, if that was asked."""
+
+    latencies: "Latencies"
+    accuracies: "Sequence[Accuracy]"
 
 
 @click.command("predict")
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--accuracy", metavar="family|NAME", help="Estimate the accuracy by this as well.")
 @foreign_option
 @outside_option
-@json_option
+@answers
 @debug_option
 def command(
     archs: tuple[str, ...],
@@ -51,14 +59,12 @@ def command(
     accuracy: str | None,
     foreign: bool,
     outside: "Outside",
-    as_json: bool,
-) -> None:
+) -> Answer[_Predicted]:
     r"""Predict the latency of each ARCH on each device, and with --accuracy how accurate it would be.
 
     \b
     Example: repvit-nas predict repvit_m1_0 repvit_m1_1 --device iphone12 --device iphone13
     """
-    from repvit_nas.api.accuracy import estimate
     from repvit_nas.api.latency import predict
 
     networks = [
@@ -67,15 +73,29 @@ def command(
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
     found = predict(networks, where, interval=interval, foreign=foreign, outside=outside)
-    accurate = estimate(networks, accuracy) if accuracy else ()
-    if as_json:
-        said = [each.document() for each in accurate] or [{}] * len(networks)
-        each_said = [one for one in said for _ in where]
-        echo_documents([one.document() | more for one, more in zip(found, each_said, strict=True)])
-        return
-    if len(found) == 1:
-        tell(str(found))
+    accurate: tuple[Accuracy, ...] = ()
+    if accuracy:
+        from repvit_nas.api.accuracy import estimate  # which takes its time to import
+
+        accurate = tuple(estimate(networks, accuracy))
+    return Answer(_Predicted(found, accurate), _show, _document)
+
+
+def _show(predicted: _Predicted) -> None:
+    latencies = predicted.latencies
+    if len(latencies) == 1:
+        tell(str(latencies))
     else:
-        show(found.grid())
-    for each in accurate:
+        show(latencies.grid())
+    for each in predicted.accuracies:
         tell(str(each))
+
+
+def _document(predicted: _Predicted) -> object:
+    latencies, accuracies = predicted
+    documents = [each.document() for each in latencies]
+    if accuracies:
+        devices = len(latencies) // len(accuracies)
+        said = [each.document() for each in accuracies for _ in range(devices)]
+        documents = [one | more for one, more in zip(documents, said, strict=True)]
+    return one_or_list(documents)

@@ -1,11 +1,13 @@
 """`repvit-nas report`: an interactive page of searches, predictors and trainings."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from repvit_nas.commands.options import debug_option, echo_json, json_option, note
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.console import note
+from repvit_nas.commands.options import debug_option
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     help="The page.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
-@json_option
+@answers
 @debug_option
-def command(runs: tuple[str, ...], out: Path, *, overwrite: bool, as_json: bool) -> None:
+def command(runs: tuple[str, ...], out: Path, *, overwrite: bool) -> Answer[dict[str, Any]]:
     r"""Write one page that shows RUNs: open it in a browser, no network is needed.
 
     A RUN is the folder of a search, of a training run, or a device's folder under predictors/. Several
@@ -41,10 +43,11 @@ def command(runs: tuple[str, ...], out: Path, *, overwrite: bool, as_json: bool)
     panels = [_panel(name) for name in runs]
     content = page(panels)
     files.write_bytes(out, content)
-    if as_json:
-        echo_json({"page": str(out), "bytes": len(content), "runs": list(runs)})
-        return
-    note(f"{out}: {len(content) / 1e6:.1f} MB; open it in a browser")
+    return Answer({"page": str(out), "bytes": len(content), "runs": list(runs)}, _show)
+
+
+def _show(written: dict[str, Any]) -> None:
+    note(f"{written['page']}: {written['bytes'] / 1e6:.1f} MB; open it in a browser")
 
 
 def _panel(name: str) -> "Panel":

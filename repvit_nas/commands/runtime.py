@@ -1,23 +1,20 @@
-"""What the commands that time something share: which runtime, how long, and what they print."""
+"""What the commands that time something share: which runtime, and how long."""
 
 import difflib
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.core import ParameterSource
 
+from repvit_nas.commands.options import Decorator, grouped
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
     from repvit_nas.latency_lut.device import RuntimeSpec
 
 DEFAULT_RUNTIME: Final = "onnxruntime"
 
-_OPTIONS: Final = (
+runtime_options: Decorator = grouped(
     click.option("--runtime", metavar="onnxruntime|torch", help="What runs the programs."),
     click.option("--threads", type=int, default=1, show_default=True, help="Threads; 0 for all."),
     click.option(
@@ -28,22 +25,16 @@ _OPTIONS: Final = (
     click.option("--compile", "compiled", is_flag=True, help="Let torch compile the programs."),
 )
 
+# What `runtime_spec` takes of them.
+RUNTIME: Final = ("runtime", "threads", "providers", "torch_device", "batch", "compiled")
+
 # By the names that the commands give them. Core ML runs one image in its own threads, and the devices
 # that it times have their names in the table of products.
-_NOT_FOR_CORE_ML: Final = frozenset(
-    {"runtime", "threads", "providers", "torch_device", "batch", "compiled", "title"}
-)
+_NOT_FOR_CORE_ML: Final = frozenset({*RUNTIME, "title"})
 _ONLY_FOR_PHONES: Final = frozenset({"team", "udid"})
 _ONLY_FOR_CORE_ML: Final = _ONLY_FOR_PHONES | {"any_placement"}
 # An export times nothing.
 _NOT_FOR_EXPORT: Final = _ONLY_FOR_CORE_ML | {"minutes", "precision"}
-
-
-def runtime_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what runs the programs."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def runtime_spec(
@@ -128,39 +119,3 @@ def check_minutes(minutes: float) -> None:
     """
     if not 0 < minutes < 10_000:
         raise RepvitNasError(f"--minutes must be above 0 and below 10,000; got {minutes}")
-
-
-@contextmanager
-def stoppable(progress: Progress) -> Iterator[Progress]:
-    """Make sure that Ctrl-C stops a session, and that a closed terminal or `kill` stops it alike.
-
-    An interruption that arrives inside a library's callback is printed and forgotten there; so it is
-    remembered, and the next report of progress stops. A terminal that closes may say so twice: the
-    second time does not interrupt what is being cleaned up. What was ignored, as under nohup, stays so.
-    """
-    asked = False
-
-    def stop(number: int, _frame: object) -> None:
-        nonlocal asked
-        if asked and number != signal.SIGINT:
-            return
-        asked = True
-        raise KeyboardInterrupt
-
-    def checked(doing: str, done: int, total: int) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        progress(doing, done, total)
-
-    before = {signal.SIGINT: signal.getsignal(signal.SIGINT)}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # not every system knows both
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.getsignal(number)
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield checked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)

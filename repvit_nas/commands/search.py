@@ -4,27 +4,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.commands.completion import complete_device, complete_sampler, complete_space
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.arguments import parse_budgets
+from repvit_nas.commands.completion import complete_sampler
+from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.options import (
-    AUTO,
-    ResumingCommand,
     accuracy_option,
-    console,
+    budget_device_option,
+    budget_option,
     debug_option,
-    echo_json,
     foreign_option,
-    json_option,
-    note,
     output_option,
-    parse_budgets,
-    progress_bar,
-    show,
-    storage_option,
-    wait_option,
+    searched_space_option,
+    study_options,
 )
-from repvit_nas.data import DEFAULT_DEVICE
+from repvit_nas.commands.resuming import AUTO, ResumingCommand
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     from repvit_nas.api.search import Search
@@ -33,27 +28,9 @@ IMPOSSIBLE: Final = 2
 
 
 @click.command("search", cls=ResumingCommand)
-@click.option(
-    "--budget-ms",
-    required=True,
-    metavar="MS|DEVICE=MS,...",
-    help="The most milliseconds a network may take, on --device or on each device named.",
-)
-@click.option(
-    "--device",
-    default=DEFAULT_DEVICE,
-    show_default=True,
-    help="The device of the budget.",
-    shell_complete=complete_device,
-)
-@click.option(
-    "--space",
-    default="repvit",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="The search space: repvit, coarse, or a space file.",
-    shell_complete=complete_space,
-)
+@budget_option(required=True)
+@budget_device_option
+@searched_space_option
 @click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
 @click.option(
     "--trials", type=int, default=2000, show_default=True, help="Networks Optuna proposes."
@@ -106,13 +83,9 @@ IMPOSSIBLE: Final = 2
     help="Go on with an unfinished run, add trials to it, or join a shared study; auto: or start it.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
-@storage_option
-@wait_option
-@click.option(
-    "--study-name", default="repvit-nas", show_default=True, help="The study's name in --storage."
-)
+@study_options
 @foreign_option
-@json_option
+@answers
 @debug_option
 def command(
     *,
@@ -121,10 +94,9 @@ def command(
     out: str | None,
     resume: str | None,
     wait: float,
-    as_json: bool,
     timeout: float | None,
     **asked: Any,
-) -> int:
+) -> Answer["Search"]:
     r"""Find the Pareto front of accuracy against latency under a budget.
 
     Prints the best network at each level of the budget beside the reference family, and leaves
@@ -150,21 +122,16 @@ def command(
             timeout_s=timeout,
             **asked,
         )
-    if as_json:
-        echo_json(_document(found))
-    elif found.result.best is not None:
-        _show(found)
     if found.result.best is None:
         note(f"error: {found.why_none()}")
-        return IMPOSSIBLE
-    return 0
+        return Answer(found, _show_nothing, _document, IMPOSSIBLE)
+    return Answer(found, _show, _document)
 
 
-def _document(found: "Search") -> dict[str, Any]:
+def _document(found: "Search") -> object:
     import msgspec
 
-    document: dict[str, Any] = msgspec.to_builtins(found.result)
-    return document | {
+    return msgspec.structs.asdict(found.result) | {
         "folder": str(found.folder) if found.folder else None,
         "seconds": found.seconds and round(found.seconds, 3),
         "unbound": found.run.unbound,
@@ -172,30 +139,11 @@ def _document(found: "Search") -> dict[str, Any]:
     }
 
 
-def _show(found: "Search") -> None:
-    from repvit_nas.report.run_report import disputes, run_tables, stand_in, unbound_budgets
+def _show_nothing(_: "Search") -> None:
+    """Show no front that is beyond the limits; the error says how far."""
 
-    result, screen = found.result, console()
-    for grid in run_tables(found.finding()):
-        show(grid)
-    for line in (*unbound_budgets(found.run), *disputes(result)):
-        screen.print(line)
-    screen.print(f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.")
-    for line in stand_in(found.run.settings.output):
-        screen.print(line)
-    screen.print(
-        f"{number_of(len(result.front), 'network')} on the front; {number_of(result.trials, 'trial', grouped=True)}, "
-        f"{result.evaluations:,} different, {found.seconds or 0:.1f} s."
-    )
-    if result.exact_share is not None and result.exact_optuna_share is not None:
-        screen.print(
-            f"Share of the exact hypervolume: {result.exact_share:.3%} "
-            f"(Optuna alone {result.exact_optuna_share:.2%})."
-        )
-    elif result.optuna_share is not None:
-        screen.print(
-            f"Optuna alone reached {result.optuna_share:.1%} of the front's hypervolume; local "
-            "improvement the rest."
-        )
-    screen.print(f"Written to {found.folder}; load the best with")
-    screen.print(f'    repvit_nas.load("{found.folder}:best")')
+
+def _show(found: "Search") -> None:
+    from repvit_nas.report.run_report import run_parts
+
+    show(*run_parts(found.finding(), found.seconds or 0, found.folder))

@@ -4,25 +4,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from repvit_nas.commands.answer import Answer, answers, one_or_list
+from repvit_nas.commands.arguments import checked_architecture, say_predictors
+from repvit_nas.commands.console import show
 from repvit_nas.commands.options import (
     accuracy_option,
     architectures_argument,
-    checked_architecture,
-    console,
     debug_option,
     devices_option,
-    echo_documents,
     foreign_option,
-    json_option,
     output_option,
     outside_option,
     resolution_option,
-    say_predictors,
-    show,
     space_option,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from repvit_nas.api.networks import Description
     from repvit_nas.architecture import OutputKind
     from repvit_nas.predictors.lookup import Outside
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @accuracy_option
 @foreign_option
 @outside_option
-@json_option
+@answers
 @debug_option
 def command(
     archs: tuple[str, ...],
@@ -48,8 +48,7 @@ def command(
     accuracy: str,
     foreign: bool,
     outside: "Outside",
-    as_json: bool,
-) -> None:
+) -> Answer["list[Description]"]:
     r"""Show the rows of each ARCH with MACs, parameters and milliseconds, and its estimated accuracy.
 
     \b
@@ -67,10 +66,13 @@ def command(
         for network in networks
         for device in where
     ]
-    if as_json:
-        echo_documents([each.document() for each in found])
-        return
+    return Answer(found, _show, _document)
+
+
+def _document(found: "Sequence[Description]") -> object:
+    return one_or_list([each.content for each in found])
+
+
+def _show(found: "Sequence[Description]") -> None:
     for each in found:
-        show(each.grid())
-        for line in each.lines():
-            console().print(line)
+        show(each.grid(), *each.lines())

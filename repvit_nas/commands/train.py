@@ -3,65 +3,55 @@
 import contextlib
 import os
 import shlex
-import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.architecture import RESOLUTIONS, SAM, SAM_STEP
-from repvit_nas.commands.completion import complete_recipe
-from repvit_nas.commands.options import (
-    AUTO,
-    ResumingCommand,
-    architecture_argument,
-    debug_option,
-    echo_json,
-    json_option,
-    note,
-    output_option,
-    progress_bar,
-    split_resume,
-    tell,
+from repvit_nas.architecture import RESOLUTIONS, SAM, SAM_STEP, Architecture
+from repvit_nas.commands.answer import Answer, answers
+from repvit_nas.commands.arguments import own_words
+from repvit_nas.commands.console import note, progress_bar, tell
+from repvit_nas.commands.options import architecture_argument, debug_option, output_option
+from repvit_nas.commands.resuming import AUTO, ResumingCommand, split_resume
+from repvit_nas.commands.training_options import (
+    asked_data,
+    asked_recipe,
+    data_options,
+    place_options,
+    recipe_options,
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
-    from repvit_nas.architecture import Architecture, OutputKind
-    from repvit_nas.training.recipe import Recipe
-    from repvit_nas.training.records import Matching
+    from repvit_nas.architecture import OutputKind
+    from repvit_nas.training.records import Matching, TrainFile
+    from repvit_nas.units import Network
 
 # What says that there is no teacher, or that its maps are not kept.
 NO_TEACHER: Final = "none"
 # Options that are values of the recipe under their own name.
-_RECIPE: Final = ("epochs", "batch", "accumulate", "lr")
+_RECIPE: Final = ("batch", "accumulate", "lr")
+# And values of the data.
+_DATA: Final = ("train_split", "val_split", "num_classes", "download")
 _MOST: Final = 2**63 - 1
 
 
 @click.command("train", cls=ResumingCommand)
 @architecture_argument
+@data_options
+@click.option("--train-split", default="train", help="Split or folder to train on.")
+@click.option("--val-split", default="validation", help="Split or folder to validate on.")
 @click.option(
-    "--data",
-    required=True,
-    metavar="digits|shapes|FOLDER|NAME",
-    help="The images: in the box, a folder with train/ and val/, or timm's hfds/, wds/, torch/.",
+    "--num-classes",
+    type=click.IntRange(min=2),
+    help="Classes of the data set, where it does not say.",
 )
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    help="How to train. [quick; finetune with --init; match with --task match]",
-    shell_complete=complete_recipe,
-)
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Change the recipe: lr=0.002, scale=0.8,1.0.",
-)
-@click.option("--epochs", type=int, help="Passes over the images.")
+@click.option("--download", is_flag=True, help="Let timm download the data set.")
+@recipe_options("quick; finetune with --init; match with --task match")
 @click.option("--batch", type=int, help="Images in one step of one process.")
 @click.option("--accumulate", type=int, help="Steps added up to one update.")
 @click.option("--lr", type=float, help="Learning rate at 512 images in an update.")
@@ -110,26 +100,9 @@ _MOST: Final = 2**63 - 1
     metavar="PX",
     help="Input side. [the images' own]",
 )
-@click.option("--data-root", default="", help="Where timm keeps a data set it knows by name.")
-@click.option("--train-split", default="train", help="Its split, or the folder, to train on.")
-@click.option("--val-split", default="validation", help="Its split, or the folder, to validate on.")
-@click.option(
-    "--num-classes", type=click.IntRange(min=2), help="Its classes, where it does not say."
-)
-@click.option("--download", is_flag=True, help="Let timm download it.")
-@click.option(
-    "--train-images", type=click.IntRange(min=1), help="How many images of shapes to train on."
-)
-@click.option(
-    "--val-images", type=click.IntRange(min=1), help="How many images of shapes to validate on."
-)
-@click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read.")
-@click.option("--device", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
-@click.option("--amp", default="auto", metavar="auto|bf16|fp16|off", help="Half precision.")
+@place_options("--device")
 @click.option("--channels-last/--no-channels-last", default=None, help="Memory layout.")
 @click.option("--compile", "compiled", is_flag=True, help="Let torch compile the network.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of torch.")
 @click.option(
     "--save-every",
     type=click.IntRange(min=0),
@@ -138,9 +111,9 @@ _MOST: Final = 2**63 - 1
     help="More checkpoints.",
 )
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard as well.")
-@json_option
+@answers
 @debug_option
-def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> None:
+def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile"] | tuple[()]:
     r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
 
     With --task match it learns the map that --teacher makes of the pictures of a folder, such as that of
@@ -155,38 +128,24 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
     """
     import torch
 
-    from repvit_nas.named import load_architecture, shaped, space_of
+    from repvit_nas.named import load_network, shaped, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import open_data
     from repvit_nas.training.pictures import open_pictures
-    from repvit_nas.training.records import Asked
-    from repvit_nas.training.run import (
-        Place,
-        asked_network,
-        default_folder,
-        find_precision,
-        train,
-        world_size,
-    )
-    from repvit_nas.training.spec import DataSpec
+    from repvit_nas.training.place import Place, find_precision, world_size
+    from repvit_nas.training.records import RANDOM, Asked
+    from repvit_nas.training.run import asked_network, default_folder, train
 
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
-    recipe, name = _recipe(given)
-    architecture = load_architecture(arch)
-    space = space_of(arch)
-    data = DataSpec(
-        name=given["data"],
-        root=given["data_root"],
-        train_split=given["train_split"],
-        val_split=given["val_split"],
-        num_classes=given["num_classes"],
-        train_images=given["train_images"],
-        val_images=given["val_images"],
-        skip_bad_images=given["skip_bad_images"],
-        download=given["download"],
-    )
+    _refuse_idle(given)
     matching = _matching(given) if given["task"] == "match" else None
+    usual = "quick" if given["init"] == RANDOM else "finetune"
+    name = given["recipe"] or (usual if matching is None else "match")
+    recipe = asked_recipe(name, given, *_RECIPE, *(("teacher",) if matching is None else ()))
+    architecture = load_network(arch)
+    space = space_of(arch)
+    data = asked_data(given, **{field: given[field] for field in _DATA})
     if matching is None:
         opened = open_data(data, given["resolution"])
         network = asked_network(architecture, opened, given["resolution"])
@@ -204,7 +163,7 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
         matching=matching,
     )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
-    words = [word for word in split_resume(sys.argv[1:])[0] if word not in {"--json", "--debug"}]
+    words, _ = split_resume(own_words())
     first = int(os.environ.get("RANK", "0")) == 0  # the first process speaks for all
     with progress_bar() if first else contextlib.nullcontext(_silent) as progress:
         record = train(
@@ -227,49 +186,22 @@ def command(arch: str, *, resume: str | None, as_json: bool, **given: Any) -> No
             progress=progress,
             picture=curves_picture,
         )
-    outcome, near = record.outcome, record.matched
     if not first:
-        return
-    if near is not None:
-        if as_json:
-            echo_json(record)
-            return
-        tell(
-            f"{asked.architecture.name or arch} on {data.name}: squared error {near.mse:.4g}, cosine "
-            f"{near.cosine:.4f} on {near.val_images:,} pictures after "
-            f"{number_of(recipe.epochs, 'epoch')}, in {folder}"
-        )
-        return
-    if outcome is None:
+        return ()
+    if record.ended is None:
         raise RepvitNasError(f"{folder}: the training was not finished")
-    if as_json:
-        echo_json(record)
-        return
-    tell(
-        f"{asked.architecture.name or arch} on {data.name}: top-1 {outcome.top1:.2f} % of "
-        f"{outcome.val_images:,} images after {number_of(recipe.epochs, 'epoch')}, in {folder}"
-    )
+    return Answer(record, partial(_show, asked.architecture.name or arch, folder))
 
 
-def _recipe(given: Mapping[str, Any]) -> "tuple[Recipe, str]":
-    """Return how the network learns, and the recipe's name."""
-    from repvit_nas.training.recipe import NONE, load_recipe, parse_changes
-    from repvit_nas.training.records import RANDOM
-
-    matched = given["task"] == "match"
-    _refuse_idle(given)
-    fields = _RECIPE if matched else (*_RECIPE, "teacher")
-    changes = {name: given[name] for name in fields if given[name] is not None}
-    more = parse_changes(given["changes"])
-    twice = sorted(changes.keys() & more.keys())
-    if twice:
-        raise RepvitNasError(f"{twice[0]} is given twice, the second time by --set; give it once")
-    if "teacher" in changes:
-        changes["distillation"] = NONE if given["teacher"] == NONE else "hard"
-    changes |= more
-    usual = "quick" if given["init"] == RANDOM else "finetune"
-    name = given["recipe"] or ("match" if matched else usual)
-    return load_recipe(name, changes), name
+def _show(name: str, folder: Path, record: "TrainFile") -> None:
+    epochs, said = number_of(record.asked.recipe.epochs, "epoch"), ""
+    if record.outcome is not None:
+        images = record.outcome.val_images
+        said = f"top-1 {record.outcome.top1:.2f} % of {images:,} images"
+    elif record.matched is not None:
+        near = record.matched
+        said = f"squared error {near.mse:.4g}, cosine {near.cosine:.4f} on {near.val_images:,} pictures"
+    tell(f"{name} on {record.asked.data.name}: {said} after {epochs}, in {folder}")
 
 
 def _refuse_idle(given: Mapping[str, Any]) -> None:
@@ -297,10 +229,13 @@ def _matching(given: Mapping[str, Any]) -> "Matching":
     )
 
 
-def _encoder(architecture: "Architecture", given: Mapping[str, Any]) -> "OutputKind":
+def _encoder(architecture: "Network", given: Mapping[str, Any]) -> "OutputKind":
     """Return what the network hands back that learns a map: by default RepViT-SAM's."""
-    output: OutputKind = given["output"] or architecture.output
-    return output if output in SAM_STEP or given["output"] else SAM
+    if given["output"] is not None:
+        output: OutputKind = given["output"]
+        return output
+    own = architecture.output if isinstance(architecture, Architecture) else SAM
+    return own if own in SAM_STEP else SAM
 
 
 def _program(processes: int) -> list[str]:

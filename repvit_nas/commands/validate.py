@@ -1,28 +1,27 @@
 """`repvit-nas validate`: predicted against measured, on networks that the fit never saw."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from repvit_nas.architecture import LOGITS
+from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
-from repvit_nas.commands.coreml import phone_options
+from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.fitting import show_validation
 from repvit_nas.commands.options import (
-    console,
     debug_option,
-    echo_json,
-    json_option,
-    note,
+    drawn_space_option,
     output_option,
-    progress_bar,
-    show,
+    phone_options,
 )
-from repvit_nas.commands.runtime import check_minutes, check_options, stoppable
+from repvit_nas.commands.runtime import check_minutes, check_options
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
+    from repvit_nas.accuracy.held_out import AccuracyValidation
     from repvit_nas.architecture import OutputKind
 
 # Of forty networks and the sentinel, for two rounds and more.
@@ -43,7 +42,7 @@ PRECISION: Final = 0.003
     "--minutes", type=float, help="Minutes of timing at most. [4; 60 on a Core ML device]"
 )
 @click.option("--seed", type=int, default=1000, show_default=True, help="Of the networks drawn.")
-@click.option("--space", default="repvit", show_default=True, metavar="NAME|FILE")
+@drawn_space_option
 @click.option(
     "--isolated/--no-isolated",
     default=False,
@@ -52,7 +51,7 @@ PRECISION: Final = 0.003
 )
 @output_option
 @phone_options
-@json_option
+@answers
 @debug_option
 def command(
     *,
@@ -66,8 +65,7 @@ def command(
     output: "OutputKind | None",
     team: str,
     udid: str,
-    as_json: bool,
-) -> None:
+) -> Answer[Any]:
     r"""Time new random networks and compare them with their predictions.
 
     The networks are others than those that measure-lut timed; nothing is written. How far off a
@@ -86,8 +84,7 @@ def command(
     from repvit_nas.timing import Access, measured_device, refuse_untimed, time_on, timed_by_core_ml
 
     if accuracy is not None and device is None:
-        _validate_accuracy(accuracy, as_json=as_json)
-        return
+        return _of_accuracy(accuracy)
     if device is None or accuracy is not None:
         raise RepvitNasError("validate takes either --device or --accuracy")
     if minutes is not None:
@@ -122,14 +119,13 @@ def command(
     if timed.slower:
         note(f"advice: {timed.slower}")
     evaluation = evaluate_afresh(known, predictor, table, timed.on_engine)
-    show_validation(evaluation, as_json=as_json)
+    return Answer(evaluation, show_validation)
 
 
-def _validate_accuracy(name: str, *, as_json: bool) -> None:
+def _of_accuracy(name: str) -> Answer["AccuracyValidation"]:
     """Compare an estimator of accuracy with the networks that no fit saw."""
     from repvit_nas.accuracy.trained import find
     from repvit_nas.campaign.validation import validation_of
-    from repvit_nas.report.accuracy import coverage_text, validation_table
 
     folder = find(name).path
     found = validation_of(folder)
@@ -138,9 +134,10 @@ def _validate_accuracy(name: str, *, as_json: bool) -> None:
             f"{folder}: too few held-out networks are trained to validate on; measure-accuracy trains "
             "more of them with another --name and --held-out 24"
         )
-    if as_json:
-        echo_json(found)
-        return
-    screen = console()
-    show(validation_table(found))
-    screen.print(coverage_text(found))
+    return Answer(found, _show_accuracy)
+
+
+def _show_accuracy(found: "AccuracyValidation") -> None:
+    from repvit_nas.report.accuracy import accuracy_validation_parts
+
+    show(*accuracy_validation_parts(found))

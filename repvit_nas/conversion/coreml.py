@@ -24,10 +24,12 @@ from repvit_nas.conversion.package import (
     package_digest,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
+from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, PathUnit, Separated, WideHead
 from repvit_nas.programs import Program
 from repvit_nas.quantities import Count, Deviation
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit
 
 OUTPUT: Final = "output"
 # Relative root mean square that half precision may differ from torch by: 5e-4 to 8e-4 is usual.
@@ -142,14 +144,32 @@ def _operations(unit: Unit) -> tuple[str, ...]:
             return ("conv", "gelu", "conv")
         case Block(se=se):
             return ("conv", *(_SE if se else ()), *_FFN)
-        case Downsample():
+        case Downsample() | Widen():
             return ("conv", "conv")
         case Ffn():
             return _FFN
         case Head():
             return ("reduce_mean", "linear")
-        case _:
+        case Features() | Foreign() | Neck() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
+        case _:
+            return _operations_of_the_path(unit)
+
+
+def _operations_of_the_path(unit: PathUnit) -> tuple[str, ...]:
+    match unit:
+        case ConvGelu():
+            return ("conv", "gelu")
+        case Inverted(se=se):
+            first = ("conv", "gelu") if unit.expands else ()
+            gate, last = _SE if se else (), ("add",) if unit.residual else ()
+            return (*first, "conv", *gate, "gelu", "conv", *last)
+        case Separated(se=se):
+            return ("conv", *(_SE if se else ()), "conv", "gelu", "conv")
+        case GatedDownsample():
+            return ("conv", *_SE, "conv")
+        case WideHead():
+            return ("conv", "gelu", "reduce_mean", "linear", "gelu", "linear")
 
 
 def check(program: Program, weights: Sequence[UnitWeights], package: Path) -> Package:

@@ -23,8 +23,10 @@ from onnx import helper
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
-from repvit_nas.units import Block, Downsample, Ffn, Head, Neck, Stem, Unit, Widen, tapped
+from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, PathUnit, Separated, WideHead
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, tapped
 
 INPUT: Final = "image"
 OUTPUT: Final = "output"
@@ -141,14 +143,29 @@ def _representative(unit: Unit) -> Unit:
             return Block(16, 32, 8 if se else 0, kernel, 8)
         case Downsample(kernel=kernel) | Widen(kernel=kernel):
             return type(unit)(16, 24, kernel, 8)
-        case Neck():
-            return Neck(16, 8)
         case Ffn():
             return Ffn(16, 32, 8)
-        case Head():
-            return Head(16, 10, 8)
-        case _:
+        case Head() | Neck():
+            return Head(16, 10, 8) if isinstance(unit, Head) else Neck(16, 8)
+        case Features() | Foreign() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
+        case _:
+            return _representative_of_the_path(unit)
+
+
+def _representative_of_the_path(unit: PathUnit) -> PathUnit:
+    match unit:
+        case ConvGelu(kernel=kernel, stride=stride):
+            return ConvGelu(16, 24, kernel, stride, 8)
+        case Inverted(se=se, kernel=kernel, stride=stride):
+            hidden, c_out = 32 if unit.expands else 16, 16 if unit.residual else 24
+            return Inverted(16, hidden, c_out, 8 if se else 0, kernel, stride, 8)
+        case Separated(se=se, kernel=kernel, stride=stride):
+            return Separated(16, 32, 24, 8 if se else 0, kernel, stride, 8)
+        case GatedDownsample(kernel=kernel):
+            return GatedDownsample(16, 24, 8, kernel, 8)
+        case WideHead():
+            return WideHead(16, 32, 40, 24, 8)
 
 
 @functools.lru_cache(maxsize=64)

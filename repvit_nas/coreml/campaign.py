@@ -14,6 +14,7 @@ from repvit_nas.coreml.session import (
     own_series,
     planned_otherwise,
 )
+from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import CORE_ML, RuntimeSpec
 from repvit_nas.latency_lut.placement import PLACEMENTS_FILE
 from repvit_nas.latency_lut.plan import Plan, programs
@@ -61,6 +62,8 @@ def time_series(
         first = [network(plan.sentinel), *programs(plan, 0).values()]
         say(f"{len(first)} programs of the first round are converted, or were before")
         core_ml.write_packages(packages, first, progress)
+        if product.is_mac:  # a phone's own clock is kept while its app runs
+            opened.enter_context(clock(say))
         place = open_place(product, folder, team=team, udid=udid, say=say)
         opened.callback(place.stop)
         runner = core_ml.CoreMlRunner(place, packages)

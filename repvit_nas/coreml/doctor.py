@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from repvit_nas.conversion.converter import REQUIRED, installed_version, too_old
-from repvit_nas.coreml.app import SERVICE, sources, with_loop, xcode_version
+from repvit_nas.coreml.building import SERVICE, sources, with_loop, xcode_version
 from repvit_nas.coreml.discovery import check_ready, choose, connected, open_tunnel, why_closed
 from repvit_nas.coreml.findings import Condition
 from repvit_nas.coreml.mac import examine_mac, find_mac

@@ -22,6 +22,7 @@ from repvit_nas.conversion.package import COMPILED_SUFFIX, SUFFIX, TARGET, packa
 from repvit_nas.coreml.naming import program_name
 from repvit_nas.coreml.products import Product
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.folders import held
 from repvit_nas.latency_lut.plan import PLAN_FILE, Plan, programs
 from repvit_nas.lines import LineLog
 from repvit_nas.measuring.campaign import Wishes, first_plan
@@ -154,6 +155,13 @@ def export(
             of another plan, or a process was ended from outside.
         FileError: The folder cannot be written.
     """
+    with held(folder, otherwise="give another folder"):
+        return _exported(folder, plan, product, processes, progress)
+
+
+def _exported(
+    folder: Path, plan: Plan, product: Product, processes: int | None, progress: Progress
+) -> Manifest:
     _claim(folder, plan)
     wanted = planned(plan)
     purpose = roles(plan)

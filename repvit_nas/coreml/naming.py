@@ -2,8 +2,10 @@
 
 from typing import Final
 
+import msgspec
+
 from repvit_nas.programs import Program
-from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit
 
 # Characters of a program's key in its name: enough that no two programs share them.
 _KEY: Final = 8
@@ -29,8 +31,11 @@ def unit_name(unit: Unit) -> str:
             return f"ffn-{width}-{hidden}-{size}px"
         case Head(width, classes, size):
             return f"head-{width}-{classes}-{size}px"
-        case _:
+        case Features() | Foreign():
             raise TypeError(f"{type(unit).__name__} cannot be timed on its own")
+        case _:
+            *numbers, size = msgspec.structs.astuple(unit)
+            return "-".join(map(str, (unit.__struct_config__.tag, *numbers, f"{size}px")))
 
 
 def program_name(timed: Program) -> str:

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from repvit_nas.coreml.app import Phone, build, check_team, sources
+from repvit_nas.coreml.app import Phone
+from repvit_nas.coreml.building import build, check_team, sources
 from repvit_nas.coreml.client import Waits
-from repvit_nas.coreml.discovery import find_device
+from repvit_nas.coreml.discovery import Connected, find_device
 from repvit_nas.coreml.mac import Mac, OnMac, core_ml, examine_mac, find_mac
 from repvit_nas.coreml.place import CoreMlPlace
 from repvit_nas.coreml.products import Product
 from repvit_nas.coreml.xcrun import Apple, XcrunError, find_xcrun
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import device_names, load_device
 
 BUILDS_FOLDER: Final = ".modelrunner"
@@ -169,7 +172,36 @@ def open_phone(
     tools = apple or apple_tools(product)
     device = find_device(tools, product, udid=udid, sleep=sleep)
     say(f"device: {device.title}, system {device.system} ({device.build})")
-    builds = folder / BUILDS_FOLDER
+    with ExitStack() as held:
+        held.enter_context(clock(say, phone=device.udid))
+        phone = _started(
+            tools,
+            device,
+            folder / BUILDS_FOLDER,
+            team=team,
+            source=source,
+            loop=loop,
+            waits=waits,
+            sleep=sleep,
+            say=say,
+        )
+        phone.until_stopped(held.pop_all())
+    return phone
+
+
+def _started(
+    tools: Apple,
+    device: Connected,
+    builds: Path,
+    *,
+    team: str,
+    source: Path | None,
+    loop: bool,
+    waits: Waits | None,
+    sleep: Callable[[float], None],
+    say: Callable[[str], None],
+) -> Phone:
+    """Build the app, install and start it; again where one built earlier cannot be installed."""
     built = build(tools, device, builds, team=team, source=source, loop=loop, say=say)
     phone = Phone(tools, device, built, waits=waits, sleep=sleep)
     try:

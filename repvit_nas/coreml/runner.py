@@ -21,7 +21,7 @@ from repvit_nas.latency_lut.placement import (
 from repvit_nas.measuring.protocol import Calls
 from repvit_nas.programs import Program, chain
 from repvit_nas.units import Ffn, Unit
-from repvit_nas.words import Progress
+from repvit_nas.words import Progress, Say
 
 if TYPE_CHECKING:
     from repvit_nas.lines import LineLog
@@ -217,7 +217,9 @@ def _input_shape(unit: Unit) -> tuple[int, int, int]:
     return input_shape(unit)
 
 
-def open_device(spec: RuntimeSpec, *, team: str, udid: str = "") -> CoreMlRunner:
+def open_device(
+    spec: RuntimeSpec, *, team: str, udid: str = "", say: Say = lambda _: None
+) -> CoreMlRunner:
     """Return a runner for the device that `spec.target` names; the caller closes it.
 
     Packages are kept in the device's folder, where a measuring session keeps them too.
@@ -226,6 +228,7 @@ def open_device(spec: RuntimeSpec, *, team: str, udid: str = "") -> CoreMlRunner
         spec: What times the device.
         team: Identifier of the team that signs a phone's app.
         udid: Which of several phones.
+        say: Told what is being done.
 
     Raises:
         RepvitNasError: It is no Core ML device, none is connected, or it is not ready.
@@ -241,7 +244,7 @@ def open_device(spec: RuntimeSpec, *, team: str, udid: str = "") -> CoreMlRunner
         )
     check_driven(found)
     folder = Path("latency_lut") / found.device
-    place = open_place(found, folder, team=team, udid=udid)
+    place = open_place(found, folder, team=team, udid=udid, say=say)
     try:
         return CoreMlRunner(place, folder / PACKAGES_FOLDER)
     except BaseException:

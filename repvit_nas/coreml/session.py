@@ -26,12 +26,7 @@ from repvit_nas.latency_lut.placement import (
     read_placements,
 )
 from repvit_nas.latency_lut.plan import Plan, programs
-from repvit_nas.latency_lut.series import (
-    SERIES_FOLDER,
-    other_option,
-    series_folder,
-    series_name,
-)
+from repvit_nas.latency_lut.series import SERIES_FOLDER, other_option, series_folder, series_name
 from repvit_nas.latency_lut.table import Table
 from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.machine import machine

@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, OutputKind, write_architecture
+from repvit_nas.architecture import OutputKind
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
 from repvit_nas.export.comparing import Answering, Answers, Fused, compare, fuse, scoring
@@ -24,8 +25,11 @@ from repvit_nas.export.maps import core_ml_maps, output_names
 from repvit_nas.export.records import EXPORT_FILE, ExportRecord, form_digest, read_export
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
+from repvit_nas.networks import write_network
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
-from repvit_nas.training.records import ARCHITECTURE_FILE, finished, is_training_run
+from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
+from repvit_nas.training.trained import trained_run
+from repvit_nas.units import Network
 
 FUSED_FILE: Final = "fused.safetensors"
 ONNX_FILE: Final = "model.onnx"
@@ -45,10 +49,7 @@ def export_run(
     *,
     limit: int | None = None,
     data: str = "",
-    images: ComparedOn | None = None,
     opset: int | None = None,
-    verify: bool = True,
-    into: Path | None = None,
     output: OutputKind | None = None,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
@@ -59,27 +60,48 @@ def export_run(
         limit: Images to compare on; None for all.
         data: Where the images to validate on are; empty for where the run had them. Where they are
             not here any more, drawn ones take their place.
-        images: The images, where they are open already.
         opset: Of the ONNX file; None takes the exporter's own.
-        verify: Refuse weights that are not those that the training left; `check` says so itself.
-        into: Where the forms go; None for the run's folder, or a folder of the output in it.
-        output: What they hand back; `features` of a trained classifier leave its head out. None for
-            what the run was trained for.
+        output: What they hand back; `features` of a trained classifier leave its head out, and lie in a
+            folder of their own. None for what the run was trained for.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
             hold the run's classes, or a form is not the same network.
-        FileError: A file cannot be read or written.
+        FileError: A file cannot be read or written, or the weights are not those that the training left.
     """
     wanted = _known_formats(formats, opset)
-    record = finished(folder)
-    apart = output is not None and output != record.asked.architecture.output
-    into = into or (folder / output if apart and output else folder)
-    with held(into, otherwise="export another run"):
-        subject = trained_subject(folder, verify=verify, output=output)
-        chosen = images or run_images(record, data)
-        before = _kept(into, subject.digest, {*wanted, "fused"})
-        exported = _export(into, subject, wanted, chosen, limit=limit, opset=opset)
+    run = trained_run(folder)
+    chosen = run_images(run.record, data)
+    subject = trained_subject(run, output=output)
+    own = run.asked.architecture.output
+    into = folder if output in (None, own) else folder / subject.architecture.output
+    return export_trained(subject, into, chosen, wanted, limit=limit, opset=opset)
+
+
+def export_trained(
+    subject: Subject,
+    into: Path,
+    images: ComparedOn,
+    formats: Collection[str] = (),
+    *,
+    limit: int | None = None,
+    opset: int | None = None,
+    is_held: bool = False,
+) -> ExportRecord:
+    """Write a trained network in other forms, beside those of it that are there; see :func:`export_run`.
+
+    Args:
+        subject: The network.
+        into: Where the forms go.
+        images: What they are compared on.
+        formats: Among `onnx` and `coreml`; the fused form is always made.
+        limit: Images to compare on; None for all.
+        opset: Of the ONNX file; None takes the exporter's own.
+        is_held: Whether the caller holds that folder.
+    """
+    with nullcontext() if is_held else held(into, otherwise="export another run"):
+        before = _kept(into, subject.digest, {*formats, "fused"})
+        exported = _export(into, subject, formats, images, limit=limit, opset=opset)
         exported = _with_kept(exported, before)
         files.write_json(into / EXPORT_FILE, exported)
     return exported
@@ -99,7 +121,7 @@ def _with_kept(exported: ExportRecord, before: ExportRecord | None) -> ExportRec
 
 
 def export_untrained(
-    architecture: Architecture, formats: Iterable[str], out: Path, *, opset: int | None = None
+    architecture: Network, formats: Iterable[str], out: Path, *, opset: int | None = None
 ) -> ExportRecord:
     """Write a network of random weights in other forms: what its latency is tested with.
 
@@ -124,7 +146,7 @@ def export_untrained(
     chosen = drawn(architecture.resolution, "the network is untrained", count)
     with held(out):
         exported = _export(out, subject, wanted, chosen, limit=None, opset=opset)
-        write_architecture(out / ARCHITECTURE_FILE, architecture)
+        write_network(out / ARCHITECTURE_FILE, architecture)
         files.write_json(out / EXPORT_FILE, exported)
     return exported
 

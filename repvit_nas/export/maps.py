@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from repvit_nas.architecture import SAM_STEP, Architecture
+from repvit_nas.architecture import SAM_STEP
 from repvit_nas.conversion.converter import converted, coremltools, save
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import COREML_TOLERANCE
@@ -23,6 +23,7 @@ from repvit_nas.export.images import MAPS
 from repvit_nas.export.program import Preparation, check_program, package_bytes
 from repvit_nas.export.records import Form, form_digest
 from repvit_nas.export.subject import Subject
+from repvit_nas.units import Network
 
 IMAGE: Final = "image"
 SIZE: Final = "size"
@@ -65,7 +66,7 @@ class Encoder(nn.Module):
         return tuple(found) if isinstance(found, list) else found
 
 
-def output_names(architecture: Architecture) -> tuple[str, ...]:
+def output_names(architecture: Network) -> tuple[str, ...]:
     """Return what a network's outputs are called in the files that it is exported to."""
     if architecture.num_classes:
         return ("scores",)

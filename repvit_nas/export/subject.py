@@ -1,7 +1,6 @@
 """What is exported: a trained network of a run, or one of random weights for a latency test."""
 
 import json
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -10,8 +9,9 @@ from torch import nn
 
 from repvit_nas.architecture import Architecture, OutputKind, with_output
 from repvit_nas.training.recipe import Recipe, load_recipe
-from repvit_nas.training.records import WEIGHTS_FILE, file_digest, finished
-from repvit_nas.training.trained import load_trained
+from repvit_nas.training.records import TrainOutcome
+from repvit_nas.training.trained import TrainedRun, load_trained
+from repvit_nas.units import Network
 from repvit_nas.version import __version__
 
 UNTRAINED: Final = "untrained: random weights, for a latency test only"
@@ -31,7 +31,7 @@ class Subject(NamedTuple):
     """
 
     model: nn.Module
-    architecture: Architecture
+    architecture: Network
     classes: tuple[str, ...]
     recipe: Recipe
     title: str
@@ -40,29 +40,27 @@ class Subject(NamedTuple):
 
 
 def trained_subject(
-    folder: Path, *, verify: bool = True, output: OutputKind | None = None
+    run: TrainedRun, *, verify: bool = True, output: OutputKind | None = None
 ) -> Subject:
     """Return the network of a finished run.
 
     Args:
-        folder: The run.
+        run: The run.
         verify: Refuse weights that are not those that the training left.
         output: What it shall hand back; None for what it was trained for.
 
     Raises:
-        RepvitNasError: The run is not finished.
         FileError: Its files are damaged.
     """
-    record = finished(folder)
-    asked, outcome = record.asked, record.outcome
-    digest = file_digest(folder / WEIGHTS_FILE)
-    model = load_trained(folder, verify=verify, output=output)
+    record, asked, digest = run.record, run.asked, run.weights.found
+    model = load_trained(run, verify=verify, output=output)
     architecture, classes = asked.architecture, record.classes
-    if output is not None and output != architecture.output:
+    apart = output is not None and output != architecture.output
+    if apart and output and isinstance(architecture, Architecture):
         architecture, classes = with_output(architecture, output), ()
     known = _known(architecture, classes) | {
         "data": asked.data.name,
-        "top1": "" if outcome is None else f"{outcome.top1:.3f}",
+        "top1": f"{run.outcome.top1:.3f}" if isinstance(run.outcome, TrainOutcome) else "",
         "weights_digest": digest,
         "repvit_nas": record.versions["repvit_nas"],
     }
@@ -70,7 +68,7 @@ def trained_subject(
     return Subject(model, architecture, classes, asked.recipe, title, known, digest)
 
 
-def untrained_subject(architecture: Architecture) -> Subject:
+def untrained_subject(architecture: Network) -> Subject:
     """Return a network of random weights, the same every time."""
     from repvit_nas.network import create
 
@@ -86,7 +84,7 @@ def untrained_subject(architecture: Architecture) -> Subject:
     return Subject(model, architecture, classes, load_recipe("quick"), title, known)
 
 
-def _known(architecture: Architecture, classes: tuple[str, ...]) -> dict[str, str]:
+def _known(architecture: Network, classes: tuple[str, ...]) -> dict[str, str]:
     return {
         "output": architecture.output,
         "architecture": msgspec.json.encode(architecture).decode(),

@@ -19,7 +19,7 @@ RESOLUTION: Final = "resolution"
 # What may differ between two runs on one device without making them different tables.
 VOLATILE: Final = ("date", "frequency")
 # The files whose figures a predictor is fitted to, as far as a device has them.
-_FIGURES: Final = ("table.json", "published.csv", "latencies.json")
+FIGURES: Final = ("table.json", "published.csv", "latencies.json")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -102,7 +102,7 @@ class Device(msgspec.Struct, frozen=True):
 
     def digest(self) -> str:
         """Return a digest of the figures that a predictor is fitted to."""
-        there = [self.path(name) for name in _FIGURES if self.path(name).is_file()]
+        there = [self.path(name) for name in FIGURES if self.path(name).is_file()]
         return files.digest(*(files.read_bytes(path) for path in there))
 
     def refuse_foreign(self) -> None:

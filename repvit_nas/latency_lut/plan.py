@@ -7,9 +7,10 @@ import msgspec
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.networks import told
 from repvit_nas.programs import CHAIN_LENGTHS, Program, isolated, network, recipe
 from repvit_nas.quantities import Count, Seed, Several, Side
-from repvit_nas.units import Unit, rows
+from repvit_nas.units import Network, Unit, rows
 
 PLAN_FILE: Final = "plan.json"
 # Lone units are a baseline only; they are timed in the first rounds and then no more.
@@ -72,7 +73,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     lengths: tuple[Several, ...] = CHAIN_LENGTHS
     sentinel: Architecture
     calibration: tuple[Architecture, ...]
-    held_out: tuple[Architecture, ...]
+    held_out: tuple[Network, ...]
     isolated: bool
     wanted: Count
     explored: bool = False
@@ -143,12 +144,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         ):
             if asked < there:
                 raise RepvitNasError(f"was made with more {name}: give at least {option} {there}")
-        drawn = {network.stages: network for network in wanted.networks}
-        if not {network.stages for network in self.networks} <= drawn.keys():
+        drawn = {told(network): network for network in wanted.networks}
+        if not {told(network) for network in self.networks} <= drawn.keys():
             raise RepvitNasError("was made with another --space")
         if wanted.wanted == self.wanted and len(drawn) == len(self.networks):
             return self
-        timed = {network.stages for network in self.networks}
+        timed = {told(network) for network in self.networks}
         new = [network for stages, network in drawn.items() if stages not in timed]
         more = len(wanted.calibration) - len(self.calibration)
         return msgspec.structs.replace(
@@ -177,7 +178,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return self, since
 
     @property
-    def networks(self) -> tuple[Architecture, ...]:
+    def networks(self) -> tuple[Network, ...]:
         """All networks that are timed whole."""
         return (*self.calibration, *self.held_out)
 

@@ -15,6 +15,7 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
 from repvit_nas.errors import FileError
+from repvit_nas.latency_lut.device import Device
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.quantities import Milliseconds, Several, Side
 from repvit_nas.search_space.family import family
@@ -124,6 +125,16 @@ def published_architecture(row: PublishedLatency) -> Architecture:
 def read_published(path: Path) -> list[PublishedLatency]:
     """Read the rows of a `published.csv`."""
     return files.read_csv(path, PublishedLatency)
+
+
+def published_of(device: Device) -> tuple[PublishedLatency, ...]:
+    """Read what was published of a device; nothing of one that has no `published.csv`.
+
+    Raises:
+        FileError: The file is not valid.
+    """
+    path = device.path(PUBLISHED_FILE)
+    return tuple(read_published(path)) if path.is_file() else ()
 
 
 def observation(row: PublishedLatency, path: Path | str = PUBLISHED_FILE) -> Observation:

@@ -194,7 +194,7 @@ def read_series(folder: Path, device: str, *, everywhere: bool = False) -> list[
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     found = []
     for name in names:
-        home = root / name
+        home = files.inside(folder, root / name)
         log = VisitLog(home)
         visits = log.read()
         if not visits:

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import check_device
 from repvit_nas.latency_lut.plan import Plan
@@ -28,6 +27,7 @@ from repvit_nas.latency_lut.statistics import (
     noise_floor,
 )
 from repvit_nas.latency_lut.visits import Visit
+from repvit_nas.networks import told
 from repvit_nas.programs import chain, isolated, network, recipe
 from repvit_nas.quantities import (
     Deviation,
@@ -40,7 +40,7 @@ from repvit_nas.quantities import (
     SignedMilliseconds,
     check_interval,
 )
-from repvit_nas.units import Block, Ffn, Unit
+from repvit_nas.units import Block, Ffn, Network, Unit
 
 TABLE_FILE: Final = "table.json"
 # A machine is as it was if its sentinel takes as long as it did, up to this share.
@@ -93,7 +93,7 @@ class NetworkRow(_Row, frozen=True, kw_only=True, tag="network"):
     """What a whole network took; no fit of a measured device sees those with the role `held_out`."""
 
     role: Role
-    architecture: Architecture
+    architecture: Network
 
 
 class IsolatedRow(_Row, frozen=True, kw_only=True, tag="isolated"):
@@ -141,7 +141,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def __post_init__(self) -> None:
         """Check that nothing is there twice."""
         seen = Counter(
-            ("network", repr((row.architecture.stages, row.architecture.resolution)))
+            ("network", repr((told(row.architecture), row.architecture.resolution)))
             if isinstance(row, NetworkRow)
             else (type(row).__name__, repr(row.unit))
             for row in self.rows
@@ -227,7 +227,7 @@ def build_table(
             rows.append(row)
         else:
             unresolved.append(unit)  # nothing is ever priced at 0, nor below
-    roles: tuple[tuple[Role, tuple[Architecture, ...]], ...] = (
+    roles: tuple[tuple[Role, tuple[Network, ...]], ...] = (
         ("calibration", plan.calibration),
         ("held_out", plan.held_out),
     )

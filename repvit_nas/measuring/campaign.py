@@ -28,7 +28,7 @@ from repvit_nas.programs import CHAIN_LENGTHS
 from repvit_nas.search_space.family import reference
 from repvit_nas.search_space.space import Space
 from repvit_nas.shapes import Floats
-from repvit_nas.units import Unit
+from repvit_nas.units import Network, Unit
 from repvit_nas.words import Progress
 
 # A network of medium size whose latency is many times a call's overhead.
@@ -99,7 +99,7 @@ def first_plan(
 
 
 def network_plan(
-    networks: list[Architecture],
+    networks: Sequence[Network],
     *,
     seed: int,
     isolated: bool = False,

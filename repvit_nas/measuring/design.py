@@ -104,6 +104,7 @@ def fresh_networks(
         row.architecture.stages
         for role in ("calibration", "held_out")
         for row in table.networks(role)
+        if isinstance(row.architecture, Architecture)
     }
     drawn = random_networks(
         space,

@@ -36,6 +36,9 @@ VISIT_MS: Final = 60.0
 ISOLATED_MS: Final = 20.0
 # Full rounds that the networks' precision does not end a session before.
 _FEWEST_FULL: Final = 2
+# Building the table takes seconds, and rounds of small programs not much longer: how precise it is
+# gets looked at only once so much more was timed.
+_LOOK_AFTER: Final = 0.1
 # Visits after which the length of a round can be told.
 _TELLING: Final = 40
 
@@ -200,21 +203,20 @@ class Session:
             RepvitNasError: The time is too short for one full round.
         """
         number = EXPLORING_ROUNDS
+        look_at = 0.0
         while True:
             self._round(plan, number, limits, progress)
             number += 1
-            begun = any(item.round >= number for item in self.visits)
-            share = interval_share(self.table(plan))
             full = number - max(EXPLORING_ROUNDS, plan.since)
-            if (
-                not begun
-                and full > 0
-                and (
-                    (share <= limits.precision and full >= _FEWEST_FULL)
-                    or self.minutes + self._expected_minutes(plan, number) > limits.minutes
-                )
-            ):
+            if full < 1 or any(item.round >= number for item in self.visits):
+                continue
+            minutes = self.minutes
+            if minutes + self._expected_minutes(plan, number) > limits.minutes:
                 return
+            if full >= _FEWEST_FULL and minutes >= look_at:
+                look_at = minutes * (1 + _LOOK_AFTER)
+                if interval_share(self.table(plan)) <= limits.precision:
+                    return
 
     def _expected_minutes(self, plan: Plan, number: int) -> float:
         """Return what a round will take, from what its programs took before."""

@@ -2,6 +2,7 @@
 
 from repvit_nas.network.creating import create
 from repvit_nas.network.fusing import reparameterize
+from repvit_nas.network.listed import ListedNetwork
 from repvit_nas.network.model import RepVitNas
 
-__all__ = ["RepVitNas", "create", "reparameterize"]
+__all__ = ["ListedNetwork", "RepVitNas", "create", "reparameterize"]

@@ -4,16 +4,14 @@ from typing import Any
 
 import torch
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.units import Network
 
 
-def create(
-    architecture: Architecture, *, pretrained: bool = False, **kwargs: Any
-) -> torch.nn.Module:
+def create(architecture: Network, *, pretrained: bool = False, **kwargs: Any) -> torch.nn.Module:
     """Return the network of an architecture in training form and evaluation mode.
 
     Args:
-        architecture: The architecture.
+        architecture: The architecture, or a network told by its units.
         pretrained: Load timm's published weights; only reference networks have them.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 

@@ -8,7 +8,7 @@ depthwise branches that is right for every kernel.
 
 import itertools
 from collections.abc import MutableMapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Final, Literal, NamedTuple, cast
 
 import msgspec
 import torch
@@ -24,23 +24,28 @@ from timm.models.repvit import (
 from torch import nn
 
 from repvit_nas.architecture import FEATURES, LOGITS, Architecture
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.necks import SamNeck, StageFusingNeck
 from repvit_nas.network.weights import from_official, is_official
-from repvit_nas.units import (
-    Block,
-    Downsample,
-    End,
-    Ffn,
-    FusedNeck,
-    Neck,
-    Stem,
-    Unit,
-    Widen,
-    rows,
-)
+from repvit_nas.units import Block, Downsample, End, Ffn, Stem, Unit, rows
 
 # Stride of the maps of the four stages.
 REDUCTIONS = (4, 8, 16, 32)
+
+
+class TrainingForm(NamedTuple):
+    """How a network looks while it trains; fused, all forms are one.
+
+    Attributes:
+        legacy: The older form of the branches, each with a batch norm of its own.
+        branches: Three of them in every depthwise convolution of a block, or one.
+    """
+
+    legacy: bool = False
+    branches: bool = True
+
+
+BRANCHED: Final = TrainingForm()
 
 
 class TokenMixer(RepVggDw):
@@ -72,6 +77,13 @@ def fuse_branches(mixer: RepVggDw) -> nn.Conv2d:
     return fused
 
 
+def token_mixer(width: int, kernel: int, form: TrainingForm) -> nn.Module:
+    """Return the depthwise convolution of a block in training form."""
+    if form.branches:
+        return TokenMixer(width, kernel, form.legacy)
+    return ConvNorm(width, width, kernel, 1, kernel // 2, groups=width)
+
+
 def _fused(layer: ConvNorm) -> nn.Conv2d:
     return cast("nn.Conv2d", layer.fuse())  # type: ignore[no-untyped-call]
 
@@ -93,9 +105,9 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
 class RepVitBlock(nn.Module):
     """A RepViT block: token mixer, SE where the unit has it, and a residual FFN."""
 
-    def __init__(self, unit: Block, act_layer: type[nn.Module], *, legacy: bool) -> None:
+    def __init__(self, unit: Block, act_layer: type[nn.Module], form: TrainingForm) -> None:
         super().__init__()
-        self.token_mixer = TokenMixer(unit.width, unit.kernel, legacy)
+        self.token_mixer = token_mixer(unit.width, unit.kernel, form)
         self.se = SqueezeExcite(unit.width, rd_channels=unit.se) if unit.se else nn.Identity()
         self.channel_mixer = RepVitMlp(unit.width, unit.hidden, act_layer)
 
@@ -118,11 +130,10 @@ class RepVitDownsample(nn.Module):
         unit: Downsample | Widen,
         ffn: Ffn,
         act_layer: type[nn.Module],
-        *,
-        legacy: bool,
+        form: TrainingForm,
     ) -> None:
         super().__init__()
-        self.pre_block = RepVitBlock(pre_block, act_layer, legacy=legacy)
+        self.pre_block = RepVitBlock(pre_block, act_layer, form)
         stride = 2 if isinstance(unit, Downsample) else 1
         self.spatial_downsample = ConvNorm(
             unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
@@ -139,6 +150,23 @@ class RepVitDownsample(nn.Module):
         x = self.channel_downsample(self.spatial_downsample(x))
         mixed: torch.Tensor = self.ffn(x) + x
         return mixed
+
+
+class PlainDownsample(nn.Module):
+    """A stride-2 depthwise and a 1x1 convolution alone, as `downsample` plain opens a stage."""
+
+    def __init__(self, unit: Downsample | Widen) -> None:
+        super().__init__()
+        stride = 2 if isinstance(unit, Downsample) else 1
+        self.spatial_downsample = ConvNorm(
+            unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
+        )
+        self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run on `(batch, c_in, size, size)`."""
+        y: torch.Tensor = self.channel_downsample(self.spatial_downsample(x))
+        return y
 
 
 class RepVitStage(nn.Module):
@@ -167,6 +195,8 @@ class RepVitNas(RepVit):
         global_pool: `avg`, or empty for none.
         distillation: A second head that learns from a teacher, averaged with the first one.
         legacy: The older form of the depthwise branches, as in timm's `repvit_m1` to `repvit_m3`.
+        branches: Train the depthwise convolutions as three branches; else as one with its batch norm,
+            which fuses into the same network.
         drop_rate: Dropout before the classifier.
         act_layer: The activation in stem and FFNs.
         img_size: Accepted for timm's sake; the network takes any size.
@@ -184,6 +214,7 @@ class RepVitNas(RepVit):
         global_pool: str = "avg",
         distillation: bool = True,
         legacy: bool = False,
+        branches: bool = True,
         drop_rate: float = 0.0,
         act_layer: type[nn.Module] = nn.GELU,
         img_size: int | None = None,  # noqa: ARG002
@@ -194,6 +225,7 @@ class RepVitNas(RepVit):
         self._asked: dict[str, Any] = {}
         self.architecture = architecture
         self.legacy = legacy
+        self.branches = branches
         self.grad_checkpointing = False
         self.global_pool = global_pool
         self.in_chans = in_chans
@@ -201,7 +233,7 @@ class RepVitNas(RepVit):
         self.embed_dim = tuple(stage.width for stage in architecture.stages)
         units = rows(architecture)
         self.stem = RepVitStem(in_chans, self.embed_dim[0], act_layer)
-        self.stages = nn.Sequential(*_stages(units, act_layer, legacy=legacy))
+        self.stages = nn.Sequential(*_stages(units, act_layer, TrainingForm(legacy, branches)))
         self.feature_info = [
             {"num_chs": width, "reduction": reduction, "module": f"stages.{index}"}
             for index, (width, reduction) in enumerate(zip(self.embed_dim, REDUCTIONS, strict=True))
@@ -219,7 +251,8 @@ class RepVitNas(RepVit):
         nothing, where the weights are loaded.
         """
         document = msgspec.to_builtins(self.architecture)
-        return {**self._asked, "architecture": document, "legacy": self.legacy}
+        form = {"legacy": self.legacy, "branches": self.branches}
+        return {**self._asked, "architecture": document, **form}
 
     @_model_args.setter
     def _model_args(self, asked: dict[str, Any]) -> None:
@@ -259,7 +292,7 @@ class RepVitMaps(RepVitNas):
         x = self.stem(x)
         stage: Any
         for stage in self.stages:
-            if maps and self.taps == "after":
+            if maps and self.taps == "after" and isinstance(stage.downsample, RepVitDownsample):
                 maps[-1] = stage.downsample.pre_block(x)
                 x = stage.blocks(stage.downsample.change(maps[-1]))
             else:
@@ -315,7 +348,7 @@ def _accept_official(
 
 
 def _stages(
-    units: Sequence[Unit], act_layer: type[nn.Module], *, legacy: bool
+    units: Sequence[Unit], act_layer: type[nn.Module], form: TrainingForm
 ) -> list[RepVitStage]:
     """Build the stages from the rows of a network.
 
@@ -326,7 +359,7 @@ def _stages(
     blocks: list[Block] = []
 
     def close() -> None:
-        built = [RepVitBlock(unit, act_layer, legacy=legacy) for unit in blocks]
+        built = [RepVitBlock(unit, act_layer, form) for unit in blocks]
         stages.append(RepVitStage(opening, built))
 
     for unit, following in itertools.pairwise((*units, None)):
@@ -336,7 +369,11 @@ def _stages(
             case ((Downsample() | Widen()), Ffn()):
                 pre_block = blocks.pop()
                 close()
-                opening = RepVitDownsample(pre_block, unit, following, act_layer, legacy=legacy)
+                opening = RepVitDownsample(pre_block, unit, following, act_layer, form)
+                blocks = []
+            case ((Downsample() | Widen()), _):
+                close()
+                opening = PlainDownsample(unit)
                 blocks = []
             case _ if isinstance(unit, Stem | Ffn | End):
                 pass  # the stem is built apart, an FFN with its downsample, a head by timm

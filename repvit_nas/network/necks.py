@@ -5,7 +5,7 @@ from timm.layers import LayerNorm2d  # type: ignore[attr-defined]
 from torch import nn
 from torch.nn import functional as F
 
-from repvit_nas.units import FusedNeck, Neck
+from repvit_nas.necks import FusedNeck, Neck
 
 # As SAM's own encoders have it.
 _EPS = 1e-6

@@ -15,10 +15,12 @@ import torch
 from timm.models.repvit import ConvNorm, RepVitMlp, RepVitStem
 from torch import nn
 
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.fusing import reparameterize
-from repvit_nas.network.model import RepVitBlock
+from repvit_nas.network.model import BRANCHED, RepVitBlock, TrainingForm
 from repvit_nas.network.necks import SamNeck
-from repvit_nas.units import Block, Downsample, Ffn, Head, Neck, Stem, Unit, Widen
+from repvit_nas.network.path_pieces import path_module
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, ends
 
 UnitWeights = dict[str, npt.NDArray[np.float32]]
 # Weights are slices of one pool of normal numbers: drawing millions for every copy takes longer
@@ -74,7 +76,7 @@ class Chain(nn.Module):
         return maps[0] if len(maps) == 1 else tuple(maps)
 
 
-def unit_module(unit: Unit) -> nn.Module:
+def unit_module(unit: Unit, form: TrainingForm = BRANCHED) -> nn.Module:
     """Return `unit` as a module in training form, with fresh weights.
 
     Raises:
@@ -84,7 +86,7 @@ def unit_module(unit: Unit) -> nn.Module:
         case Stem():
             return cast("nn.Module", RepVitStem(unit.c_in, unit.width, nn.GELU))
         case Block():
-            return RepVitBlock(unit, nn.GELU, legacy=False)
+            return RepVitBlock(unit, nn.GELU, form)
         case Downsample() | Widen():
             stride = 2 if isinstance(unit, Downsample) else 1
             pad = unit.kernel // 2
@@ -92,14 +94,14 @@ def unit_module(unit: Unit) -> nn.Module:
                 ConvNorm(unit.c_in, unit.c_in, unit.kernel, stride, pad, groups=unit.c_in),
                 ConvNorm(unit.c_in, unit.c_out),
             )
-        case Neck():
-            return SamNeck(unit)
         case Ffn():
             return ResidualFfn(unit)
-        case Head():
-            return Classifier(unit)
-        case _:
+        case Head() | Neck():
+            return Classifier(unit) if isinstance(unit, Head) else SamNeck(unit)
+        case Features() | Foreign() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+        case _:
+            return path_module(unit, form)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -151,10 +153,5 @@ def input_shape(unit: Unit) -> tuple[int, int, int]:
     Raises:
         TypeError: The unit is not one that a classifier is made of.
     """
-    match unit:
-        case Stem() | Downsample() | Widen():
-            return (unit.c_in, unit.size, unit.size)
-        case Block() | Ffn() | Head() | Neck():
-            return (unit.width, unit.size, unit.size)
-        case _:
-            raise TypeError(f"{type(unit).__name__} cannot be run on its own")
+    channels, side, _, _ = ends(unit)
+    return (channels, side, side)

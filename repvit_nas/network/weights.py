@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import torch
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import DEEP, Architecture
 
 State = dict[str, torch.Tensor]
 # The same, to be read only.
@@ -78,7 +78,9 @@ def _places(architecture: Architecture) -> list[tuple[str, tuple[tuple[str, str]
     for index, stage in enumerate(architecture.stages):
         if index:
             opening = f"stages.{index}.downsample."
-            places += [(f"{opening}pre_block.", _BLOCK), (opening, _DOWNSAMPLE)]
+            if stage.downsample == DEEP:
+                places.append((f"{opening}pre_block.", _BLOCK))
+            places.append((opening, _DOWNSAMPLE))
         places += [(f"stages.{index}.blocks.{number}.", _BLOCK) for number in range(stage.depth)]
     return places
 

@@ -10,7 +10,8 @@ import numpy as np
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.statistics import NORMAL_90
 from repvit_nas.predictors.assumptions import ErrorModel
-from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, OVERHEAD_MS, Design, Member, fit
+from repvit_nas.predictors.ensemble import OVERHEAD_MS, Design, fit
+from repvit_nas.predictors.physical import LARGE_RESOLUTION, Member
 from repvit_nas.predictors.predictor import CALIBRATED, misfit_at
 from repvit_nas.predictors.validation import TARGET_FAMILY, Check, CrossValidation, Summary
 from repvit_nas.shapes import Floats

@@ -8,7 +8,7 @@ choice, and the ensemble weighs hundreds of them.
 
 import itertools
 from statistics import NormalDist
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -23,7 +23,6 @@ FREE: Final = 0.5
 
 # The overhead of a call, or what a column's coefficient multiplies.
 Term = Literal["overhead"] | CostColumn
-Positive: TypeAlias = Factor
 
 
 class Reached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,16 +76,16 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             this one.
     """
 
-    clock_ghz: Positive
-    macs_per_cycle: Positive
-    bytes_per_cycle: Positive
-    memory_gbps: Positive
-    chip_mb: Positive
+    clock_ghz: Factor
+    macs_per_cycle: Factor
+    bytes_per_cycle: Factor
+    memory_gbps: Factor
+    chip_mb: Factor
     compute: Reached
     weights: Reached
     maps: Reached
     spilled: Reached
-    depthwise: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
+    depthwise: Annotated[tuple[Factor, ...], msgspec.Meta(min_length=1)]
     overlap: Annotated[tuple[Overlap, ...], msgspec.Meta(min_length=1)]
     spill: Annotated[tuple[Spill, ...], msgspec.Meta(min_length=1)]
     source: str

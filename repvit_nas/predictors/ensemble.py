@@ -18,9 +18,11 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.physical import (
     FUSING_COLUMNS,
+    LARGE_RESOLUTION,
     MS_PER,
     CostColumn,
     CostForm,
+    Member,
     features,
     tabulate,
 )
@@ -42,16 +44,6 @@ LEAST_PREDICTED: Final = 1e-3
 # factors, the typical one or any one, the latencies are not of one device in one unit.
 _TYPICALLY_OFF: Final = 2.0
 _FURTHEST_OFF: Final = 30.0
-# The error model has a term of its own for networks larger than this.
-LARGE_RESOLUTION: Final = 320
-
-
-class Member(NamedTuple):
-    """One model of the ensemble: a form, the overhead and the coefficients of its features."""
-
-    form: CostForm
-    overhead_ms: float
-    coefficients: Floats
 
 
 class Expected(NamedTuple):
@@ -264,15 +256,3 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected
         solution, _ = nnls(left, right)
         predicted = np.maximum(matrix @ solution, LEAST_PREDICTED * latency_ms)
     return np.asarray(solution)
-
-
-def member_costs(
-    members: Sequence[Member], units: Sequence[Unit], columns: Sequence[CostColumn] = FUSING_COLUMNS
-) -> Floats:
-    """Return what each member says of each unit, `(units, members)` in milliseconds."""
-    table = tabulate(units)
-    known: dict[CostForm, Floats] = {}
-    for member in members:
-        if member.form not in known:
-            known[member.form] = features(member.form, table, columns)
-    return np.stack([known[member.form] @ member.coefficients for member in members], axis=1)

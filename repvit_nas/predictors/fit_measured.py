@@ -20,9 +20,9 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
-from repvit_nas.predictors.cross_validation import multiplier, student
-from repvit_nas.predictors.ensemble import Member, design, fit, member_costs
-from repvit_nas.predictors.physical import COLUMNS, FormGrid
+from repvit_nas.predictors.cross_validation import misfit_of_target, multiplier, student
+from repvit_nas.predictors.ensemble import design, fit
+from repvit_nas.predictors.physical import COLUMNS, FormGrid, Member, member_costs
 from repvit_nas.predictors.predictor import (
     Costs,
     MemberRecord,
@@ -47,6 +47,8 @@ FEWEST_NETWORKS: Final = 3
 FEWEST_RESOLVED: Final = FEWEST_UNITS // 2
 # A network's mean of several calibration ratios is trusted as if these many had shown nothing.
 _PRIOR_NETWORKS: Final = 2.0
+# What a modelled fit says of how far networks scatter is believed as if so many of them had shown it.
+_PRIOR_DEGREES: Final = 4.0
 # No two builds of a network run equally fast to better than this.
 _LEAST_MISFIT: Final = 0.005
 # Gigabytes a second that machines move for each million million MACs a second they compute.
@@ -136,7 +138,8 @@ def learn(
         prior: Pricer = functools.partial(member_costs, members, columns=assumptions.columns)
     else:
         members, prior = _transferred(base, timed)
-    few = published and len(timed) < TELLING_UNITS
+    # What is not timed is then as published networks have it.
+    few = bool(published) and len(timed) < TELLING_UNITS
     found = refined(
         table,
         timed,
@@ -148,7 +151,10 @@ def learn(
     )
     columns = assumptions.columns if base is None else base.model.columns
     scale, misfit, quantile = _calibrated(
-        Costs(members, columns, found.learned, physical=prior), table, networks
+        Costs(members, columns, found.learned, physical=prior),
+        table,
+        networks,
+        misfit_of_target(assumptions.errors) if few else None,
     )
     model = Model(
         device=table.device,
@@ -189,10 +195,25 @@ class _Calibration(NamedTuple):
     quantile: float
 
 
-def _calibrated(costs: Costs, table: Table, networks: Sequence[NetworkRow]) -> _Calibration:
+def _calibrated(
+    costs: Costs, table: Table, networks: Sequence[NetworkRow], expected: float | None
+) -> _Calibration:
     """Return the scale, misfit and interval that calibration networks give.
 
     A network's own ratio takes no part in what its interval is checked with.
+
+    How far networks scatter is itself known from few: of three, a Student distribution holds 90 % within
+    2.9 deviations, and by chance they may agree. Where the device is modelled as well, its fit to published
+    networks says how far they scatter; that is the scale of a scaled-inverse-chi-squared prior of the
+    variance, worth as much as a few networks, and what the networks leave unexplained is pooled with it
+    (Gelman et al., Bayesian Data Analysis, 3rd edition, section 2.6).
+
+    Args:
+        costs: The fit to units.
+        table: The table of the networks.
+        networks: The calibration networks.
+        expected: Relative standard deviation of one network around what is modelled; None where what is
+            not timed is not modelled from published networks.
     """
     totals = np.stack([costs.totals(count(rows(row.architecture))) for row in networks])
     mean, spread = totals.mean(axis=1), totals.std(axis=1) / totals.mean(axis=1)
@@ -204,7 +225,12 @@ def _calibrated(costs: Costs, table: Table, networks: Sequence[NetworkRow]) -> _
     others = (ratio.sum() - ratio) / (size - 1 + _PRIOR_NETWORKS)
     missed = ratio - others
     explained = float(np.mean(error**2 + spread**2))
-    misfit = np.sqrt(max(_LEAST_MISFIT**2, float(np.mean(missed**2)) - explained))
+    variance = max(0.0, float(np.mean(missed**2)) - explained)
+    freedom = size - 1.0
+    if expected is not None:
+        variance = (_PRIOR_DEGREES * expected**2 + size * variance) / (_PRIOR_DEGREES + size)
+        freedom += _PRIOR_DEGREES
+    misfit = np.sqrt(max(_LEAST_MISFIT**2, variance))
     scores = np.abs(missed) / np.sqrt(spread**2 + misfit**2 + error**2)
     # Networks do not show by how much their whole series is off; the scale takes that from them.
     taken = Counter(row.series for row in networks)
@@ -213,5 +239,4 @@ def _calibrated(costs: Costs, table: Table, networks: Sequence[NetworkRow]) -> _
         for series, deviation in table.shared_sd.items()
     ]
     misfit = math.hypot(float(misfit), *shared)
-    # How far networks scatter is itself known from few.
-    return _Calibration(float(scale), misfit, max(student(size - 1), multiplier(scores)))
+    return _Calibration(float(scale), misfit, max(student(freedom), multiplier(scores)))

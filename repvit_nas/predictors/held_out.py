@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from repvit_nas.architecture import shape_text
 from repvit_nas.latency_lut.device import Device
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table
+from repvit_nas.networks import summary
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.fit_measured import FEWEST_UNITS, learn
 from repvit_nas.predictors.metrics import compared, predictions, scores
@@ -101,7 +101,7 @@ def _holds(check: NetworkCheck) -> bool:
 def _check(predictor: Predictor, row: NetworkRow) -> NetworkCheck:
     estimate = predictor.estimate(row.architecture)
     return NetworkCheck(
-        shape=shape_text(row.architecture),
+        shape=summary(row.architecture),
         measured_ms=row.latency_ms,
         measured_low_ms=row.low_ms,
         measured_high_ms=row.high_ms,

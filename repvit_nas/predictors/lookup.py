@@ -4,7 +4,6 @@ In a predictor file this is :class:`MeasuredPart`; the arrays of the residual ar
 """
 
 import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
@@ -16,7 +15,7 @@ from repvit_nas import files
 from repvit_nas.errors import FileError, UnknownUnitError
 from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
 from repvit_nas.predictors.residual import Kernel, Residual
-from repvit_nas.quantities import Difference, Duration, Factor, Milliseconds
+from repvit_nas.quantities import Duration, Factor, Milliseconds, Signed
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
@@ -59,7 +58,7 @@ class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kernel: Kernel
     scale: Factor
-    ranges: dict[str, dict[str, tuple[Difference, Difference]]]
+    ranges: dict[str, dict[str, tuple[Signed, Signed]]]
     arrays_digest: str
     units: tuple[TimedUnit, ...]
 
@@ -187,14 +186,6 @@ def arrays_bytes(residual: Residual, looked_up: Floats) -> bytes:
     return buffer.getvalue()
 
 
-def _check_size(content: bytes) -> None:
-    """Raise if a packed file says that it unpacks to more than any of ours."""
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        size = sum(entry.file_size for entry in packed.infolist())
-    if size > _MOST_BYTES:
-        raise ValueError(f"they unpack to {size:,} bytes; at most {_MOST_BYTES:,} are read")
-
-
 def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: int) -> TimedCosts:
     """Read the arrays that belong to a measured part from the content of their file.
 
@@ -203,11 +194,10 @@ def read_arrays(path: Path | str, content: bytes, part: MeasuredPart, members: i
     """
     if files.digest(content) != part.arrays_digest:
         raise FileError(f"{path}: belongs to another fit than the predictor beside it; fit again")
+    found = files.unpacked(path, content, _MOST_BYTES, remedy="fit again")
     try:
-        _check_size(content)
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name], dtype=np.float64) for name in _ARRAYS}
-    except Exception as error:  # zip, zlib and numpy raise many kinds for a damaged file
+        arrays = {name: np.asarray(found[name], dtype=np.float64) for name in _ARRAYS}
+    except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path}: holds no arrays of a residual: {error}; fit again") from error
     n, d, f = len(part.units), len(part.kernel.features), len(arrays["phases"])
     wanted = {

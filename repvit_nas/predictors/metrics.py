@@ -10,7 +10,7 @@ import numpy as np
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.table import NetworkRow, Table, isolated_sum
 from repvit_nas.predictors.predictor import Predictor
-from repvit_nas.quantities import Correlation, Count, Deviation, Difference, Percent
+from repvit_nas.quantities import Correlation, Count, Deviation, Percent, Signed
 from repvit_nas.shapes import Floats
 from repvit_nas.units import count, rows
 
@@ -37,7 +37,7 @@ class PredictionErrors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     networks: Count
     rmspe: Deviation
     mape: Deviation
-    bias: Difference
+    bias: Signed
     within_5: Percent
     within_10: Percent
     kendall_tau: Correlation

@@ -57,6 +57,8 @@ MS_PER: Final[dict[CostColumn, float]] = {
 }
 # What a depthwise convolution uses of the multiply-accumulate lanes: one of 16.
 ONE_LANE: Final = 1 / 16
+# What forms miss of networks larger than this is judged apart.
+LARGE_RESOLUTION: Final = 320
 
 Overlap = Literal["none", "all", "memory", "weights-apart", "activations-apart", "spill-apart"]
 Spill = Literal["whole", "excess", "none"]
@@ -95,6 +97,14 @@ class CostForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ports: Literal[1, 2] = 1
     limit: Literal["map", "operation"] = "map"
     spill_gbps: Factor | None = None
+
+
+class Member(NamedTuple):
+    """One model of the ensemble: a form, the overhead and the coefficients of its features."""
+
+    form: CostForm
+    overhead_ms: float
+    coefficients: Floats
 
 
 class OperationTable(NamedTuple):
@@ -224,6 +234,18 @@ def _spilled_mb(form: CostForm, maps: Sequence[Floats]) -> Floats:
     kept = 0.0 if form.spill == "whole" else form.chip_mb
     held = maps if form.limit == "map" else [np.asarray(sum(maps))]
     return np.asarray(sum(np.where(mb > form.chip_mb, mb - kept, 0.0) for mb in held))
+
+
+def member_costs(
+    members: Sequence[Member], units: Sequence[Unit], columns: Sequence[CostColumn] = FUSING_COLUMNS
+) -> Floats:
+    """Return what each member says of each unit, `(units, members)` in milliseconds."""
+    table = tabulate(units)
+    known: dict[CostForm, Floats] = {}
+    for member in members:
+        if member.form not in known:
+            known[member.form] = features(member.form, table, columns)
+    return np.stack([known[member.form] @ member.coefficients for member in members], axis=1)
 
 
 class FormGrid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

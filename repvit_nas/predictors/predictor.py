@@ -4,17 +4,14 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from repvit_nas import data, files
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import check_device, load_device
-from repvit_nas.predictors.ensemble import LARGE_RESOLUTION, Member, member_costs
 from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
     SOURCES,
@@ -24,10 +21,16 @@ from repvit_nas.predictors.lookup import (
     TimedCosts,
     read_arrays,
 )
-from repvit_nas.predictors.physical import CostColumn, CostForm
+from repvit_nas.predictors.physical import (
+    LARGE_RESOLUTION,
+    CostColumn,
+    CostForm,
+    Member,
+    member_costs,
+)
 from repvit_nas.quantities import Count, Deviation, Duration, Factor
 from repvit_nas.shapes import Floats
-from repvit_nas.units import Unit, count, rows
+from repvit_nas.units import Network, Unit, count, rows
 
 PREDICTOR_FILE: Final = "predictor.json"
 # The confidence that intervals are calibrated at; others are scaled as a normal distribution is.
@@ -253,7 +256,7 @@ class Predictor:
             found.add(self._sources[unit])
         return max(found, key=SOURCES.index, default=self.model.source)
 
-    def estimate(self, architecture: Architecture, interval: float = CALIBRATED) -> LatencyEstimate:
+    def estimate(self, architecture: Network, interval: float = CALIBRATED) -> LatencyEstimate:
         """Predict the latency of `architecture` for one image.
 
         Args:
@@ -302,6 +305,10 @@ class Predictor:
 @functools.lru_cache(maxsize=64)
 def _ratio(interval: float) -> float:
     """Return how many times as wide as the calibrated interval a normal distribution's is."""
+    if interval == CALIBRATED:
+        return 1.0
+    from statistics import NormalDist  # which takes its time to import
+
     normal = NormalDist()
     return normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
 
@@ -369,3 +376,13 @@ def load_predictor(
             f"{finish}run repvit-nas fit --device {device}"
         )
     return predictor, found
+
+
+def said(predictor: Predictor, found: object) -> str:
+    """Say whose latencies are used, and which copy of them.
+
+    Args:
+        predictor: The predictor.
+        found: Where it was found, see :func:`load_predictor`.
+    """
+    return f"predictor: {predictor.device}, {predictor.model.source}, from {found}"

@@ -21,15 +21,8 @@ from repvit_nas.predictors.cross_validation import (
     own_variance,
 )
 from repvit_nas.predictors.engine import Engine
-from repvit_nas.predictors.ensemble import (
-    LARGE_RESOLUTION,
-    Design,
-    Member,
-    counted,
-    fit,
-    member_costs,
-)
-from repvit_nas.predictors.physical import CostColumn
+from repvit_nas.predictors.ensemble import Design, counted, fit
+from repvit_nas.predictors.physical import LARGE_RESOLUTION, CostColumn, Member, member_costs
 from repvit_nas.predictors.validation import Probe, Probed
 
 

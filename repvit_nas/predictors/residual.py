@@ -14,10 +14,9 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from repvit_nas.predictors.features import NAMES, unit_features
+from repvit_nas.predictors.features import NAMES
 from repvit_nas.quantities import Deviation, Factor
 from repvit_nas.shapes import Floats
-from repvit_nas.units import Unit
 
 # Random Fourier features of a draw from the prior.
 _FREQUENCIES: Final = 512
@@ -81,7 +80,7 @@ class Residual(NamedTuple):
         """Return the logarithm of each member's correction, `(n, members)`.
 
         Args:
-            features: Of units, from :func:`unit_features`.
+            features: Of units, from :func:`~repvit_nas.predictors.features.unit_features`.
             batch: How many are evaluated at once.
         """
         batches = [
@@ -108,11 +107,11 @@ def covariance(kernel: Kernel, one: Floats, other: Floats) -> Floats:
     return np.asarray(kernel.deviation**2 * smooth)
 
 
-def fit_kernel(units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed: int = 0) -> Kernel:
+def fit_kernel(features: Floats, log_ratio: Floats, noise: Floats, *, seed: int = 0) -> Kernel:
     """Fit the kernel by marginal likelihood.
 
     Args:
-        units: The measured units.
+        features: Of the measured units, `(n, d)`.
         log_ratio: Logarithm of measured over modelled cost, `(n,)`.
         noise: Relative standard deviation of each measurement, `(n,)`.
         seed: Of the choice of units where there are many.
@@ -124,8 +123,7 @@ def fit_kernel(units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed:
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(units))[:_KERNEL_UNITS])
-    features = unit_features([units[row] for row in rows])
+    rows = np.sort(rng.permutation(len(features))[:_KERNEL_UNITS])
     start = PRIOR_KERNEL
     shape = ConstantKernel(start.deviation**2, (1e-5, 4.0)) * Matern(
         np.array(start.lengths), (0.3, 30.0), nu=_DEGREES / 2
@@ -138,7 +136,7 @@ def fit_kernel(units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed:
     with warnings.catch_warnings():
         # A feature that does not matter runs to the end of its range, which is as it should be.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features, log_ratio[rows])
+        model.fit(features[rows], log_ratio[rows])
     fitted = model.kernel_
     return Kernel(
         NAMES,
@@ -150,7 +148,7 @@ def fit_kernel(units: Sequence[Unit], log_ratio: Floats, noise: Floats, *, seed:
 
 def fit_residual(
     kernel: Kernel,
-    units: Sequence[Unit],
+    features: Floats,
     log_ratio: Floats,
     noise: Floats,
     *,
@@ -161,7 +159,7 @@ def fit_residual(
 
     Args:
         kernel: The kernel.
-        units: The measured units.
+        features: Of the measured units, `(n, d)`.
         log_ratio: Logarithm of measured cost over what each member says, `(n, members)`.
         noise: Relative standard deviation of each measurement, `(n,)`.
         offsets: For each group of measurements that may be off in common, 1 where one belongs to
@@ -174,7 +172,7 @@ def fit_residual(
     """
     rng = np.random.default_rng(seed)
     lengths = np.array(kernel.lengths)
-    scaled = unit_features(units) / lengths
+    scaled = features / lengths
     members = log_ratio.shape[1]
     frequencies = rng.standard_normal((_FREQUENCIES, len(lengths))) / np.sqrt(
         rng.chisquare(_DEGREES, (_FREQUENCIES, 1)) / _DEGREES
@@ -184,29 +182,27 @@ def fit_residual(
         kernel.deviation * np.sqrt(2 / _FREQUENCIES) * rng.standard_normal((_FREQUENCIES, members))
     )
     draws = Residual(
-        kernel, scaled, np.zeros((len(units), members)), frequencies, phases, amplitudes
+        kernel, scaled, np.zeros((len(features), members)), frequencies, phases, amplitudes
     )
     error = np.sqrt(noise**2 + kernel.noise**2)
-    shared = np.zeros((len(units), len(units)))
-    common = np.zeros((len(units), members))
+    shared = np.zeros((len(features), len(features)))
+    common = np.zeros((len(features), members))
     for inside, deviation in offsets:
         shared += deviation**2 * np.outer(inside, inside)
         drawn = rng.standard_normal((1, members))
         # Centred, so that the members' mean is what was measured.
         common += deviation * np.outer(inside, drawn - drawn.mean())
     total = covariance(kernel, scaled, scaled) + np.diag(error**2) + shared
-    noisy = draws._prior(scaled) + error[:, None] * rng.standard_normal((len(units), members))  # noqa: SLF001
+    noisy = draws._prior(scaled) + error[:, None] * rng.standard_normal((len(features), members))  # noqa: SLF001
     update = np.asarray(np.linalg.solve(total, log_ratio - noisy - common))
     if kernel.deviation:
         common += shared @ update
     return draws._replace(update=update), common
 
 
-def leave_one_out(
-    kernel: Kernel, units: Sequence[Unit], log_ratio: Floats, noise: Floats
-) -> Floats:
+def leave_one_out(kernel: Kernel, features: Floats, log_ratio: Floats, noise: Floats) -> Floats:
     """Return by how much each unit's logarithm misses the prediction of all others, `(n,)`."""
-    scaled = unit_features(units) / np.array(kernel.lengths)
+    scaled = features / np.array(kernel.lengths)
     total = covariance(kernel, scaled, scaled) + np.diag(noise**2 + kernel.noise**2)
     inverse = np.linalg.inv(total)
     return np.asarray((inverse @ log_ratio) / np.diag(inverse))

@@ -5,7 +5,7 @@ They are looked up; what they say of units that were not timed is the residual, 
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
 from repvit_nas.predictors.assumptions import ErrorModel
 from repvit_nas.predictors.cross_validation import Predict
-from repvit_nas.predictors.ensemble import Design, Member, counted, member_costs
+from repvit_nas.predictors.ensemble import Design, counted
+from repvit_nas.predictors.features import unit_features
 from repvit_nas.predictors.lookup import (
     MeasuredPart,
     TimedCosts,
@@ -23,7 +24,7 @@ from repvit_nas.predictors.lookup import (
     floored,
     ranges_of,
 )
-from repvit_nas.predictors.physical import CostColumn
+from repvit_nas.predictors.physical import CostColumn, Member, member_costs
 from repvit_nas.predictors.predictor import Predictor, Pricer
 from repvit_nas.predictors.residual import (
     NO_KERNEL,
@@ -34,9 +35,6 @@ from repvit_nas.predictors.residual import (
 )
 from repvit_nas.predictors.table_observations import offsets_of
 from repvit_nas.shapes import Floats
-
-if TYPE_CHECKING:
-    from repvit_nas.units import Unit
 
 # What fewer units say of others is worth less than what published networks say of them.
 TELLING_UNITS: Final = 40
@@ -104,19 +102,20 @@ def refined(
     # One at least, so that there is something to look up.
     told = np.flatnonzero(clear > min(1.0, 0.99 * clear.max()))
     kept = [timed[int(row)] for row in told]
-    named: list[Unit] = [row.unit for row in kept]
+    named = [row.unit for row in kept]
+    features = unit_features(named)
     own, noise = own[told], sd[told] / own[told].mean(axis=1)
     physical = floored(prior(named))
     log_ratio = np.log(own / physical)
     mean = log_ratio.mean(axis=1)
     if kernel is None:
-        kernel = fit_kernel(named, mean, noise, seed=seed)
+        kernel = fit_kernel(features, mean, noise, seed=seed)
     groups = [
         (np.array([float(row.series == series) for row in kept]), deviation)
         for series, deviation in offsets.items()
         if deviation
     ]
-    residual, common = fit_residual(kernel, named, log_ratio, noise, offsets=groups, seed=seed)
+    residual, common = fit_residual(kernel, features, log_ratio, noise, offsets=groups, seed=seed)
     looked_up = np.exp(log_ratio - common) * physical * _shaken(noise, len(members), seed)
     arrays = arrays_bytes(residual, looked_up)
     part = MeasuredPart(
@@ -130,7 +129,7 @@ def refined(
         units=tuple(TimedUnit(row.unit, row.latency_ms, row.sd_ms) for row in kept),
     )
     left_out = np.full(len(timed), np.nan)
-    left_out[told] = leave_one_out(kernel, named, mean, noise)
+    left_out[told] = leave_one_out(kernel, features, mean, noise)
     return Refined(TimedCosts(part, residual, looked_up), arrays, left_out)
 
 

@@ -17,12 +17,12 @@ from repvit_nas.predictors.metrics import PREDICTOR, PredictionErrors
 from repvit_nas.quantities import (
     Count,
     Deviation,
-    Difference,
     Duration,
     Factor,
     Milliseconds,
     Percent,
     Side,
+    Signed,
     SignedMilliseconds,
     check_interval,
 )
@@ -189,7 +189,7 @@ class UnitCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     unit: Unit
     latency_ms: Milliseconds
-    left_out_percent: Difference
+    left_out_percent: Signed
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

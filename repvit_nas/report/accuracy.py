@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 from repvit_nas.accuracy.held_out import SEEDS
 from repvit_nas.architecture import shape_text
 from repvit_nas.report.tables import Grid
+from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from repvit_nas.accuracy.held_out import AccuracyValidation
-    from repvit_nas.accuracy.observations import Observation
+    from repvit_nas.accuracy.observations import AccuracyObservation
     from repvit_nas.campaign.finals import Finals
+    from repvit_nas.campaign.opening import Campaign
+    from repvit_nas.campaign.run import CampaignOutcome
 
 VALIDATION_HEADER = ("ranked by", "tau (90 % interval)", "best 3 found", "behind the best")
 
@@ -47,6 +50,37 @@ def coverage_text(validation: "AccuracyValidation") -> str:
     )
 
 
+def accuracy_validation_parts(validation: "AccuracyValidation") -> list[Grid | str]:
+    """Return what is printed of a validation."""
+    return [validation_table(validation), coverage_text(validation)]
+
+
+def campaign_parts(
+    campaign: "Campaign", outcome: "CampaignOutcome", validation: "AccuracyValidation | None"
+) -> list[Grid | str]:
+    """Return what is printed of a campaign: trainings, validation, and how to go on."""
+    state, name = outcome.state, campaign.file.name
+    parts: list[Grid | str] = [trained_table(state.observations)]
+    parts += [f"Left out: {failed}: {reason}" for failed, reason in state.failed.items()]
+    if validation is not None:
+        parts += accuracy_validation_parts(validation)
+    parts.append(f"Ended: {outcome.reason}.")
+    if state.open:
+        parts.append(f"{number_of(len(state.open), 'training')} left; the same command goes on.")
+    if outcome.fitted is not None:
+        budget = ",".join(f"{key}={ms:g}" for key, ms in campaign.file.asked.budgets_ms.items())
+        parts.append(f"Written to {outcome.folder}; search by it with")
+        parts.append(f"    repvit-nas search --budget-ms {budget} --accuracy {name}")
+    return parts
+
+
+def finals_parts(finals: "Finals") -> list[Grid | str]:
+    """Return what is printed of the finals of a search."""
+    from repvit_nas.campaign.finals import sentence
+
+    return [finals_table(finals), sentence(finals)]
+
+
 def finals_rows(finals: "Finals") -> list[list[str]]:
     """Return a row for each network of the finals."""
     return [
@@ -74,7 +108,7 @@ def finals_table(finals: "Finals") -> Grid:
     return Grid.of(title, FINALS_HEADER, finals_rows(finals), left=("shape",), drop=drop)
 
 
-def trained_table(observations: "Sequence[Observation]", most: int = 12) -> Grid:
+def trained_table(observations: "Sequence[AccuracyObservation]", most: int = 12) -> Grid:
     """Return the best of the networks that were trained."""
     cells = [
         (
@@ -91,5 +125,5 @@ def trained_table(observations: "Sequence[Observation]", most: int = 12) -> Grid
     return Grid.of("Trained, best first", header, cells, left=("start", "shape"), drop=drop)
 
 
-def _order(observation: "Observation") -> float:
+def _order(observation: "AccuracyObservation") -> float:
     return -observation.top1 if observation.loss is None else observation.loss

@@ -6,9 +6,33 @@ from typing import Final
 from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
 from repvit_nas.checking.seeds import SeededRow, SeedsRecord, settled
 from repvit_nas.report import text
+from repvit_nas.report.tables import Grid
 
 PROMISE_HEADER: Final = ("promise", "kept", "promised", "found")
 _KEPT: Final = {True: "yes", False: "BROKEN", None: "not checked"}
+
+
+def check_parts(run: str, found: CheckRecord, *, beside: bool) -> list[Grid | str]:
+    """Return what is printed of a checked run.
+
+    Args:
+        run: The run.
+        found: What was found.
+        beside: Whether the family stands beside it.
+    """
+    promised = Grid.of(run, PROMISE_HEADER, promise_rows(found), wraps=PROMISE_HEADER[2:])
+    if not beside:
+        return [promised, *measured_lines(found)]
+    title = f"Beside the family, on {found.device} ({found.variant.source})"
+    family = Grid.of(title, *family_table(found), left=("relation",))
+    return [promised, family, *filter(None, [chance_line(found)]), *measured_lines(found)]
+
+
+def seeds_parts(found: SeedsRecord) -> list[Grid | str]:
+    """Return what is printed of several runs together."""
+    source = found.networks[0].network.source
+    title = f"Over {len(found.seeds)} seeds, on {found.device} ({source})"
+    return [Grid.of(title, SEEDS_HEADER, seeds_rows(found), left=("relation",))]
 
 
 def promise_rows(found: CheckRecord) -> list[Sequence[str]]:

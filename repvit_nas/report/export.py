@@ -5,8 +5,14 @@ from typing import Final
 
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.export.subject import UNTRAINED
+from repvit_nas.report.tables import Grid
 
 FORM_HEADER: Final = ("form", "file", "MB", "differs by", "at most", "agrees", "run by")
+
+
+def export_parts(title: str, record: ExportRecord) -> list[Grid | str]:
+    """Return what is printed of an export."""
+    return [Grid.of(title, FORM_HEADER, form_rows(record)), *export_lines(record)]
 
 
 def form_rows(record: ExportRecord) -> list[Sequence[str]]:

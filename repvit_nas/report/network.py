@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 
 from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, estimate, meaning_at
-from repvit_nas.architecture import Architecture, shape_text
+from repvit_nas.architecture import Architecture
+from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.report.tables import Grid
+from repvit_nas.search_space.path import PATH_MEANING, published_step
 from repvit_nas.shapes import shapes_of
-from repvit_nas.units import rows
+from repvit_nas.units import Network, rows
 
 
 class UnitLine(msgspec.Struct, frozen=True):
@@ -38,9 +40,13 @@ class UnitLine(msgspec.Struct, frozen=True):
 
 
 class NetworkLines(msgspec.Struct, frozen=True):
-    """A network, its rows and its totals; latencies are in milliseconds on `device`."""
+    """A network, its rows and its totals; latencies are in ms on `device`, as `predictor` says.
 
-    architecture: Architecture
+    Accuracies are estimated for RepViT's architectures; of a network told by its units there is at most
+    what was published, `observed`.
+    """
+
+    architecture: Network
     shape: str
     rows: tuple[UnitLine, ...]
     macs: int
@@ -54,21 +60,20 @@ class NetworkLines(msgspec.Struct, frozen=True):
     interval: float
     device: str
     source: Source
-    accuracy: float
-    accuracy_std: float
+    accuracy: float | None
+    accuracy_std: float | None
     accuracy_meaning: str
     accuracy_source: AccuracySource
     observed: float | None
+    predictor: str
 
 
 def describe(
-    architecture: Architecture, predictor: Predictor, estimator: AccuracyEstimator
+    architecture: Network, predictor: Predictor, estimator: AccuracyEstimator, found: str
 ) -> NetworkLines:
-    """Describe a network on the device of `predictor`."""
+    """Describe a network on the device of `predictor`, the copy of it that was `found`."""
     units = rows(architecture)
     costs = predictor.unit_costs(units).mean(axis=1)
-    accuracy = estimate(estimator, shapes_of([architecture]))
-    seen = estimator.observed(architecture)
     described = tuple(
         UnitLine(
             unit=msgspec.to_builtins(unit),
@@ -84,7 +89,7 @@ def describe(
     )
     return NetworkLines(
         architecture=architecture,
-        shape=shape_text(architecture),
+        shape=summary(architecture),
         rows=described,
         macs=sum(row.macs for row in described),
         params=sum(row.params for row in described),
@@ -92,12 +97,31 @@ def describe(
         peak_bytes=max(row.peak_bytes for row in described),
         overhead_ms=round(float(predictor.overheads_ms.mean()), 5),
         **predictor.estimate(architecture)._asdict(),
-        accuracy=round(float(accuracy.mean[0]), 3),
-        accuracy_std=round(float(accuracy.std[0]), 3),
-        accuracy_meaning=meaning_at(estimator, architecture.resolution, architecture.output),
-        accuracy_source="estimated" if seen is None else seen.source,
-        observed=None if seen is None else round(seen.top1, 3),
+        **_accuracy(architecture, estimator),
+        predictor=found,
     )
+
+
+def _accuracy(network: Network, estimator: AccuracyEstimator) -> dict[str, Any]:
+    """Return what is known of a network's accuracy, under the names of a description."""
+    if not isinstance(network, Architecture):
+        step = published_step(network)
+        return {
+            "accuracy": None,
+            "accuracy_std": None,
+            "accuracy_meaning": PATH_MEANING,
+            "accuracy_source": "published",
+            "observed": None if step is None else step.top1,
+        }
+    accuracy = estimate(estimator, shapes_of([network]))
+    seen = estimator.observed(network)
+    return {
+        "accuracy": round(float(accuracy.mean[0]), 3),
+        "accuracy_std": round(float(accuracy.std[0]), 3),
+        "accuracy_meaning": meaning_at(estimator, network.resolution, network.output),
+        "accuracy_source": "estimated" if seen is None else seen.source,
+        "observed": None if seen is None else round(seen.top1, 3),
+    }
 
 
 def network_table(description: NetworkLines) -> Grid:

@@ -1,6 +1,7 @@
 """The tables and the page of a run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from repvit_nas.accuracy.family import RESTS_ON, FamilyEstimator
@@ -10,7 +11,7 @@ from repvit_nas.report.family_rows import FamilyRow, family_input, family_rows
 from repvit_nas.report.tables import Column, Grid, markdown
 from repvit_nas.search_space.downstream import downstream
 from repvit_nas.searching.agreement import GAIN
-from repvit_nas.words import printable
+from repvit_nas.words import number_of, printable
 
 if TYPE_CHECKING:
     from repvit_nas.searching.records import FrontEntry, Result, RunFile
@@ -164,6 +165,33 @@ def disputes(result: "Result") -> list[str]:
     ]
 
 
+def front_size(result: "Result") -> str:
+    """Say how many networks are on the front, and which part of it is shown."""
+    if not result.whole:
+        return f"{number_of(len(result.front), 'network')} on the front"
+    share = "" if result.shown_share is None else f" ({result.shown_share:.1%} of the hypervolume)"
+    return (
+        f"{result.whole:,} networks on the front; `front.json` has {len(result.front):,} of them, "
+        f"spread over it{share}, `front.npz` the choices of all"
+    )
+
+
+def stopped(run: "RunFile", result: "Result") -> list[str]:
+    """Say of a search that was stopped what it may lack."""
+    if run.complete:
+        return []
+    line = (
+        f"Stopped after {number_of(result.trials, 'trial', grouped=True)} of "
+        f"{run.settings.trials:,}; --resume goes on."
+    )
+    if result.late_gain is not None:
+        line += (
+            " Improvement was stopped, too: the second half of it found "
+            f"{result.late_gain:.1%} of the hypervolume, and less than that is likely left."
+        )
+    return [line]
+
+
 def winners_table(result: "Result", run: "RunFile") -> Grid:
     """Return the table of the networks of a run that have a file, the best first."""
     return front_table(f"Within {budgets(run)} ({result.sources})", result.winning)
@@ -176,6 +204,42 @@ def run_tables(finding: "Finding") -> list[Grid]:
         winners_table(finding.result, finding.run),
         *(family_table(family_title(device, rows), rows) for device, rows in families.items()),
     ]
+
+
+def run_parts(finding: "Finding", seconds: float, folder: Path | None) -> list[Grid | str]:
+    """Return what is printed of a search that found networks: tables, doubts, and where they are.
+
+    Args:
+        finding: What was found.
+        seconds: How long it took.
+        folder: Where it is written.
+    """
+    result, run = finding.result, finding.run
+    parts: list[Grid | str] = [
+        *run_tables(finding),
+        *stopped(run, result),
+        *unbound_budgets(run),
+        *disputes(result),
+        f"Accuracy: {result.accuracy_meaning}, ± one standard deviation.",
+        *stand_in(run.settings.output),
+        (
+            f"{front_size(result)}; "
+            f"{number_of(result.trials, 'trial', grouped=True)}, "
+            f"{result.evaluations:,} different, {seconds:.1f} s."
+        ),
+    ]
+    if result.exact_share is not None and result.exact_optuna_share is not None:
+        parts.append(
+            f"Share of the exact hypervolume: {result.exact_share:.3%} "
+            f"(Optuna alone {result.exact_optuna_share:.2%})."
+        )
+    elif result.optuna_share is not None:
+        parts.append(
+            f"Optuna alone reached {result.optuna_share:.1%} of the front's hypervolume; local "
+            "improvement the rest."
+        )
+    loaded = f'    repvit_nas.load("{folder}:best")'
+    return [*parts, f"Written to {folder}; load the best with", loaded]
 
 
 def render(finding: "Finding") -> tuple[str, bytes]:
@@ -194,9 +258,12 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
         f"# RepViT variants within {budgets(run)}\n",
         "Repeat this run with\n",
         f"    {printable(run.command)}\n",
-        f"{len(result.front)} networks are on the front (`front.json`). These have a file in",
+        _on_the_front(result),
         "`winners/`, the best at each level of the budget first.\n",
-        *(f"{line}\n" for line in (*unbound_budgets(run), *disputes(result))),
+        *(
+            f"{line}\n"
+            for line in (*stopped(run, result), *unbound_budgets(run), *disputes(result))
+        ),
         f"Latencies are {source}, accuracies estimated: {result.accuracy_meaning}.",
         f"{RESTS_ON}.\n" if isinstance(finding.inputs.estimator, FamilyEstimator) else "",
         *(f"{line}\n" for line in stand_in(run.settings.output)),
@@ -208,6 +275,12 @@ def run_page(finding: "Finding", families: dict[str, list[FamilyRow]]) -> str:
             markdown(family_table(family_title(device, family), family)),
         ]
     return "\n".join([*lines, "![front](front.png)", ""])
+
+
+def _on_the_front(result: "Result") -> str:
+    if result.whole:
+        return f"{front_size(result)}. These have a file in"
+    return f"{len(result.front)} networks are on the front (`front.json`). These have a file in"
 
 
 def budgets(run: "RunFile") -> str:

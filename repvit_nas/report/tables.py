@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas.words import printable
@@ -103,6 +102,8 @@ def markdown(grid: Grid, *, marked: bool = False) -> str:
 
 def html(grid: Grid) -> str:
     """Return a table in HTML; tags in the cells are only text."""
+    from html import escape
+
     sides = ["right" if column.right else "left" for column in grid.columns]
 
     def line(tag: str, cells: Sequence[str]) -> str:

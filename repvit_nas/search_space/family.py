@@ -17,8 +17,8 @@ from repvit_nas.architecture import (
 from repvit_nas.errors import UnknownNameError
 
 # Bounded where it is read: a depth is repeated into a bit string before a stage checks it.
-Count = Annotated[int, msgspec.Meta(ge=1, le=max(MAX_DEPTH, MAX_WIDTH))]
-Four = tuple[Count, Count, Count, Count]
+StageSize = Annotated[int, msgspec.Meta(ge=1, le=max(MAX_DEPTH, MAX_WIDTH))]
+Four = tuple[StageSize, StageSize, StageSize, StageSize]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 TrainedBy = Literal["distilled-300", "distilled-450", "plain-300"]
 # The recipe whose accuracy the estimator speaks of.

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from repvit_nas import data, files
 from repvit_nas.architecture import (
-    KERNELS,
     LOGITS,
     MAX_DEPTH,
     OUTPUTS,
+    PLAIN,
     SE_PATTERNS,
     Architecture,
     OutputKind,
@@ -25,6 +25,7 @@ from repvit_nas.architecture import (
 )
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space.constraints import Violation, parse
+from repvit_nas.search_space.space_file import ALL_DEEP, FIELDS, SpaceFile, StageSpace, Value
 from repvit_nas.shapes import Floats, Integers, Shapes, shapes_of
 
 if TYPE_CHECKING:
@@ -32,112 +33,11 @@ if TYPE_CHECKING:
 
 # One choice per parameter: the index of its value, `(n, parameters)`.
 Choices = npt.NDArray[np.intp]
-Value: TypeAlias = int | float | str
 
-FIELDS: Final = ("width", "depth", "se", "expansion", "kernel")
 # More combinations than this are not enumerated.
 ENUMERABLE: Final = 20_000_000
 # More openings of stages than this are not priced.
 MAX_OPENINGS: Final = 200_000
-
-
-class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Integers from `min` to `max` in steps of `step`."""
-
-    min: int
-    max: int
-    step: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the rules that types do not state."""
-        if not (0 < self.min <= self.max <= 4096 and 0 < self.step <= 4096):
-            raise ValueError(
-                "a range needs 0 < min <= max <= 4096 and step > 0, at most 4096; "
-                f"got min {self.min}, max {self.max}, step {self.step}"
-            )
-
-    def values(self) -> tuple[int, ...]:
-        """List the integers."""
-        return tuple(range(self.min, self.max + 1, self.step))
-
-
-class StageSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one stage may be."""
-
-    width: Range | tuple[int, ...]
-    depth: Range | tuple[int, ...]
-    se: tuple[Literal["none", "alternate", "all"], ...]
-    expansion: tuple[float, ...]
-    kernel: tuple[int, ...] = (3,)
-
-    def __post_init__(self) -> None:
-        """Check that every choice makes a valid stage."""
-        for field in FIELDS:
-            values = self.values(field)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"{field} must list different values, at least one; got {values}")
-        for width in self.values("width"):
-            Stage(width=int(width), depth=1, se="0")
-        if not all(1 <= int(depth) <= MAX_DEPTH for depth in self.values("depth")):
-            raise ValueError(f"depth must be 1 to {MAX_DEPTH}; got {self.values('depth')}")
-        for expansion in self.expansion:
-            Stage(width=8, depth=1, se="0", expansion=expansion)
-        for kernel in self.kernel:
-            Stage(width=8, depth=1, se="0", kernel=kernel)
-
-    def values(self, field: str) -> tuple[Value, ...]:
-        """List the values of `field` in order."""
-        value = getattr(self, field)
-        return value.values() if isinstance(value, Range) else tuple(value)
-
-
-class ResolutionSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The input sides allowed, and the one searched by default."""
-
-    default: int = 224
-    min: int = 160
-    max: int = 1024
-
-    def __post_init__(self) -> None:
-        """Check the rules that types do not state."""
-        if not 32 <= self.min <= self.default <= self.max <= 4096:
-            raise ValueError(
-                "resolution needs 32 <= min <= default <= max <= 4096; "
-                f"got min {self.min}, default {self.default}, max {self.max}"
-            )
-
-
-class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an architecture file may hold beyond what is searched."""
-
-    kernel: tuple[int, ...] = ()
-    se: Literal["any", "searched"] = "searched"
-
-    def __post_init__(self) -> None:
-        """Check the rules that types do not state."""
-        if not set(self.kernel) <= set(KERNELS):
-            raise ValueError(f"kernel must list some of 3, 5 and 7; got {self.kernel}")
-
-
-class SpaceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of a space file (schema 1)."""
-
-    schema: Literal[1] = 1
-    name: str
-    description: str = ""
-    constraints: tuple[str, ...] = ()
-    tied: tuple[Literal["width", "depth", "se", "expansion", "kernel"], ...] = ()
-    resolution: ResolutionSpace = ResolutionSpace()
-    allowed: Allowed = Allowed()
-    stages: tuple[StageSpace, StageSpace, StageSpace, StageSpace]
-
-    def __post_init__(self) -> None:
-        """Check the rules that types do not state."""
-        for text in self.constraints:
-            parse(text)
-        for field in self.tied:
-            if len({stage.values(field) for stage in self.stages}) > 1:
-                raise ValueError(f"tied fields need equal values in all stages; got {field!r}")
 
 
 class Parameter(NamedTuple):
@@ -179,7 +79,7 @@ class Space:
         self._numbers = {
             column: np.array(parameter.values, dtype=np.float64)
             for column, parameter in enumerate(self.parameters)
-            if parameter.field != "se"
+            if parameter.field not in ("se", "downsample")
         }
         self._se_tables = {
             column: np.array([_se_integers(str(name)) for name in parameter.values], np.uint64)
@@ -208,7 +108,8 @@ class Space:
         total, before = 0, 1
         for stage in self.file.stages:
             widths = len(stage.values("width"))
-            total += before * widths * len(stage.expansion) * len(stage.kernel)
+            ways = len(stage.expansion) * len(stage.kernel) * len(stage.downsample)
+            total += before * widths * ways
             before = widths
         return total
 
@@ -226,7 +127,11 @@ class Space:
         """Return the column of `Choices` that sets `field` of `stage`."""
         return self._column[field, stage]
 
-    def sample(self, rng: np.random.Generator, count: int) -> Choices:
+    def downsample_column(self, stage: int) -> int | None:
+        """Return the column of `Choices` that says what opens `stage`; None where all is deep."""
+        return self._column.get(("downsample", stage))
+
+    def sample(self, rng: "np.random.Generator", count: int) -> Choices:
         """Draw `count` rows of choices uniformly, constraints not heeded."""
         return rng.integers(0, self.radix, size=(count, len(self.radix)), dtype=np.intp)
 
@@ -264,6 +169,7 @@ class Space:
             se=self._se_integers(choices, depth),
             expansion=self._floats("expansion", choices),
             kernel=self._integers("kernel", choices),
+            plain=self._plain(choices),
             resolution=np.full(count, side, dtype=np.int64),
             num_classes=np.full(count, num_classes, dtype=np.int64),
             output=np.full(count, OUTPUTS.index(output), dtype=np.int64),
@@ -276,6 +182,16 @@ class Space:
             column = self.column(field, stage)
             values[:, stage] = self._numbers[column][choices[:, column]]
         return values
+
+    def _plain(self, choices: Choices) -> npt.NDArray[np.bool_]:
+        """Return which stages open with a downsample alone, `(n, 4)`."""
+        plain = np.zeros((len(choices), 4), dtype=np.bool_)
+        for stage in range(1, 4):
+            column = self.downsample_column(stage)
+            if column is not None:
+                values = np.array(self.parameters[column].values) == PLAIN
+                plain[:, stage] = values[choices[:, column]]
+        return plain
 
     def _integers(self, field: str, choices: Choices) -> Integers:
         return self._floats(field, choices).astype(np.int64)
@@ -294,6 +210,12 @@ class Space:
         Raises:
             RepvitNasError: It is not one of the networks that a search can reach.
         """
+        for index, stage in enumerate(architecture.stages):
+            if stage.downsample == PLAIN and self.downsample_column(index) is None:
+                raise RepvitNasError(
+                    f"stages[{index}].downsample is not searched in space {self.name!r}: got 'plain'; "
+                    "choices: deep"
+                )
         row = np.zeros((1, len(self.parameters)), dtype=np.intp)
         for column, parameter in enumerate(self.parameters):
             wanted = _choices([architecture.stages[i] for i in parameter.stages], parameter)
@@ -370,6 +292,8 @@ class Space:
         value, values = getattr(stage, field), allowed.values(field)
         if field == "kernel":
             values = tuple(sorted({*allowed.kernel, *extra.kernel}))
+        if field == "downsample":
+            values = tuple(sorted({*allowed.downsample, *extra.downsample}))
         if field == "se":
             if extra.se == "any":
                 return
@@ -432,11 +356,26 @@ def _se_integers(name: str) -> list[int]:
 
 def _parameters(file: SpaceFile) -> Iterator[Parameter]:
     for field in FIELDS:
+        if field == "downsample":
+            yield from _downsample_parameters(file)
+            continue
         if field in file.tied:
             yield Parameter(field, field, (0, 1, 2, 3), file.stages[0].values(field))
             continue
         for index, stage in enumerate(file.stages):
             yield Parameter(f"{field}_{index}", field, (index,), stage.values(field))
+
+
+def _downsample_parameters(file: SpaceFile) -> Iterator[Parameter]:
+    """Return the choices of what opens stages 2 to 4; none where nothing is to be chosen."""
+    field, places = "downsample", (1, 2, 3)
+    if all(stage.downsample == ALL_DEEP for stage in file.stages):
+        return
+    if field in file.tied:
+        yield Parameter(field, field, places, file.stages[1].values(field))
+        return
+    for index in places:
+        yield Parameter(f"{field}_{index}", field, (index,), file.stages[index].values(field))
 
 
 def _choices(stages: Sequence[Stage], parameter: Parameter) -> set[Value]:

@@ -1,5 +1,7 @@
 """Networks as the entries of a front."""
 
+from collections import Counter
+
 from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.front import Front
@@ -11,10 +13,11 @@ from repvit_nas.units import rows as unit_rows
 def names_of(problem: Problem, front: Front) -> list[str]:
     """Name networks by their latency on the first device; equal ones get a letter."""
     names: list[str] = []
+    taken: Counter[str] = Counter()
     for latency in front.objectives[:, 0]:
         name = f"{problem.devices[0]}-{latency:.4f}ms"
-        taken = sum(other == name or other.startswith(f"{name}-") for other in names)
-        names.append(f"{name}-{taken + 1}" if taken else name)
+        taken[name] += 1
+        names.append(f"{name}-{taken[name]}" if taken[name] > 1 else name)
     return names
 
 

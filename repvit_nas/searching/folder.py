@@ -26,6 +26,7 @@ from repvit_nas.searching.records import (
     read_run,
 )
 from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.whole import WHOLE_FILE
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"
@@ -45,6 +46,7 @@ _OURS: Final = (
     PICTURE_FILE,
     PAGE_FILE,
     WINNERS_FOLDER,
+    WHOLE_FILE,
     NEW_FOLDER,
     f"{NEW_FOLDER}/{CHECKPOINT_FILE}",
     _MADE,
@@ -182,17 +184,32 @@ class RunFolder:
         _remove([self._new])
 
     def write(
-        self, result: Result, run: RunFile, space: Space, *, page: str, picture: bytes
+        self,
+        result: Result,
+        run: RunFile,
+        space: Space,
+        *,
+        page: str,
+        picture: bytes,
+        whole: bytes = b"",
     ) -> None:
         """Write a finished run: all of it beside the old one, which it then replaces.
 
         Without a `run.json` the folder holds an unfinished study, so that goes first and comes last.
 
+        Args:
+            result: The front and what is known of it.
+            run: How to repeat it.
+            space: Where its networks come from.
+            page: The run's page in Markdown.
+            picture: Its picture as PNG.
+            whole: The whole front, packed, where that in `result` is thinned.
+
         Raises:
             FileError: The folder cannot be written or is full; the study's log stays, and so does
                 the run that was to be replaced.
         """
-        contents = _contents(result, run, space, page=page, picture=picture)
+        contents = _contents(result, run, space, page=page, picture=picture, whole=whole)
         if not self._shared:
             self._write(contents)
             return
@@ -224,12 +241,14 @@ class RunFolder:
         for stale in (self.path / WINNERS_FOLDER).glob("*.json"):
             if f"{WINNERS_FOLDER}/{stale.name}" not in names:
                 stale.unlink()
+        if WHOLE_FILE not in names:
+            (self.path / WHOLE_FILE).unlink(missing_ok=True)
         for name in names:
             (made / name).replace(self.path / name)
 
 
 def _contents(
-    result: Result, run: RunFile, space: Space, *, page: str, picture: bytes
+    result: Result, run: RunFile, space: Space, *, page: str, picture: bytes, whole: bytes
 ) -> dict[str, bytes]:
     """Return the files of a run by name, `run.json` last."""
     winners = {entry.architecture.name: entry.architecture for entry in result.winning}
@@ -240,6 +259,7 @@ def _contents(
             f"{WINNERS_FOLDER}/{name}.json": architecture_json(architecture)
             for name, architecture in winners.items()
         },
+        **({WHOLE_FILE: whole} if whole else {}),
         FRONT_FILE: files.encode_lines(result, "front"),
         TABLE_FILE: files.encode_csv(front_columns(result)),
         SPACE_FILE: files.encode_json(space.file),

@@ -1,6 +1,6 @@
 """Pareto fronts and hypervolumes as functions of arrays; all objectives are minimised."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,9 @@ import numpy.typing as npt
 from repvit_nas.search_space.space import Choices
 from repvit_nas.searching.problem import Problem
 from repvit_nas.shapes import Floats
+
+# Cells a side of the finest grid of a thinned front: six objectives' cells fit into 64 bits.
+_FINEST: Final = 1 << 10
 
 
 class Front(NamedTuple):
@@ -63,26 +66,41 @@ def _front(choices: Choices, objectives: Floats) -> Front:
 
 
 def thinned(front: Front, most: int) -> Front:
-    """Return at most `most` members of a front, spread over it: the best of each cell of a grid.
-
-    The grid is the finest that leaves few enough; of a cell the member with the least sum of
-    objectives, each over the front's span, stays.
-    """
+    """Return at most `most` members of a front, spread over it; see :func:`thinned_rows`."""
     if len(front.choices) <= most:
         return front
+    rows = thinned_rows(front, most)
+    return Front(front.choices[rows], front.objectives[rows])
+
+
+def thinned_rows(front: Front, most: int) -> npt.NDArray[np.intp]:
+    """Return the rows of at most `most` members of a front: the best of each cell of a grid.
+
+    The grid is the finest, as halving finds it, that leaves few enough; of a cell the member with the
+    least sum of objectives, each over the front's span, stays.
+    """
+    if len(front.choices) <= most:
+        return np.arange(len(front.choices))
     low, high = front.objectives.min(axis=0), front.objectives.max(axis=0)
     scaled = (front.objectives - low) / np.where(high > low, high - low, 1.0)
     order = np.argsort(scaled.sum(axis=1), kind="stable")
-    cells = 1 << 10
-    while cells:
-        _, first = np.unique(
-            np.floor(scaled[order] * cells).astype(np.int64), axis=0, return_index=True
-        )
-        if len(first) <= most:
-            rows = np.sort(order[first])
-            return Front(front.choices[rows], front.objectives[rows])
-        cells = cells * 4 // 5
-    return Front(front.choices[order[:1]], front.objectives[order[:1]])
+    enough, many = 1, _FINEST
+    kept = _firsts(scaled[order], enough)
+    while many - enough > 1:
+        cells = (enough + many) // 2
+        found = _firsts(scaled[order], cells)
+        if len(found) <= most:
+            enough, kept = cells, found
+        else:
+            many = cells
+    return np.asarray(np.sort(order[kept]))
+
+
+def _firsts(scaled: Floats, cells: int) -> npt.NDArray[np.intp]:
+    """Return the first row in each cell of a grid of so many a side over the unit cube."""
+    places = np.minimum(scaled * cells, cells - 1).astype(np.uint64)
+    weights = np.uint64(cells) ** np.arange(places.shape[1], dtype=np.uint64)
+    return np.asarray(np.unique(places @ weights, return_index=True)[1])
 
 
 def reference_point(front: Front) -> Floats:

@@ -1,6 +1,7 @@
 """Local improvement of a front: prices are additive, so looking at all neighbours is cheap."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -9,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from repvit_nas.search_space.space import Choices
-from repvit_nas.searching.front import Front, front_of, merged, thinned
+from repvit_nas.searching.front import Front, front_of, hypervolume, merged, thinned_rows
 from repvit_nas.searching.problem import Problem
+from repvit_nas.shapes import Floats
 
 # Front members whose neighbours are scored together.
 _BATCH: Final = 256
-# More members than this tell a person nothing; a front of one device never has as many.
+# Members of the front that is worked at; a front of one device never has as many.
 MOST: Final = 4000
-# Members whose neighbours are looked at, where a front is thinned: it never ends by itself.
-_EXPANDED: Final = 5 * MOST
+# Members whose neighbours are looked at, where a front is thinned: it never ends by itself. With four
+# devices the hypervolume is as large after these as after five times as many.
+_EXPANDED: Final = 2 * MOST
+# Steps without which nothing can be said of what going on would add.
+_TELLING: Final = 6
 Codes = npt.NDArray[np.uint64]
 
 
@@ -84,18 +89,83 @@ def _joined(ordered: Codes, new: Codes) -> Codes:
     return np.sort(np.concatenate([ordered, new]))
 
 
+class Improved(NamedTuple):
+    """What improvement found.
+
+    Attributes:
+        front: Every network that it found and that no other beats.
+        late_gain: Which share of its hypervolume the second half of the steps found, where the time
+            was over before the end: what is left is likely less. None where it was not over, or too
+            few steps were made to tell.
+    """
+
+    front: Front
+    late_gain: float | None = None
+
+
+class _Found:
+    """What was found so far: fronts that are done, and what thinning left out of them."""
+
+    def __init__(self, end: float, progress: Callable[[int, int], None]) -> None:
+        self.end = end
+        self.progress = progress
+        self.aside: list[Front] = []
+        self._done: list[Floats] = []
+        # The objectives of what was known at each step, if a time is set, and how much lay aside.
+        self._steps: list[tuple[Floats, int]] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is."""
+        return time.monotonic() >= self.end
+
+    def step(self, front: Front) -> None:
+        """Note how far it is."""
+        if math.isfinite(self.end):
+            known = np.concatenate([*self._done, front.objectives])
+            self._steps.append((known, len(self.aside)))
+
+    def finish(self, front: Front) -> None:
+        """Note a front that is done."""
+        self._done.append(front.objectives)
+
+    def thinned(self, front: Front) -> Front:
+        """Return a front thinned to `MOST`, and keep what that leaves out."""
+        if len(front.choices) <= MOST:
+            return front
+        rows = thinned_rows(front, MOST)
+        out = np.delete(np.arange(len(front.choices)), rows)
+        # Few bytes each: there may be a hundred thousand of them.
+        self.aside.append(Front(front.choices[out].astype(np.uint16), front.objectives[out]))
+        return Front(front.choices[rows], front.objectives[rows])
+
+    def late_gain(self) -> float | None:
+        """Return which share of the hypervolume the second half of the steps found."""
+        if len(self._steps) < _TELLING:
+            return None
+        half, now = (self._known(step) for step in (len(self._steps) // 2, -1))
+        reference = now.max(axis=0)
+        whole = hypervolume(now, reference)
+        return max(0.0, 1 - hypervolume(half, reference) / whole) if whole else None
+
+    def _known(self, step: int) -> Floats:
+        objectives, aside = self._steps[step]
+        return np.concatenate([objectives, *(front.objectives for front in self.aside[:aside])])
+
+
 def improve(
     problem: Problem,
     *starts: Front,
     timeout_s: float = float("inf"),
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> Front:
+) -> Improved:
     """Improve fronts until no network one or two steps away from their union would join it.
 
     Single steps are taken to their end first, from each start for itself: most of the way is
     theirs, they are few, and a start that another one dominates may lead further in the end.
 
-    The front of several devices grows without end; it is thinned to `MOST` members, spread over it.
+    The front of several devices grows without end: the one that is worked at is thinned to `MOST`
+    members, spread over it, and only so many are looked at.
 
     Args:
         problem: What to search.
@@ -104,32 +174,38 @@ def improve(
         progress: Called with how many members' neighbours were looked at, and of how many known.
     """
     parameters = len(problem.space.parameters)
-    end = time.monotonic() + timeout_s
+    found = _Found(time.monotonic() + timeout_s, progress)
     singles = single_steps(parameters)
-    descended = [_descend(problem, start, singles, end, progress) for start in starts]
-    return _descend(problem, merged(*descended), double_steps(parameters), end, progress)
+    descended = []
+    for start in starts:
+        descended.append(_descend(problem, start, singles, found))
+        found.finish(descended[-1])
+    front = _descend(problem, merged(*descended), double_steps(parameters), found)
+    late = found.late_gain() if found.over else None
+    if found.aside:
+        front = merged(front, *found.aside)
+        front = Front(front.choices.astype(np.intp), front.objectives)
+    return Improved(front, late)
 
 
-def _descend(
-    problem: Problem,
-    front: Front,
-    steps: Choices,
-    end: float,
-    progress: Callable[[int, int], None],
-) -> Front:
+def _descend(problem: Problem, front: Front, steps: Choices, found: _Found) -> Front:
     neighbourhood = Neighbourhood(problem, steps)
     parameters = len(problem.space.parameters)
     expanded: Codes = np.zeros(0, dtype=np.uint64)
-    front = thinned(front, MOST)
-    while time.monotonic() < end and len(front.choices) and len(expanded) < _EXPANDED:
+    before = len(found.aside)
+    front = found.thinned(front)
+    while not found.over and len(front.choices):
         codes = code(front.choices, parameters)
         all_waiting = np.flatnonzero(~_contains(expanded, codes))
+        if len(found.aside) > before and len(expanded) >= _EXPANDED:
+            break
         if not len(all_waiting):
             break
-        progress(len(expanded), len(expanded) + len(all_waiting))
+        found.progress(len(expanded), len(expanded) + len(all_waiting))
+        found.step(front)
         waiting = all_waiting[:_BATCH]
         expanded = _joined(expanded, codes[waiting])
         around = neighbourhood.around(front.choices[waiting])
         if len(around):
-            front = thinned(merged(front, front_of(problem, around)), MOST)
+            front = found.thinned(merged(front, front_of(problem, around)))
     return front

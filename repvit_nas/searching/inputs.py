@@ -9,9 +9,8 @@ from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.accuracy.trained import FAMILY, TrainedEstimator, find, load_estimator
 from repvit_nas.architecture import FEATURES, LOGITS, OutputKind
 from repvit_nas.latency_lut.device import load_device
-from repvit_nas.latency_lut.published import PUBLISHED_FILE, PublishedLatency, read_published
-from repvit_nas.predictors.lookup import Outside
-from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.latency_lut.published import PublishedLatency, published_of
+from repvit_nas.predictors.predictor import Predictor, load_predictor, said
 from repvit_nas.search_space.family import accuracy_table
 from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.searching.settings import Settings, usual_resolution
@@ -32,8 +31,7 @@ class DeviceInputs(NamedTuple):
 
     def said(self) -> str:
         """Say whose latencies are used, and which copy of them."""
-        predictor = self.predictor
-        return f"predictor: {predictor.device}, {predictor.model.source}, from {self.found}"
+        return said(self.predictor, self.found)
 
 
 class Inputs(NamedTuple):
@@ -110,18 +108,14 @@ def input_of(
     return resolution, 1000 if num_classes is None else num_classes
 
 
-def load_device_inputs(
-    device: str, *, foreign: bool = False, outside: Outside = "flag"
-) -> DeviceInputs:
+def load_device_inputs(device: str, *, foreign: bool = False) -> DeviceInputs:
     """Load the predictor of a device and what was published of it; see :func:`load_predictor`.
 
     Raises:
         RepvitNasError: The device is not known, or its files are not valid.
     """
-    predictor, found = load_predictor(device, foreign=foreign, outside=outside)
-    path = load_device(device).path(PUBLISHED_FILE)
-    published = tuple(read_published(path)) if path.is_file() else ()
-    return DeviceInputs(predictor, found, published)
+    predictor, found = load_predictor(device, foreign=foreign)
+    return DeviceInputs(predictor, found, published_of(load_device(device)))
 
 
 def study_digest(settings: Settings, inputs: Inputs) -> str:

@@ -17,6 +17,7 @@ from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.records import FRONT_FILE, RUN_FILE, Result, RunFile, read_run
 from repvit_nas.searching.run import NO_PROGRESS, Finding, Render, result_of, versions
 from repvit_nas.searching.settings import MAX_TRIALS, Settings, default_folder
+from repvit_nas.searching.whole import WHOLE_FILE, read_whole
 from repvit_nas.searching.winners import unbound
 from repvit_nas.words import Progress
 
@@ -52,7 +53,7 @@ class Merged(NamedTuple):
     parts: tuple[Part, ...]
 
 
-class _Run(NamedTuple):
+class _Source(NamedTuple):
     folder: Path
     file: RunFile
     result: Result
@@ -98,50 +99,49 @@ def merge(
                 f"{first.folder}: was searched with another {name} than is known now; search again"
             )
     problem = Problem(inputs.space, inputs.predictors, inputs.estimator, settings)
-    fronts = [_front(problem, each.result) for each in loaded]
-    union = merged(*fronts)
-    improved = improve(
-        problem, union, progress=lambda done, known: progress("improving", done, known)
-    )
-    result = msgspec.structs.replace(
-        result_of(
+    fronts = [_front(problem, each) for each in loaded]
+    digest = files.digest(msgspec.json.encode(sorted(each.file.digest for each in loaded)))
+    where = folder or Path("results") / f"{default_folder(_one(settings))}-merged"
+    target = RunFolder(where, settings, digest)
+    with target.claimed(overwrite=overwrite):
+        union = merged(*fronts)
+        improved = improve(
+            problem, union, progress=lambda done, known: progress("improving", done, known)
+        )
+        result, whole = result_of(
             problem,
             union,
             improved,
             trials=sum(each.result.trials for each in loaded),
             evaluations=sum(each.result.evaluations for each in loaded),
             progress=progress,
-        ),
-        optuna_share=None,  # what Optuna proposed was not kept
-        exact_optuna_share=None,
-    )
-    run = RunFile(
-        command=command,
-        settings=settings,
-        digest=files.digest(msgspec.json.encode(sorted(each.file.digest for each in loaded))),
-        inputs=inputs.digests(),
-        versions=versions(),
-        complete=all(each.file.complete for each in loaded),
-        unbound=unbound(problem, improved),
-    )
-    found = Finding(inputs, result, run)
-    where = folder or Path("results") / f"{default_folder(_one(settings))}-merged"
-    target = RunFolder(where, settings, run.digest)
-    with target.claimed(overwrite=overwrite):
+        )
+        # What Optuna proposed was not kept.
+        result = msgspec.structs.replace(result, optuna_share=None, exact_optuna_share=None)
+        run = RunFile(
+            command=command,
+            settings=settings,
+            digest=digest,
+            inputs=inputs.digests(),
+            versions=versions(),
+            complete=all(each.file.complete for each in loaded),
+            unbound=unbound(problem, improved.front),
+        )
+        found = Finding(inputs, result, run, whole)
         page, picture = render(found)
-        target.write(result, run, inputs.space, page=page, picture=picture)
+        target.write(result, run, inputs.space, page=page, picture=picture, whole=whole)
     parts = [
-        Part(each.folder, len(front.choices), _common(front, improved))
+        Part(each.folder, len(front.choices), _common(front, improved.front))
         for each, front in zip(loaded, fronts, strict=True)
     ]
     return Merged(found, where, tuple(parts))
 
 
-def _read(folder: Path) -> _Run:
+def _read(folder: Path) -> _Source:
     if not (folder / RUN_FILE).is_file():
         raise FileError(f"{folder}: holds no finished run; repvit-nas search makes one")
     front = files.read_json(files.inside(folder, folder / FRONT_FILE), Result)
-    return _Run(folder, read_run(folder), front)
+    return _Source(folder, read_run(folder), front)
 
 
 def _one(settings: Settings) -> Settings:
@@ -149,7 +149,7 @@ def _one(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, **_FREE)
 
 
-def _refuse_others(first: _Run, other: _Run) -> None:
+def _refuse_others(first: _Source, other: _Source) -> None:
     one, two = _one(first.file.settings), _one(other.file.settings)
     apart = [
         f"{name} {getattr(one, name)} and {getattr(two, name)}"
@@ -169,8 +169,11 @@ def _refuse_others(first: _Run, other: _Run) -> None:
         )
 
 
-def _front(problem: Problem, result: Result) -> Front:
-    rows = [problem.space.encode(entry.architecture) for entry in result.front]
+def _front(problem: Problem, run: _Source) -> Front:
+    if run.result.whole:
+        path = files.inside(run.folder, run.folder / WHOLE_FILE)
+        return front_of(problem, read_whole(path, run.result, problem.space))
+    rows = [problem.space.encode(entry.architecture) for entry in run.result.front]
     return front_of(problem, np.concatenate(rows))
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracySource
-from repvit_nas.architecture import Architecture, Stage, read_architecture
+from repvit_nas.architecture import PLAIN, Architecture, Stage, read_architecture
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.lookup import SOURCES, Source
 from repvit_nas.quantities import (
@@ -19,7 +19,8 @@ from repvit_nas.quantities import (
     Share,
     check_interval,
 )
-from repvit_nas.search_space.space import Space, SpaceFile
+from repvit_nas.search_space.space import Space
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.settings import Settings
 
 RUN_FILE: Final = "run.json"
@@ -101,6 +102,12 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         exact_optuna_share: The same of Optuna's trials alone.
         disputed: Winners that a share of the ensemble's members, given here, would have lose to a
             clearly more accurate network that by their account is no slower.
+        whole: How many networks the whole front has, where this one is a part of it that is spread
+            over it and holds all winners; 0 where it is whole. `front.npz` has them all.
+        whole_digest: Of that file.
+        shown_share: Which share of the whole front's hypervolume this part has.
+        late_gain: Which share of its hypervolume the second half of the improvement found, where the
+            time was over before its end: what is left is likely less.
     """
 
     schema: Literal[1] = 1
@@ -114,6 +121,10 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     exact_share: Share | None = None
     exact_optuna_share: Share | None = None
     disputed: dict[str, Deviation] = {}
+    whole: Count = 0
+    whole_digest: str = ""
+    shown_share: Share | None = None
+    late_gain: Share | None = None
 
     @property
     def winning(self) -> list[FrontEntry]:
@@ -146,7 +157,10 @@ def front_columns(result: Result) -> dict[str, list[Any]]:
             on = [getattr(entry.devices[device], field) for entry in front]
             columns[f"{device}_{field}"] = on
     columns["resolution"] = [architecture.resolution for architecture in architectures]
+    plain = any(PLAIN in {each.downsample for each in one.stages} for one in architectures)
     for field in Stage.__struct_fields__:
+        if field == "downsample" and not plain:
+            continue
         columns[field] = [
             "-".join(f"{getattr(stage, field)}" for stage in architecture.stages)
             for architecture in architectures

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from repvit_nas import files
 from repvit_nas.accuracy.estimator import meaning_at
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import Resume
@@ -17,18 +18,22 @@ from repvit_nas.searching.agreement import disputed
 from repvit_nas.searching.entries import entries_of, names_of
 from repvit_nas.searching.exact import exact_front, shares
 from repvit_nas.searching.folder import RunFolder
-from repvit_nas.searching.front import Front, front_of, hypervolume, reference_point
-from repvit_nas.searching.improve import improve
+from repvit_nas.searching.front import Front, front_of, hypervolume, reference_point, thinned_rows
+from repvit_nas.searching.improve import Improved, improve
 from repvit_nas.searching.inputs import Inputs, study_digest
 from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.records import BEST, Result, RunFile
 from repvit_nas.searching.settings import Settings
 from repvit_nas.searching.shared import Sharing, say_winners
 from repvit_nas.searching.study import Studied, run_study
+from repvit_nas.searching.whole import whole_bytes
 from repvit_nas.searching.winners import broken_limits, nearest, unbound, winners
+from repvit_nas.shapes import Integers
 from repvit_nas.version import __version__
 from repvit_nas.words import Progress
 
+# Networks of a front that a person is shown, as many as a page takes; the others are kept beside them.
+SHOWN: Final = 2000
 NO_PROGRESS: Final[Progress] = lambda *_: None  # noqa: E731
 
 
@@ -39,11 +44,13 @@ class Finding(NamedTuple):
         inputs: What was loaded.
         result: The front and what is known of it.
         run: How to repeat it.
+        whole: The whole front, packed, where that of the result is thinned.
     """
 
     inputs: Inputs
     result: Result
     run: RunFile
+    whole: bytes = b""
 
 
 # Page (Markdown) and picture (PNG) of a run; passed in, as showing results is another room's work.
@@ -110,7 +117,11 @@ def search(
     references = reachable_references(problem)
 
     def finding(
-        result: Result, *, complete: bool = True, far: dict[str, float] | None = None
+        result: Result,
+        *,
+        complete: bool = True,
+        far: dict[str, float] | None = None,
+        whole: bytes = b"",
     ) -> Finding:
         run = RunFile(
             command=command,
@@ -121,7 +132,7 @@ def search(
             complete=complete,
             unbound=far or {},
         )
-        return Finding(inputs, result, run)
+        return Finding(inputs, result, run, whole)
 
     def left_s() -> float:
         return math.inf if timeout_s is None else timeout_s - (time.monotonic() - began)
@@ -146,28 +157,28 @@ def search(
             progress=lambda done, known: progress("improving", done, known),
         )
         complete = not studied.interrupted and left_s() > 0
-        if not len(improved.choices):
+        if not len(improved.front.choices):
             closest = _closest(problem, studied, references)
             improved = improve(problem, front_of(problem, closest))
-            if not len(improved.choices):
+            if not len(improved.front.choices):
                 run_folder.abandon(study=True)
                 missed = broken_limits(problem, closest)
                 found = finding(_impossible(problem, studied, closest))
                 return Outcome(found, None, time.monotonic() - began, missed)
-        found = finding(
-            result_of(
-                problem,
-                proposed,
-                improved,
-                trials=len(studied.choices),
-                evaluations=studied.evaluations,
-                progress=progress,
-            ),
-            complete=complete,
-            far=unbound(problem, improved),
+        result, whole = result_of(
+            problem,
+            proposed,
+            improved,
+            trials=len(studied.choices),
+            evaluations=studied.evaluations,
+            progress=progress,
         )
+        far = unbound(problem, improved.front)
+        found = finding(result, complete=complete, far=far, whole=whole)
         page, picture = render(found)
-        run_folder.write(found.result, found.run, inputs.space, page=page, picture=picture)
+        run_folder.write(
+            found.result, found.run, inputs.space, page=page, picture=picture, whole=whole
+        )
         if sharing is not None:
             say_winners(
                 sharing,
@@ -201,13 +212,15 @@ def versions() -> dict[str, str]:
 def result_of(
     problem: Problem,
     proposed: Front,
-    improved: Front,
+    improved: Improved,
     *,
     trials: int,
     evaluations: int,
     progress: Progress = NO_PROGRESS,
-) -> Result:
+) -> tuple[Result, bytes]:
     """Return what was found: the front, its winners, and how much of it was reached by what.
+
+    A front of more than `SHOWN` networks is thinned; then the whole comes beside it, packed.
 
     Args:
         problem: What was searched.
@@ -217,18 +230,24 @@ def result_of(
         evaluations: How many different ones.
         progress: Told how far a space that is small enough is enumerated.
     """
-    names = names_of(problem, improved)
-    entries = entries_of(problem, improved.choices, names)
-    chosen = winners(problem, improved)
-    reference = reference_point(improved)
-    whole = hypervolume(improved.objectives, reference)
-    optuna_share = hypervolume(proposed.objectives, reference) / whole if whole else None
+    everything = improved.front
+    reference = reference_point(everything)
+    volume = hypervolume(everything.objectives, reference)
+    optuna_share = hypervolume(proposed.objectives, reference) / volume if volume else None
+    best = winners(problem, everything)
+    front, chosen = _shown(everything, best)
+    packed, shown_share = b"", None
+    if len(front.choices) < len(everything.choices):
+        packed = whole_bytes(everything.choices)
+        shown_share = hypervolume(front.objectives, reference) / volume if volume else None
+    names = names_of(problem, front)
+    entries = entries_of(problem, front.choices, names)
     exact_share = exact_optuna_share = None
     if problem.space.enumerable:
         size = problem.space.size
         exact = exact_front(problem, lambda done: progress("enumerating", done, size))
-        exact_optuna_share, exact_share = shares(exact, proposed, improved)
-    return Result(
+        exact_optuna_share, exact_share = shares(exact, proposed, everything)
+    result = Result(
         front=tuple(entries),
         best=entries[chosen[0]],
         winners=tuple(names[row] for row in chosen),
@@ -239,10 +258,22 @@ def result_of(
         exact_share=exact_share,
         exact_optuna_share=exact_optuna_share,
         disputed={
-            names[row]: round(share, 3)
-            for row, share in disputed(problem, improved, chosen).items()
+            names[row]: round(share, 3) for row, share in disputed(problem, front, chosen).items()
         },
+        whole=len(everything.choices) if packed else 0,
+        whole_digest=files.digest(packed) if packed else "",
+        shown_share=None if shown_share is None else round(shown_share, 4),
+        late_gain=None if improved.late_gain is None else round(improved.late_gain, 6),
     )
+    return result, packed
+
+
+def _shown(front: Front, winning: Integers) -> tuple[Front, Integers]:
+    """Return the part of a front that is shown, with all its winners, and the rows of those."""
+    if len(front.choices) <= SHOWN:
+        return front, winning
+    rows = np.union1d(thinned_rows(front, SHOWN), winning)
+    return Front(front.choices[rows], front.objectives[rows]), np.searchsorted(rows, winning)
 
 
 def _closest(problem: Problem, studied: Studied, references: Choices) -> Choices:

@@ -25,6 +25,8 @@ MAX_TRIALS: Final = 10_000_000
 MAX_SEED: Final = 2**63 - 1
 # Limits in milliseconds, millions or megabytes: far outside any network.
 LEAST, MOST = 1e-6, 1e6
+# Of an input, in pixels; a space has narrower bounds.
+_MOST_SIDE: Final = 1 << 16
 # What a run's folder is named after where it is not as by default.
 _NAMED: Final = (
     "accuracy",
@@ -94,6 +96,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             f"num_classes must be 0 to {MAX_CLASSES:,}",
             self.num_classes,
         )
+        if self.resolution is not None:
+            _require(
+                1 <= self.resolution <= _MOST_SIDE,
+                f"resolution must be 1 to {_MOST_SIDE:,}",
+                self.resolution,
+            )
         if self.output not in OUTPUTS:
             raise UnknownNameError.of("output", self.output, list(OUTPUTS))
         output = usual_output(self.output, self.num_classes)

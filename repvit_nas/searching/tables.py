@@ -6,16 +6,19 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.architecture import FEATURES, LOGITS, SAM_FUSED, OutputKind, usual_output
+from repvit_nas.architecture import FEATURES, LOGITS, PLAIN, SAM_FUSED, OutputKind, usual_output
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.search_space.space import Choices, Space
 from repvit_nas.shapes import Floats, Integers
-from repvit_nas.units import Features, Stem, Unit, block, ends, is_strided, opening, stage_sizes
+from repvit_nas.units import Features, Stem, Unit, block, endings, is_strided, opening, stage_sizes
 
 # Directions of the ensemble's spread that hold less than this share of it are dropped.
 _NEGLIGIBLE: Final = 1e-5
 # Columns that every table has; each device's mean latency follows, then all devices' spreads.
 MACS, PARAMS, LATENCY = 0, 1, 2
+
+# The table's last row, which costs nothing.
+_FREE: Final = -1
 
 Rows = npt.NDArray[np.intp]
 RowOf = Callable[[Unit], int]
@@ -74,8 +77,9 @@ class PriceTable:
         prices, self._overhead, self._spreads = _price(list(units), predictors)
         # (width, expansion, kernel) flattened, without SE then with; behind them the columns.
         self._blocks = [prices[rows].reshape(2, -1, prices.shape[1]) for rows in blocks]
+        # What opens it, then the same behind the width before.
         self._openings = [
-            prices[rows].sum(axis=-2).reshape(-1, prices.shape[1]) for rows in openings
+            prices[rows].sum(axis=-2).reshape(len(rows), -1, prices.shape[1]) for rows in openings
         ]
         self._widths = [prices[rows] for rows in behind]
         self._pairs = None if pairs is None else prices[pairs]
@@ -121,7 +125,10 @@ class PriceTable:
             total += with_se * gated[flat]
             total += self._widths[stage][width, :columns]
             if stage:
-                total += self._openings[stage - 1][before * len(plain) + flat, :columns]
+                chosen = space.downsample_column(stage)
+                opened = 0 if chosen is None else choices[:, chosen]
+                place = before * len(plain) + flat
+                total += self._openings[stage - 1][opened, place, :columns]
             if stage == 3 and self._pairs is not None:
                 total += self._pairs[before, width, :columns]
             before = width
@@ -155,9 +162,10 @@ def _block_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
 
 
 def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf, *, strided: bool) -> Rows:
-    """Return the table's rows of a stage's opening, `(before, width, expansion, kernel, 3)`."""
+    """Return the table's rows of a stage's opening, `(downsample, before, width, expansion, kernel, 3)`."""
     before, widths = _integers(space, "width", stage - 1), _integers(space, "width", stage)
     expansions, kernels = _expansions(space, stage), _integers(space, "kernel", stage)
+    shape = (len(before), len(widths), len(expansions), len(kernels), 3)
     units = [
         unit
         for narrow in before
@@ -166,7 +174,11 @@ def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf, *, strided
         for kernel in kernels
         for unit in opening(narrow, width, expansion, kernel, size, strided=strided)
     ]
-    return _rows(row_of, units).reshape(len(before), len(widths), len(expansions), len(kernels), 3)
+    deep = _rows(row_of, units).reshape(shape)
+    plain = deep.copy()
+    plain[..., [0, 2]] = _FREE
+    ways = space.file.stages[stage].downsample
+    return np.stack([plain if way == PLAIN else deep for way in ways])
 
 
 def _end_rows(
@@ -179,10 +191,10 @@ def _end_rows(
         the last two together, by the widths of both, if anything does.
     """
     widths = [_integers(space, "width", stage) for stage in range(4)]
-    free = [np.full(len(each), -1, dtype=np.intp) for each in widths]  # the table's free last row
+    free = [np.full(len(each), _FREE, dtype=np.intp) for each in widths]
     if output == SAM_FUSED:
         pairs = [
-            ends([0, 0, third, fourth], sizes, output, 0)[0]
+            endings([0, 0, third, fourth], sizes, output, 0)[0]
             for third in widths[2]
             for fourth in widths[3]
         ]
@@ -193,7 +205,7 @@ def _end_rows(
             for each, size in zip(widths, sizes, strict=True)
         ]
         return [_rows(row_of, each) for each in maps], None
-    last = [ends([0, 0, 0, width], sizes, output, num_classes)[0] for width in widths[3]]
+    last = [endings([0, 0, 0, width], sizes, output, num_classes)[0] for width in widths[3]]
     return [*free[:3], _rows(row_of, last)], None
 
 

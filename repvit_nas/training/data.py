@@ -1,6 +1,5 @@
 """What a network is trained on: data in the box, folders of images, and timm's own names."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
@@ -11,6 +10,7 @@ from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training import shapes
+from repvit_nas.training.boxed import Digits, DrawnShapes
 from repvit_nas.training.folder import FolderImages, Split, check_splits, is_hidden, scan
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.images import read_image
@@ -25,7 +25,6 @@ SHAPES_IMAGES: Final = (24_000, 2_400)
 # As timm searches for the folders of a split.
 _TRAIN_FOLDERS: Final = ("train", "training")
 _VAL_FOLDERS: Final = ("val", "valid", "validation", "eval", "evaluation", "test")
-_DIGITS_VAL: Final = 360
 # Which values of a `DataSpec` mean something for which images.
 _MEANT: Final = {
     DIGITS: frozenset({"num_classes"}),
@@ -69,74 +68,6 @@ class Opened(NamedTuple):
     resolution: int | None = None
     flip: bool = True
     found: tuple[FoundImages, ...] = ()
-
-
-class DrawnShapes:
-    """Images of `shapes`, drawn when they are asked for.
-
-    Args:
-        count: How many.
-        size: Side in pixels.
-        seed: Which data set.
-        first: Index of the first image in its stream.
-    """
-
-    def __init__(self, count: int, size: int, seed: int = 0, first: int = 0) -> None:
-        self.count = count
-        self.size = size
-        self.seed = seed
-        self.first = first
-        self.transform: Any = None
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        """Draw an image; returns it and its class."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"there are {self.count} images; got {index}")
-        place = self.first + index
-        image = Image.fromarray(shapes.draw(place, self.size, self.seed))
-        return _transformed(self.transform, image), shapes.label(place)
-
-
-class Digits:
-    """Scikit-learn's handwritten digits, 8x8 pixels each, as images.
-
-    Args:
-        train: The images to train on, or those to validate on: a fixed fifth of them.
-    """
-
-    def __init__(self, *, train: bool) -> None:
-        images, labels = _digits()
-        # A fixed shuffle: the data set is in the order of its writers.
-        order = np.random.default_rng(0).permutation(len(labels))
-        kept = order[_DIGITS_VAL:] if train else order[:_DIGITS_VAL]
-        self.images = images[kept]
-        self.labels = labels[kept]
-        self.transform: Any = None
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        """Return an image and its class."""
-        image = Image.fromarray(self.images[index]).convert("RGB")
-        return _transformed(self.transform, image), int(self.labels[index])
-
-
-@functools.cache
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
-
-    loaded = load_digits()
-    return (loaded.images * (255 / 16)).round().astype(np.uint8), loaded.target
-
-
-def _transformed(transform: Any, image: Image.Image) -> Any:
-    return image if transform is None else transform(image)
 
 
 def open_data(spec: DataSpec, resolution: int | None = None, *, to_train: bool = True) -> Opened:

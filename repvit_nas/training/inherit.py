@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import torch
 from torch import nn
 
+from repvit_nas.network.branches import in_form
 from repvit_nas.network.weights import Weights
 from repvit_nas.training.recipe import Recipe
 
@@ -66,10 +67,20 @@ def inherit(old: nn.Module, new: nn.Module) -> Inherited:
     Args:
         old: A RepViT network in training form.
         new: Another one, of any architecture.
+
+    Raises:
+        RepvitNasError: One of them has branches of the older form and the other none.
     """
-    source, target = old.state_dict(), new.state_dict()
+    form: Any = new
+    source = in_form(old.state_dict(), branches=form.branches, legacy=form.legacy)
+    target = new.state_dict()
     taken = 0
     pieces = list(_pieces(old, new, source, target))
+    for piece in pieces:
+        if piece.new.endswith("pre_block.") and not any(
+            key.startswith(piece.old) for key in source
+        ):
+            _pass_on(target, piece.new)
     for piece in pieces:
         taken += _copy_piece(source, target, piece)
     new.load_state_dict(target)
@@ -111,6 +122,23 @@ def _pieces(old: Any, new: Any, source: Weights, target: Weights) -> list[Piece]
             if f"head.{head}.l.bias" in source and f"head.{head}.l.bias" in target
         ]
     return found
+
+
+def _pass_on(target: Weights, block: str) -> None:
+    """Let a block that the old network has none for begin as what hands on what it takes.
+
+    Its FFN begins so by itself; a batch norm behind scales each channel, which the one behind the
+    depthwise convolution that follows takes off again.
+    """
+    mixer = f"{block}token_mixer."
+    for key in [key for key in target if key.startswith(mixer)]:
+        name = key.removeprefix(mixer)
+        if name == "c.weight":
+            target[key].zero_()
+            middle = target[key].shape[-1] // 2
+            target[key][:, :, middle, middle] = 1
+        elif name in ("conv.bn.weight", "conv1.weight", "conv1.bias", "conv1.bn.weight"):
+            target[key].zero_()
 
 
 def _head_fits(source: Weights, target: Weights) -> bool:

@@ -6,16 +6,18 @@ import torch
 from timm.task.task import TrainingTask
 from torch import nn
 
-from repvit_nas.architecture import SAM_STEP, Architecture
+from repvit_nas.architecture import SAM_STEP
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.necks import FusedNeck, Neck
 from repvit_nas.training.checkpoint import Checkpoints
 from repvit_nas.training.embeddings import TargetOf
+from repvit_nas.training.evaluation import Evaluation, How, laid_out
 from repvit_nas.training.loading import Batches
 from repvit_nas.training.pictures import inside
 from repvit_nas.training.recipe import Recipe, load_recipe
 from repvit_nas.training.records import MatchOutcome, MatchRow
-from repvit_nas.training.trainer import Evaluation, How, Trainer, laid_out
-from repvit_nas.units import FusedNeck, Neck, rows
+from repvit_nas.training.trainer import Trainer
+from repvit_nas.units import Network, rows
 
 # What of a recipe changes pictures, labels or losses of classes.
 _PLAIN: Final = (
@@ -183,7 +185,7 @@ class MatchTrainer(Trainer):
         return bool(scores.loss < self.best.loss)
 
 
-def map_shape(architecture: Architecture) -> tuple[int, int, int]:
+def map_shape(architecture: Network) -> tuple[int, int, int]:
     """Return channels, height and width of the one map that a network hands back.
 
     Raises:

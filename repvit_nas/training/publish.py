@@ -7,6 +7,7 @@ import msgspec
 from torch import nn
 
 from repvit_nas import files
+from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
 from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.recipe import Recipe
@@ -49,6 +50,7 @@ def write_timm_folder(
                 "architecture": msgspec.to_builtins(known.architecture),
                 "distillation": known.head.distillation,
                 "legacy": known.legacy,
+                "branches": known.branches,
             },
             data_config={
                 "input_size": (3, size, size),
@@ -88,7 +90,7 @@ tags:
 ---
 # {name}
 
-A RepViT network for {len(record.classes)} classes at {side} px, trained on {markdown(asked.data.name)} for
+A {"RepViT " if isinstance(asked.architecture, Architecture) else ""}network for {len(record.classes)} classes at {side} px, trained on {markdown(asked.data.name)} for
 {number_of(asked.recipe.epochs, "epoch")}: top-1 {outcome.top1:.2f} % and top-5 {outcome.top5:.2f} % of
 {outcome.val_images:,} validation images, measured. What it was asked, and with which versions:
 `training.json`.

@@ -59,6 +59,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ema: Decay of the moving average of the weights, 0 for none.
         ema_warmup: Let the average follow faster at first.
         weights: Whether the trained weights or their average are the network.
+        branches: Whether the depthwise convolutions of blocks are trained as three branches, or as one;
+            fused, they are the same.
         keep: Whether the last epoch is the network, or the best on the validation images.
         validate_every: Epochs from one look at the validation images to the next; the last epoch
             is always looked at.
@@ -102,6 +104,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ema: float = 0.99996
     ema_warmup: bool = False
     weights: Literal["raw", "ema"] = "raw"
+    branches: bool = True
     keep: Literal["last", "best"] = "last"
     validate_every: int = 1
 

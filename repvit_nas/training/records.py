@@ -1,12 +1,11 @@
 """What a training run is asked, and what it leaves: the records of a run's folder."""
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.quantities import (
     Correlation,
@@ -18,10 +17,11 @@ from repvit_nas.quantities import (
     Seed,
     Several,
 )
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.spec import DataSpec
+from repvit_nas.units import Network
 
 TRAINING_FILE: Final = "training.json"
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -64,7 +64,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         matching: The teacher whose map is learned; None where classes are.
     """
 
-    architecture: Architecture
+    architecture: Network
     recipe: Recipe
     data: DataSpec
     seed: Seed = 0
@@ -229,26 +229,6 @@ def read_training(folder: str | Path) -> TrainFile:
     return files.read_json(files.inside(folder, folder / TRAINING_FILE), TrainFile)
 
 
-def finished(folder: Path) -> TrainFile:
-    """Read the record of a finished training run.
-
-    Raises:
-        RepvitNasError: The folder holds none, it is not finished, or its weights are gone.
-    """
-    record = read_training(folder)
-    if record.ended is None:
-        raise RepvitNasError(
-            f"{folder}: the training is not finished; go on with: {record.command} --resume"
-        )
-    files.inside(folder, folder / WEIGHTS_FILE)
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise RepvitNasError(
-            f"{folder}: its weights ({WEIGHTS_FILE}) are not here; train it again in another folder"
-            f" with: {record.command}"
-        )
-    return record
-
-
 def file_digest(path: Path) -> str:
     """Return the digest of a file; empty if it is missing.
 
@@ -263,22 +243,39 @@ def file_digest(path: Path) -> str:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def check_digest(path: Path, written: str) -> None:
-    """Refuse a file that is not the one that was written.
+class WrittenFile(NamedTuple):
+    """A file of a run, as it was written and as it is.
 
-    Args:
-        path: The file.
+    Attributes:
+        path: Where it is.
         written: Its digest when it was written; empty where an older version wrote none.
-
-    Raises:
-        FileError: It is another one, or missing.
+        found: Its digest now; empty if it is missing.
     """
-    found = file_digest(path)
-    if written and found != written:
-        raise FileError(
-            f"{path}: is not what was written: its digest is {found or 'of no file'}, the run says "
-            f"{written}; put the file back, or train again"
-        )
+
+    path: Path
+    written: str
+    found: str
+
+    @classmethod
+    def of(cls, path: Path, written: str) -> "WrittenFile":
+        """Look at a file.
+
+        Raises:
+            FileError: It cannot be read.
+        """
+        return cls(path, written, file_digest(path))
+
+    def check(self) -> None:
+        """Refuse a file that is not the one that was written.
+
+        Raises:
+            FileError: It is another one, or missing.
+        """
+        if self.written and self.found != self.written:
+            raise FileError(
+                f"{self.path}: is not what was written: its digest is {self.found or 'of no file'}, the "
+                f"run says {self.written}; put the file back, or train again"
+            )
 
 
 def differences(before: msgspec.Struct, now: msgspec.Struct) -> list[str]:

@@ -3,34 +3,32 @@
 import contextlib
 import copy
 import io
-import os
 import platform
-import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
 import torch
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, with_classes, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import LOCK_FILES, Resume, held
 from repvit_nas.machine import machine
-from repvit_nas.search_space.space import SpaceFile
-from repvit_nas.training.checkpoint import Checkpoints, read_tensors, write_tensors
+from repvit_nas.networks import adapted, write_network
+from repvit_nas.search_space.space_file import SpaceFile
+from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.embeddings import Embeddings, unkept
+from repvit_nas.training.evaluation import How, evaluate
 from repvit_nas.training.found import found_text
 from repvit_nas.training.loading import World, train_batches, val_batches
+from repvit_nas.training.log import BEST_FILES, Picture, RunLog, best_file
 from repvit_nas.training.matching import (
     MatchTrainer,
     map_shape,
     match_outcome,
-    match_text,
     refuse_augmentation,
 )
 from repvit_nas.training.pictures import (
@@ -39,22 +37,18 @@ from repvit_nas.training.pictures import (
     pictures_digest,
     validation_batches,
 )
+from repvit_nas.training.place import Place, processes, reading_workers
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
     ARCHITECTURE_FILE,
-    CURVES_FILE,
-    LOG_FILE,
     LOSSES_FILE,
     TRAINING_FILE,
     WEIGHTS_FILE,
     Asked,
-    EpochRow,
     MatchOutcome,
-    MatchRow,
-    Precision,
     TrainFile,
     TrainOutcome,
-    check_digest,
+    WrittenFile,
     differences,
     file_digest,
     is_training_run,
@@ -63,42 +57,13 @@ from repvit_nas.training.records import (
 from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
 from repvit_nas.training.teacher import check_map, load_map_teacher
-from repvit_nas.training.trainer import How, Trainer, evaluate, load_strictly
+from repvit_nas.training.trainer import Trainer, load_strictly
+from repvit_nas.units import Network
 from repvit_nas.version import __version__
 from repvit_nas.words import Progress, Say
 
 # Where a teacher's maps are kept while a run needs them.
 MAPS_FOLDER: Final = "maps"
-BEST_FILES: Final = "best-*.safetensors"
-Picture = Callable[[Sequence[EpochRow]], bytes]
-# What the libraries that join processes say when one does not answer any more.
-_LOST: Final = re.compile(
-    r"gloo|nccl|connection (closed|reset|refused)|closed by (remote )?peer|broken pipe|socket timeout",
-    re.IGNORECASE,
-)
-_QUOTED: Final = 200
-
-
-class Place(NamedTuple):
-    """On what a run is computed.
-
-    Attributes:
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        workers: Processes that read images; None for a number that suits the device.
-        channels_last: Keep the channels of a pixel together; None where the device likes it.
-        compiled: Let torch compile the network.
-        save_every: Updates between two checkpoints, besides those at the end of each epoch.
-        tensorboard: Write a log for TensorBoard as well.
-        cache: Where a teacher's maps are kept; empty for the run's folder.
-    """
-
-    device: str = "auto"
-    workers: int | None = None
-    channels_last: bool | None = None
-    compiled: bool = False
-    save_every: int = 0
-    tensorboard: bool = False
-    cache: str = ""
 
 
 def open_asked(asked: Asked) -> Opened:
@@ -113,12 +78,13 @@ def open_asked(asked: Asked) -> Opened:
     )
 
 
-def asked_network(
-    architecture: Architecture, opened: Opened, resolution: int | None
-) -> Architecture:
+def asked_network(architecture: Network, opened: Opened, resolution: int | None) -> Network:
     """Return the network as it is trained: with the classes of its images, at their resolution."""
-    side = resolution or opened.resolution or architecture.resolution
-    return with_classes(architecture, len(opened.classes), side)
+    return adapted(
+        architecture,
+        num_classes=len(opened.classes),
+        resolution=resolution or opened.resolution or architecture.resolution,
+    )
 
 
 def default_folder(asked: Asked, recipe_name: str) -> str:
@@ -131,55 +97,6 @@ def default_folder(asked: Asked, recipe_name: str) -> str:
     if asked.seed:
         parts.append(f"seed-{asked.seed}")
     return "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in p) for p in parts)
-
-
-def device_kind(name: str) -> str:
-    """Return the kind of device that `name` means, without touching one."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device that `name` means.
-
-    Raises:
-        RepvitNasError: There is none of that name here.
-    """
-    name = device_kind(name)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        said = " ".join(str(error).split())[:120]
-        raise RepvitNasError(f"--device {name}: is not here: {said}") from error
-    return device
-
-
-def find_precision(name: str, device: str) -> Precision:
-    """Return in which numbers a network is computed; `auto` is what the device is good at.
-
-    Raises:
-        RepvitNasError: There are no such numbers.
-    """
-    match name:
-        case "auto":
-            if not device_kind(device).startswith("cuda"):
-                return "fp32"
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        case "off" | "fp32":
-            return "fp32"
-        case "bf16":
-            return "bf16"
-        case "fp16":
-            return "fp16"
-        case _:
-            raise RepvitNasError(f"--amp must be auto, bf16, fp16 or off; got {name!r}")
-
-
-def world_size() -> int:
-    """Return how many processes torchrun has started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def train(
@@ -220,7 +137,7 @@ def train(
         FileError: Something cannot be read or written.
     """
     folder, place = Path(folder), place or Place()
-    with _processes(place.device) as (device, world), _alone(folder, world):
+    with processes(place.device) as (device, world), _alone(folder, world):
         say = say if world.rank == 0 else lambda _: None
         before = _before(folder, asked, world, resume=resume)
         if before is not None and before.ended is not None:
@@ -253,41 +170,9 @@ def train(
             trainer.restore(loaded)
             say(f"going on after update {trainer.updates:,} of epoch {trainer.epoch + 1}")
         drawn = picture if asked.matching is None else None
-        logs = _Logs(folder, drawn, place, world, kept=trainer.best_epoch, say=say)
+        logs = RunLog(folder, drawn, place, world, kept=trainer.best_epoch, say=say)
         trainer.fit(logs.epoch_done, progress)
         return _finish(folder, record, trainer, len(images.val), world)
-
-
-@contextlib.contextmanager
-def _processes(name: str) -> Iterator[tuple[torch.device, World]]:
-    """Join the other processes, where torchrun has started some."""
-    if world_size() == 1:
-        yield find_device(name), World()
-        return
-    from timm.utils.distributed import init_distributed_device_so
-
-    wanted = device_kind(name)
-    joined = init_distributed_device_so(device=wanted)
-    try:
-        yield (
-            torch.device(joined["device"]),
-            World(joined["global_rank"], joined["world_size"]),
-        )
-    except RuntimeError as error:
-        if not _of_a_lost_process(error):
-            raise
-        said = " ".join(str(error).split())[:_QUOTED]
-        raise RepvitNasError(
-            "another process of this training is gone: see what it said; go on from the last checkpoint "
-            f"with the same command and --resume ({said})"
-        ) from error
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-def _of_a_lost_process(error: RuntimeError) -> bool:
-    """Return whether an error is that of a process whose partner does not answer any more."""
-    return isinstance(error, torch.distributed.DistError) or _LOST.search(str(error)) is not None
 
 
 def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None]:
@@ -345,7 +230,7 @@ def _trainer(
     say: Say,
 ) -> Trainer:
     resolution = asked.architecture.resolution
-    workers = _workers(place.workers, device, world)
+    workers = reading_workers(place.workers, device, world)
     batches = train_batches(
         images.train,
         asked.recipe,
@@ -404,7 +289,7 @@ def _match_trainer(
         )
         say(kept.said())
         target_of = kept
-    workers = _workers(place.workers, device, world)
+    workers = reading_workers(place.workers, device, world)
     batches = picture_batches(
         images.train, asked.recipe, seed=asked.seed, world=world, device=device, workers=workers
     )
@@ -434,14 +319,6 @@ def _how(asked: Asked, place: Place, device: torch.device, world: World) -> How:
     )
 
 
-def _workers(wanted: int | None, device: torch.device, world: World) -> int:
-    if wanted is not None:
-        return wanted
-    # A processor that trains has no time to spare; an accelerator waits for its images.
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world.processes))
-    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 1) // local))
-
-
 def _versions() -> dict[str, str]:
     import timm
 
@@ -451,99 +328,6 @@ def _versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "timm": timm.__version__,
     }
-
-
-class _Logs:
-    """What a run writes after each epoch."""
-
-    def __init__(
-        self,
-        folder: Path,
-        picture: Picture | None,
-        place: Place,
-        world: World,
-        *,
-        kept: int,
-        say: Say,
-    ) -> None:
-        self.say = say
-        self.kept = kept  # the best epoch of the last checkpoint
-        self.folder = folder
-        self.picture = picture
-        self.world = world
-        self.board: Any = None
-        if place.tensorboard and not world.rank:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as error:
-                raise RepvitNasError(
-                    "--tensorboard needs: pip install 'repvit-nas[tensorboard]'"
-                ) from error
-            self.board = SummaryWriter(str(folder / "tensorboard"))
-
-    def epoch_done(self, trainer: Trainer, is_best: bool) -> None:
-        """Write the log, its picture, and the best weights."""
-        if self.world.rank:
-            return
-        if is_best and trainer.recipe.keep == "best":
-            best = best_file(self.folder, trainer.best_epoch)
-            write_tensors(best, trainer.chosen().state_dict())
-            trainer.best_digest = file_digest(best)
-            for path in self.folder.glob(BEST_FILES):
-                # A run that is killed before its checkpoint goes on from the one before.
-                if path not in {
-                    best_file(self.folder, epoch) for epoch in (self.kept, trainer.best_epoch)
-                }:
-                    path.unlink(missing_ok=True)
-        self.kept = trainer.best_epoch
-        row = trainer.rows[-1]
-        text = match_text if isinstance(row, MatchRow) else epoch_text
-        self.say(text(row, trainer.recipe.epochs))
-        files.write_bytes(self.folder / LOG_FILE, log_csv(trainer.rows))
-        if self.picture is not None:
-            files.write_bytes(self.folder / CURVES_FILE, self.picture(trainer.rows))
-        if self.board is not None:
-            for name in (
-                "lr",
-                "train_loss",
-                "loss",
-                "top1",
-                "ema_top1",
-                "mse",
-                "cosine",
-                "ema_loss",
-            ):
-                value = getattr(row, name, None)
-                if value is not None:
-                    self.board.add_scalar(name, value, row.updates)
-            self.board.flush()
-
-
-def best_file(folder: Path, epoch: int) -> Path:
-    """Return where a run keeps the weights of its best epoch."""
-    return folder / BEST_FILES.replace("*", f"{epoch:05d}")
-
-
-def epoch_text(row: EpochRow, epochs: int) -> str:
-    """Return an epoch in one line."""
-    averaged = "" if row.ema_top1 is None else f" ({row.ema_top1:.2f} % averaged)"
-    speed = "" if row.images_per_s is None else f", {row.images_per_s:,.0f} images/s"
-    return (
-        f"epoch {row.epoch}/{epochs}: training loss {row.train_loss:.3f}, validation loss "
-        f"{row.loss:.3f}, top-1 {row.top1:.2f} %{averaged}{speed}"
-    )
-
-
-def log_csv(rows: Sequence[EpochRow | MatchRow]) -> bytes:
-    """Return the log as CSV: a line for each epoch."""
-    import csv
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].__struct_fields__, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(msgspec.structs.asdict(row))
-    return text.getvalue().encode()
 
 
 def _losses(trainer: Trainer, final: torch.nn.Module) -> torch.Tensor:
@@ -589,14 +373,14 @@ def _finish(
     final = new_network(asked.architecture, asked.recipe, asked.seed)
     if asked.recipe.keep == "best":
         best = best_file(folder, trainer.best_epoch)
-        check_digest(best, trainer.best_digest)
+        WrittenFile.of(best, trainer.best_digest).check()
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
     classified = asked.matching is None
     if classified and world.processes == 1:  # of several, each has seen its share
         files.write_bytes(folder / LOSSES_FILE, losses_npy(_losses(trainer, final)))
-    write_architecture(folder / ARCHITECTURE_FILE, asked.architecture)
+    write_network(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
     ended = msgspec.structs.replace(
         ended,

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 from torch import nn
 
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network.branches import in_form
 from repvit_nas.network.weights import Weights
+from repvit_nas.networks import adapted
 from repvit_nas.training.inherit import inherit, recalibrate
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, is_training_run
+from repvit_nas.units import Listed, Network, rows
 from repvit_nas.words import Say
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def start_from(
     if init == RANDOM:
         return
     known: Any = model
-    source = _source(init)
+    source = _source(init) if isinstance(known.architecture, Architecture) else _same(init, known)
     if isinstance(source, Mapping):
         say(f"{init}: {_load(source, known, init)}")
         return
@@ -94,11 +97,13 @@ def read_weights(path: Path) -> Weights:
     return weights
 
 
-def _named(state: Weights, architecture: Architecture) -> dict[str, torch.Tensor]:
+def _named(state: Weights, architecture: Network) -> dict[str, torch.Tensor]:
     """Return weights under our names, which are timm's, if they have the official ones."""
     from repvit_nas.network.weights import from_official, is_official
 
-    return from_official(state, architecture) if is_official(state) else dict(state)
+    if is_official(state) and isinstance(architecture, Architecture):
+        return from_official(state, architecture)
+    return dict(state)
 
 
 def _load(source: Weights, model: Any, init: str) -> str:
@@ -108,7 +113,9 @@ def _load(source: Weights, model: Any, init: str) -> str:
     """
     from repvit_nas.training.trainer import load_strictly
 
-    state, own = _named(source, model.architecture), model.state_dict()
+    named = _named(source, model.architecture)
+    state = in_form(named, branches=model.branches, legacy=model.legacy)
+    own = model.state_dict()
     neck = {key: value for key, value in own.items() if key.startswith(_NECK)}
     new_neck = bool(neck) and not any(key.startswith(_NECK) for key in state)
     fits = _CLASSES in state and _CLASSES in own and state[_CLASSES].shape == own[_CLASSES].shape
@@ -128,14 +135,43 @@ def _load(source: Weights, model: Any, init: str) -> str:
     return f"all weights taken over but for {'the head' if not taken else 'a second head'}, which is new"
 
 
+def _same(init: str, model: Any) -> Weights:
+    """Return weights of the very units that a network is told by: there is no inheriting between others.
+
+    Raises:
+        RepvitNasError: They are of another network, or there are none.
+    """
+    from repvit_nas.training.trained import load_trained, trained_run
+
+    own: Network = model.architecture
+    if is_training_run(Path(init)):
+        donor: Any = load_trained(trained_run(init))
+        theirs = donor.architecture
+        if rows(theirs)[:-1] == rows(adapted(own, resolution=theirs.resolution))[:-1]:
+            weights: Weights = donor.state_dict()
+            return weights
+    elif Path(init).is_file():
+        return read_weights(Path(init))
+    raise RepvitNasError(
+        f"--init {init}: {own.name or 'the network'} is told by its units, and takes weights of the same "
+        "units alone: give a run of it, or a file of its weights"
+    )
+
+
 def _source(init: str) -> nn.Module | Weights:
     """Return the network to inherit from, or weights of this very architecture."""
     from repvit_nas.network import create
     from repvit_nas.search_space.family import family
-    from repvit_nas.training.trained import load_trained
+    from repvit_nas.training.trained import load_trained, trained_run
 
     if is_training_run(Path(init)):
-        return load_trained(Path(init))
+        donor: Any = load_trained(trained_run(init))
+        if isinstance(donor.architecture, Listed):
+            raise RepvitNasError(
+                f"--init {init}: its network is told by its units, whose weights a RepViT network cannot "
+                "inherit"
+            )
+        return cast("nn.Module", donor)
     name, equals, file = init.partition("=")
     if equals and name in family() and not Path(init).exists():
         return _reference(family()[name].architecture, Path(file), init)
@@ -164,10 +200,10 @@ def _reference(architecture: Architecture, path: Path, init: str) -> nn.Module:
     from repvit_nas.training.trainer import load_strictly
 
     state = _named(read_weights(path), architecture)
-    old = create(
+    old: Any = create(
         architecture,
         num_classes=len(state[_CLASSES]) if _CLASSES in state else 0,
         distillation=any("head_dist" in key for key in state),
     )
-    load_strictly(old, state, init)
-    return old
+    load_strictly(old, in_form(state, branches=True, legacy=old.legacy), init)
+    return cast("nn.Module", old)

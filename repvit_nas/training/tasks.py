@@ -6,18 +6,20 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.recipe import NONE, Recipe
 from repvit_nas.training.records import is_training_run
+from repvit_nas.units import Network
 
 
-def new_network(architecture: Architecture, recipe: Recipe, seed: int) -> nn.Module:
+def new_network(architecture: Network, recipe: Recipe, seed: int) -> nn.Module:
     """Return an untrained network, with a second head if a teacher asks for one."""
     from repvit_nas.network import create
 
     torch.manual_seed(seed)
-    return create(architecture, distillation=recipe.distillation != NONE).train()
+    return create(
+        architecture, distillation=recipe.distillation != NONE, branches=recipe.branches
+    ).train()
 
 
 def new_task(model: nn.Module, recipe: Recipe, device: torch.device) -> Any:
@@ -67,10 +69,10 @@ def load_teacher(name: str, num_classes: int) -> nn.Module:
 def _trained(name: str) -> nn.Module:
     import timm
 
-    from repvit_nas.training.trained import load_trained
+    from repvit_nas.training.trained import load_trained, trained_run
 
     if is_training_run(Path(name)):
-        return load_trained(Path(name))
+        return load_trained(trained_run(name))
     if not timm.is_model(name):
         raise RepvitNasError(
             f"teacher {name!r} is missing: it is neither a training run's folder nor a model of timm"

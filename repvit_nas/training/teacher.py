@@ -45,9 +45,11 @@ def load_map_teacher(name: str, device: torch.device) -> Teacher:
     """
     path = Path(name)
     if is_training_run(path):
-        from repvit_nas.training.trained import load_trained
+        from repvit_nas.training.trained import load_trained, trained_run
 
-        return _of_module(name, load_trained(path), device, file_digest(path / "model.safetensors"))
+        return _of_module(
+            name, load_trained(trained_run(path)), device, file_digest(path / "model.safetensors")
+        )
     if path.suffix.lower() == _ONNX:
         return Teacher(name, _onnx(path), _digest(path))
     if path.suffix.lower() in _TORCHSCRIPT:

@@ -1,18 +1,91 @@
-"""The network that a finished training run left behind."""
+"""What a finished training run left behind, read once, and its network."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from repvit_nas.architecture import FEATURES, SAM_STEP, OutputKind, with_output
+from repvit_nas import files
+from repvit_nas.architecture import (
+    FEATURES,
+    LOGITS,
+    SAM_STEP,
+    Architecture,
+    OutputKind,
+    with_output,
+)
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.publish import CONFIG_FILE
-from repvit_nas.training.records import WEIGHTS_FILE, check_digest, finished
+from repvit_nas.training.records import (
+    WEIGHTS_FILE,
+    Asked,
+    MatchOutcome,
+    TrainFile,
+    TrainOutcome,
+    WrittenFile,
+    read_training,
+)
+
+
+class TrainedRun(NamedTuple):
+    """A finished training run.
+
+    Attributes:
+        folder: Where it is.
+        record: Its `training.json`.
+        outcome: What it reached.
+        weights: The file of its weights.
+        config: The file that says how they are used.
+    """
+
+    folder: Path
+    record: TrainFile
+    outcome: TrainOutcome | MatchOutcome
+    weights: WrittenFile
+    config: WrittenFile
+
+    @property
+    def top1(self) -> float | None:
+        """Percent right on the validation images, of a classifier."""
+        return self.outcome.top1 if isinstance(self.outcome, TrainOutcome) else None
+
+    @property
+    def asked(self) -> Asked:
+        """What it was asked."""
+        return self.record.asked
+
+
+def trained_run(folder: str | Path) -> TrainedRun:
+    """Read a finished training run.
+
+    Raises:
+        RepvitNasError: The folder holds none, it is not finished, or its weights are gone.
+        FileError: Its files cannot be read.
+    """
+    folder = Path(folder)
+    record = read_training(folder)
+    outcome = record.ended
+    if outcome is None:
+        raise RepvitNasError(
+            f"{folder}: the training is not finished; go on with: {record.command} --resume"
+        )
+    weights = files.inside(folder, folder / WEIGHTS_FILE)
+    if not weights.is_file():
+        raise RepvitNasError(
+            f"{folder}: its weights ({WEIGHTS_FILE}) are not here; train it again in another folder"
+            f" with: {record.command}"
+        )
+    return TrainedRun(
+        folder,
+        record,
+        outcome,
+        WrittenFile.of(weights, outcome.weights_digest),
+        WrittenFile.of(folder / CONFIG_FILE, outcome.config_digest),
+    )
 
 
 def load_trained(
-    folder: str | Path,
+    run: TrainedRun,
     *,
     verify: bool = True,
     output: OutputKind | None = None,
@@ -21,42 +94,41 @@ def load_trained(
     """Return a run's network with its weights, in training form and evaluation mode.
 
     Args:
-        folder: The run.
+        run: The run.
         verify: Make sure that weights and configuration are those that the training left.
         output: What it shall hand back: `features` of a trained classifier leave its head out; None for
             what it was trained for.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
     Raises:
-        RepvitNasError: The training is not finished, or was of no such output.
+        RepvitNasError: The run was trained for something else than `output`.
         FileError: The run's files are damaged, or others than the training left.
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
-    folder = Path(folder)
-    record = finished(folder)
-    outcome, architecture = record.ended, record.asked.architecture
-    if output is not None and output != architecture.output:
-        if output != FEATURES:
+    architecture = run.asked.architecture
+    trained_for = architecture.output if isinstance(architecture, Architecture) else LOGITS
+    if output is not None and output != trained_for:
+        if output != FEATURES or not isinstance(architecture, Architecture):
             raise RepvitNasError(
-                f"{folder}: was trained for {architecture.output}, so there are no weights for {output}; "
+                f"{run.folder}: was trained for {trained_for}, so there are no weights for {output}; "
                 "train --task match --init takes what is behind the stages from it"
                 if output in SAM_STEP
-                else f"{folder}: was trained for {architecture.output}, and has no head for {output}"
+                else f"{run.folder}: was trained for {trained_for}, and has nothing for {output}"
             )
         kwargs |= {"architecture": with_output(architecture, output), "num_classes": 0}
-    if verify and outcome is not None:
-        check_digest(folder / WEIGHTS_FILE, outcome.weights_digest)
-        check_digest(folder / CONFIG_FILE, outcome.config_digest)
+    if verify:
+        run.weights.check()
+        run.config.check()
     try:
         trained: torch.nn.Module = timm.create_model(
-            f"local-dir:{folder}", pretrained=True, **kwargs
+            f"local-dir:{run.folder}", pretrained=True, **kwargs
         )
     except RepvitNasError:
         raise
     except Exception as error:  # each damage has a kind of its own
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise FileError(
-            f"{folder}: cannot be loaded from {WEIGHTS_FILE} and config.json: {said}"
+            f"{run.folder}: cannot be loaded from {WEIGHTS_FILE} and config.json: {said}"
         ) from error
     return trained.eval()

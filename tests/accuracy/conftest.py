@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from repvit_nas.accuracy.observations import Circumstances, Observation
+from repvit_nas.accuracy.observations import AccuracyObservation, Circumstances
 from repvit_nas.search_space.space import load_space
 
 PLANTS = Circumstances(data="plants", data_digest="d1", recipe="proxy", recipe_digest="r1")
@@ -28,7 +28,7 @@ def observation():
     """Build an observation of a network."""
 
     def build(architecture, top1=70.0, **changes):
-        made = Observation(
+        made = AccuracyObservation(
             architecture=architecture,
             circumstances=PLANTS,
             top1=top1,

@@ -1,9 +1,12 @@
+import json
+
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
-from support import architectures
+from support import ROOT, architectures
 
+from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.accuracy.features import columns, compute_octaves, describe, stage_weights
 from repvit_nas.accuracy.priors import CURVED, SHAPE_FEATURES, STAGE_SHARE, STAGE_WEIGHT
 from repvit_nas.search_space import family
@@ -101,3 +104,33 @@ def test_every_feature_has_a_finite_column(architecture):
 
     assert found.shape == (1, len(SHAPE_FEATURES))
     assert np.isfinite(found).all()
+
+
+def test_a_plain_stage_costs_half_a_point_whatever_its_expansion_would_open():
+    """arXiv:2307.09283v8, section 3.2: 73.9 to 75.4 by three deep openings of expansion 2."""
+    estimator = load_family_estimator()
+    opened = [
+        M1_0,
+        changed(M1_0, 2, downsample="plain"),
+        plain := changed(
+            changed(changed(M1_0, 1, downsample="plain"), 2, downsample="plain"),
+            3,
+            downsample="plain",
+        ),
+    ]
+    found = estimator.estimate(shapes_of(opened))
+
+    assert (found.mean - found.mean[0]).tolist() == pytest.approx([0, -0.5, -1.5])
+    assert (found.std**2 - found.std[0] ** 2).tolist() == pytest.approx([0, 0.16, 0.48])
+    wide = changed(M1_0, 2, expansion=4.0)
+    deep, without = estimator.estimate(shapes_of([wide, changed(wide, 2, downsample="plain")])).mean
+    assert deep - without > 0.5  # what an opening of expansion 4 has more than one of 2
+    both = estimator.covariance(shapes_of([M1_0, plain]))
+    assert both[0, 1] == pytest.approx(estimator.covariance(shapes_of([M1_0, M1_0]))[0, 1])
+    assert both[1, 1] - both[0, 0] == pytest.approx(0.48)
+
+
+def test_the_estimator_is_still_that_of_the_shipped_run():
+    run = json.loads((ROOT / "results" / "iphone12-1.0ms" / "run.json").read_text())
+
+    assert load_family_estimator().digest == run["inputs"]["accuracy family"]

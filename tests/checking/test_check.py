@@ -1,37 +1,46 @@
+"""`check`, from a run to its record."""
+
 import json
 import shutil
 
 import msgspec
 import pytest
-from safetensors.torch import load_file, save_file
-from training_support import small
+from support import unwritable
 
-from repvit_nas.checking import check
-from repvit_nas.checking.check import Where, _beside, check_run
-from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
+from repvit_nas.checking.check import Where, check, check_run, read_to_check
+from repvit_nas.checking.records import CheckRecord, standard_error
 from repvit_nas.commands import _run
-from repvit_nas.commands.options import checked_architecture
+from repvit_nas.commands.arguments import checked_architecture
 from repvit_nas.data import shipped_root
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.files import read_json, write_json
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
-from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.report.checking import chance_line, family_table, measured_lines, promise_rows
-from repvit_nas.search_space.space import Allowed, SpaceFile, StageSpace
-from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import TRAINING_FILE, Asked, TrainFile, read_training
-from repvit_nas.training.run import train
+from repvit_nas.search_space.space_file import Allowed, SpaceFile, StageSpace
+from repvit_nas.training.records import TRAINING_FILE, read_training
 from repvit_nas.training.spec import DataSpec
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "run")
-    return tmp_path / "run"
 
 
 def broken(found):
     return [promise.name for promise in found.promises if promise.kept is False]
+
+
+def test_a_run_that_cannot_be_written_is_checked_and_stays_as_it_is(run, monkeypatch, capsys):
+    monkeypatch.chdir(run.parent)
+    (run / "export.json").unlink(missing_ok=True)
+    before = {path.name for path in run.iterdir()}
+
+    with unwritable(run):
+        code = _run(["check", "run", "--json"], debug=False)
+        after = {path.name for path in run.iterdir()}
+    out, err = capsys.readouterr()
+
+    assert code == 1  # it is outside the space, as below
+    assert "run: cannot be written, so what is found is not kept there" in err
+    found = json.loads(out)
+    assert [each["name"] for each in found["promises"] if each["kept"] is False] == ["search space"]
+    assert {form["name"] for form in found["export"]["forms"]} == {"fused"}
+    assert after == before
 
 
 def test_a_run_keeps_what_was_promised_but_for_a_network_outside_the_space(run):
@@ -75,103 +84,6 @@ def test_a_run_at_another_resolution_is_in_the_space_for_check_as_for_predict(ru
     assert check_run(run, Where(space="repvit")).promises[0].kept is False
 
 
-def test_published_figures_stand_beside_a_run_of_their_own_input(run):
-    record = read_training(run)
-    at_home = msgspec.structs.replace(record.asked.architecture, resolution=224, num_classes=1000)
-    asked = msgspec.structs.replace(record.asked, architecture=at_home)
-    row = _beside(
-        run,
-        msgspec.structs.replace(record, asked=asked),
-        "repvit_m0_9",
-        device="iphone12",
-        predictor=load_predictor("iphone12")[0],
-        variant=check_run(run).variant,
-    )
-
-    # Published: 0.87 ms, and 78.74 % at best in the log of 300 distilled epochs.
-    assert (row.published_ms, row.published_top1) == (0.87, 78.74)
-
-
-def test_every_promise_can_be_broken(run):
-    check_run(run)
-    weights = load_file(run / "model.safetensors")
-    weights["head.head.l.weight"] = -weights["head.head.l.weight"]
-    save_file(weights, run / "model.safetensors", metadata={"format": "pt"})
-    (run / "fused.safetensors").write_bytes(b"other")
-    record = read_training(run)
-    outcome = msgspec.structs.replace(record.outcome, top1=99.0)
-    (run / "training.json").write_bytes(
-        msgspec.json.encode(msgspec.structs.replace(record, outcome=outcome))
-    )
-
-    found = check_run(run)
-
-    assert broken(found) == [
-        *("search space", "model.safetensors", "exported weights", "form fused", "accuracy"),
-    ]
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_change_is_seen_without_an_export_before(run, name):
-    content = (run / name).read_bytes()
-    changed = content.replace(b"0.485", b"0.100") if name == "config.json" else content
-    spoilt = bytearray(changed)
-    if name == "model.safetensors":
-        spoilt[-1] ^= 1  # the last bit of a weight
-    (run / name).write_bytes(spoilt)
-
-    assert name in broken(check_run(run))
-
-
-def test_a_file_that_was_exported_from_other_weights_is_a_broken_promise(run):
-    (run / "model.onnx").write_bytes(b"from another training")
-
-    found = check_run(run)
-
-    assert broken(found) == ["search space", "exported file"]
-
-
-def test_members_take_the_steps_of_all_processes(run):
-    record = read_training(run)
-    eight = msgspec.structs.replace(record.asked, processes=8)
-
-    member = check._member_asked(eight, "repvit_m0_9")
-
-    assert member.processes == 1
-    assert member.recipe.total_batch(1) == eight.recipe.total_batch(8)
-    assert member.recipe.scaled_lr(1) == eight.recipe.scaled_lr(8)
-
-
-def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    data = DataSpec(name="shapes", train_images=64, val_images=24)
-    recipe = load_recipe("quick", {"epochs": 1, "batch": 16, "warmup_epochs": 0})
-    architecture = msgspec.structs.replace(small(), num_classes=24)
-    train(Asked(architecture=architecture, recipe=recipe, data=data, seed=4), tmp_path / "run")
-
-    found = check_run(tmp_path / "run", train_family=("repvit_m0_9",))
-
-    member = read_json(tmp_path / "run/family/repvit_m0_9/training.json", TrainFile)
-    assert (member.asked.recipe, member.asked.data, member.asked.seed) == (recipe, data, 4)
-    assert member.asked.architecture.num_classes == 24
-    assert found.family[0].top1 == member.outcome.top1
-    assert found.family[0].relation != ""
-    assert found.family[1].relation == ""
-
-
-def row(latency, top1=None):
-    return ComparedNetwork(
-        name="x",
-        params=1,
-        macs=1,
-        latency_ms=latency,
-        low_ms=latency,
-        high_ms=latency,
-        source="modelled",
-        top1=top1,
-    )
-
-
 def test_without_the_images_a_check_says_what_it_cannot_check(run):
     record = read_training(run)
     data = DataSpec(name="gone/pictures")
@@ -200,20 +112,19 @@ def test_without_the_images_a_check_says_what_it_cannot_check(run):
         check_run(run, data="nowhere")
 
 
-def test_a_core_ml_device_that_is_not_here_is_a_line_of_the_report(run, elsewhere, monkeypatch):
+def test_a_core_ml_device_that_is_not_here_is_a_line_of_the_report(run, elsewhere):
     """It was an error after all promises had been checked."""
     home = elsewhere / "latency_lut" / "iphone12"
     home.mkdir(parents=True)
     for name in ("device.json", "published.csv"):
         shutil.copy(shipped_root() / "latency_lut/iphone12" / name, home / name)
-    predictor = load_predictor("iphone12")
+    given = read_to_check(run, Where())
     device = json.loads((home / "device.json").read_text())
     runtime = {"name": "coreml", "target": "iphone12"}
     changed = {"kind": "measured", "protocol": PROTOCOL_VERSION, "runtime": runtime}
     (home / "device.json").write_text(json.dumps(device | changed))
-    monkeypatch.setattr(check, "load_predictor", lambda *_, **__: predictor)
 
-    found = check_run(run)
+    found = check(given, Where())
 
     assert found.measured_ms is None
     assert "Mac" in found.not_measured
@@ -226,7 +137,7 @@ def test_the_command_ends_with_1_when_a_promise_is_broken(run, capsys):
     assert '"kept": false' in capsys.readouterr().out
 
 
-def test_the_standard_error_is_that_of_a_share(run):
+def test_the_standard_error_is_that_of_a_share(run, row):
     """97 % of 360: the square root of 0.97 x 0.03 / 360 is 0.0090."""
     found = check_run(run)
     assert found.val_images == 48
@@ -238,7 +149,5 @@ def test_the_standard_error_is_that_of_a_share(run):
 def test_what_cannot_be_checked_is_said(run, tmp_path):
     with pytest.raises(RepvitNasError, match="holds no training run"):
         check_run(tmp_path)
-    with pytest.raises(RepvitNasError, match="reference network 'm9' is not known"):
-        check_run(run, train_family=("m9",))
     with pytest.raises(RepvitNasError, match="device 'phone' is not known"):
         check_run(run, Where(device="phone"))

@@ -4,25 +4,11 @@ import pytest
 
 from repvit_nas.checking.records import (
     CheckRecord,
-    ComparedNetwork,
     Promise,
     relation,
     standard_error,
 )
 from repvit_nas.export.records import ExportRecord
-
-
-def row(latency, top1=None):
-    return ComparedNetwork(
-        name="x",
-        params=1,
-        macs=1,
-        latency_ms=latency,
-        low_ms=latency,
-        high_ms=latency,
-        source="modelled",
-        top1=top1,
-    )
 
 
 @pytest.mark.parametrize(
@@ -37,7 +23,9 @@ def row(latency, top1=None):
         (1.0, None, ""),
     ],
 )
-def test_one_network_dominates_another_by_being_no_slower_and_no_worse(latency, top1, expected):
+def test_one_network_dominates_another_by_being_no_slower_and_no_worse(
+    latency, top1, expected, row
+):
     assert relation(row(latency), top1, row(1.0, 80.0)) == expected
 
 
@@ -45,7 +33,7 @@ def test_one_network_dominates_another_by_being_no_slower_and_no_worse(latency, 
     ("found", "kept"),
     [((), True), ((True, None), True), ((None,), True), ((True, False, None), False)],
 )
-def test_what_cannot_be_checked_here_breaks_no_promise(found, kept):
+def test_what_cannot_be_checked_here_breaks_no_promise(found, kept, row):
     promises = tuple(Promise(name="x", kept=each, promised="", found="") for each in found)
     export = ExportRecord(digest="", forms=(), unfused_ms=2.0, fused_ms=1.0)
     record = CheckRecord(

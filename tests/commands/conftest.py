@@ -4,20 +4,6 @@ import pytest
 import torch
 
 from repvit_nas.architecture import Architecture, Stage, write_architecture
-from repvit_nas.commands import main
-
-
-@pytest.fixture
-def invoke(elsewhere, capfd):
-    """Run the command line in a folder without data; return exit code, stdout and stderr."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -15,6 +16,15 @@ def test_every_command_has_help_with_an_example():
         assert f"Example: repvit-nas {name}" in done.output
         assert "--json" in done.output
         assert "--debug" in done.output
+
+
+def test_the_list_says_of_each_command_what_its_own_help_begins_with():
+    context = click.Context(cli)
+    own = {name: cli.get_command(context, name).get_short_help_str(1000) for name in COMMANDS}
+
+    assert own == COMMANDS
+    listed = CliRunner().invoke(cli, ["--help"]).output
+    assert [line.split()[0] for line in listed.partition("Commands:\n")[2].splitlines()] == [*own]
 
 
 def test_the_version_is_told(invoke):
@@ -57,7 +67,7 @@ def test_the_version_is_told(invoke):
         (["search", "--budget-ms", "1", "--out", ""], ["--out must name a folder", "''"]),
         (["search", "--budget-ms", "1", "--out", "a" * 300], ["File name too long"]),
         (["show", "a" * 300], ["File name too long"]),
-        (["search", "--budget-ms", "1", "--space", ""], ["space ''", "coarse, repvit"]),
+        (["search", "--budget-ms", "1", "--space", ""], ["space ''", "coarse, downsample, repvit"]),
         (["fly"], ["fly", "repvit-nas --help"]),
         (["search", "--fly"], ["--fly"]),
     ],

@@ -53,6 +53,10 @@ def test_bash_completes_winners_though_it_breaks_words_at_colons(elsewhere, comm
     assert "plain,best" not in completed(elsewhere, f"{line} iph", shell="bash")
 
 
+def test_steps_of_the_path_are_completed(elsewhere):
+    assert "path:3b" in "".join(completed(elsewhere, "repvit-nas show path:3"))
+
+
 def test_a_run_that_is_not_there_completes_to_nothing(elsewhere):
     assert completed(elsewhere, "repvit-nas show results/none:") == ["", ""]
 

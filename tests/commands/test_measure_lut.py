@@ -208,6 +208,69 @@ def test_ctrl_c_stops_cleanly_and_kill_9_loses_nothing(tmp_path, request):
     assert log.read_bytes().startswith(kept)
 
 
+@pytest.mark.slow
+def test_what_a_measurement_of_too_little_says_is_accepted_and_all_that_was_timed_counts(tmp_path):
+    """The least that is taken, then more of each: the plan is extended, no visit is lost."""
+    (tmp_path / "small.toml").write_text(SPACE)
+    log = tmp_path / "latency_lut" / "cpu" / "visits.jsonl"
+    words = ["measure-lut", "--device", "cpu", "--space", "small.toml", "--minutes", "4"]
+    words += ["--precision", "0.9", "--no-isolated"]
+    sizes = [(8, 2, 3), (16, 2, 3), (16, 3, 4)]
+    kept = b""
+    for units, networks, calibration in sizes:
+        asked = ["--units", units, "--networks", networks, "--calibration", calibration]
+        done = call(tmp_path, *words, *map(str, asked))
+        if done.returncode:  # the smallest units of a quick machine may not be told from nothing
+            assert units == sizes[0][0], done.stderr
+            assert "measure-lut again with --units" in done.stderr
+        assert log.read_bytes().startswith(kept)
+        assert len(log.read_bytes()) > len(kept)
+        kept = log.read_bytes()
+
+    less = call(tmp_path, *words, "--units", "8", "--networks", "3", "--calibration", "4")
+    assert less.returncode == 1
+    assert "give at least --units 16" in less.stderr
+
+
+@pytest.mark.slow
+def test_two_measurements_of_one_machine_under_two_names_take_turns(tmp_path, request):
+    """Two at once would spoil each other's times."""
+    (tmp_path / "small.toml").write_text(SPACE)
+    (tmp_path / "temporary").mkdir()
+
+    def measuring(device):
+        words = ["measure-lut", "--device", device, *SMALL, "--threads", "1"]
+        words += ["--minutes", "9", "--precision", "0.0001"]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "repvit_nas", *words],
+            cwd=tmp_path,
+            env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+            stderr=(tmp_path / device).open("w"),
+        )
+        request.addfinalizer(lambda: (child.kill(), child.wait()))
+        return child, tmp_path / "latency_lut" / device / "visits.jsonl"
+
+    def until(happened):
+        deadline = time.monotonic() + 120
+        while not happened():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    first, log = measuring("cpu")
+    until(lambda: log.is_file() and log.read_bytes().count(b"\n") > 5)
+    second, other = measuring("cpu-2")
+    until(lambda: "takes times on this machine; waiting" in (tmp_path / "cpu-2").read_text())
+    time.sleep(1)
+    assert not other.exists()
+
+    first.send_signal(signal.SIGINT)
+    first.wait()
+    until(lambda: other.is_file() and other.read_bytes().count(b"\n") > 5)
+    assert log.read_bytes().count(b"\n") > 5
+    second.send_signal(signal.SIGINT)
+    second.wait()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

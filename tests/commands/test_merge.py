@@ -19,6 +19,11 @@ def test_searches_of_two_machines_become_one_run(invoke, elsewhere):
     assert document["trials"] == 40
     assert document["kept of"].keys() == set(runs)
     assert invoke("predict", "merged:best", "--json")[0] == 0
+    code, out, err = invoke("merge", *runs, "--out", "again")
+    assert code == 0, err
+    assert "Within 1 ms on iphone12" in out.splitlines()[0]
+    assert "Grid(" not in out
+    assert f"{len(document['front'])} networks on the front, in again" in out
 
 
 def test_one_run_is_nothing_to_merge(invoke):

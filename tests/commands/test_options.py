@@ -1,27 +1,18 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
-import pytest
+import click
 
-from repvit_nas.commands.options import parse_budgets
-from repvit_nas.errors import RepvitNasError
-
-
-@pytest.mark.parametrize(
-    ("text", "budgets"),
-    [
-        ("1.0", {"iphone12": 1.0}),
-        ("iphone13=0.5", {"iphone13": 0.5}),
-        ("iphone12=1.0,iphone13=0.9", {"iphone12": 1.0, "iphone13": 0.9}),
-        ("1.0,iphone13=0.9", {"iphone12": 1.0, "iphone13": 0.9}),
-    ],
-)
-def test_budgets_are_read(text, budgets):
-    assert parse_budgets(text, "iphone12") == budgets
+from repvit_nas.commands.options import grouped
 
 
-@pytest.mark.parametrize(
-    "text", ["0", "-1", "nan", "inf", "-inf", "word", "", "a=", "=", "1,2", "a=1,a=2", "1;2"]
-)
-def test_absurd_budgets_are_refused(text):
-    with pytest.raises(RepvitNasError):
-        parse_budgets(text, "iphone12")
+def test_a_group_adds_its_options_in_the_order_in_which_they_stand():
+    options = grouped(click.option("--first"), click.option("--second", default="2"))
+
+    @click.command()
+    @click.option("--before")
+    @options
+    def command(before, first, second):
+        return before, first, second
+
+    assert [option.name for option in command.params] == ["before", "first", "second"]
+    assert command.main(["--first", "1"], standalone_mode=False) == (None, "1", "2")

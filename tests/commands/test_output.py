@@ -1,7 +1,6 @@
 """What every command says, wherever it is read."""
 
 import contextlib
-import io
 import os
 import re
 import subprocess
@@ -11,7 +10,6 @@ import click
 import pytest
 
 from repvit_nas.commands import COMMANDS, cli
-from repvit_nas.commands.options import escapes_allowed, progress_bar, split_resume
 from repvit_nas.commands.streams import plain
 from repvit_nas.report import text
 
@@ -60,53 +58,6 @@ def test_what_a_code_page_lacks_is_said_in_plain_characters(tmp_path):
     )
     assert "±".encode("cp1252", "plain-here") == b"\xb1"  # what it has, it shows
     assert text.percent(70.0, 1.0) == "70.0 ± 1.0"
-
-
-def test_without_a_terminal_progress_is_a_line_now_and_then(capsys):
-    with progress_bar(every_s=0.0) as progress:
-        progress("epoch 1/2", 1, 1000)
-        progress("epoch 2/2", 1000, 1000)
-    with progress_bar(every_s=3600.0) as progress:
-        progress("epoch 1/2", 7, 1000)
-
-    printed = capsys.readouterr()
-    assert printed.err.splitlines() == ["epoch 1/2: 1 of 1,000", "epoch 2/2: 1,000 of 1,000"]
-    assert printed.out == ""
-
-
-@pytest.mark.parametrize(
-    ("words", "rest", "resume"),
-    [
-        (["train", "net", "--resume"], ["train", "net"], "yes"),
-        (["train", "--resume", "net"], ["train", "net"], "yes"),
-        (["train", "--resume", "auto", "net"], ["train", "net"], "auto"),
-        (["train", "net", "--resume=auto"], ["train", "net"], "auto"),
-        (["train", "net", "--device", "auto"], ["train", "net", "--device", "auto"], None),
-    ],
-)
-def test_resume_takes_auto_or_nothing(words, rest, resume):
-    assert split_resume(words) == (rest, resume)
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize(
-    ("environment", "allowed"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"CI": "true"}, False), ({"TERM": "dumb"}, False)],
-)
-def test_colours_and_bars_are_for_terminals_that_nobody_muted(monkeypatch, environment, allowed):
-    for name in ("NO_COLOR", "CI"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    assert escapes_allowed(Terminal()) is allowed
-    assert not escapes_allowed(io.StringIO())
-    assert not escapes_allowed(None)
 
 
 @pytest.mark.parametrize("words", [["devices"], ["family"], ["show", "repvit_m0_9"]])

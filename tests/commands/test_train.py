@@ -1,5 +1,7 @@
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -101,7 +103,8 @@ def test_one_line_starts_a_training_and_goes_on_with_it(here, capsys):
 RESTARTED = """
 import os, signal, sys
 from pathlib import Path
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.place import Place
+from repvit_nas.training.run import train
 from training.test_pictures import write_pictures
 from training.test_teacher import scripted
 from training_support import small_asked
@@ -163,3 +166,64 @@ def test_an_encoder_learns_a_teachers_map(here, capsys):
 def test_options_of_the_other_task_are_refused(here, capsys, more, words):
     assert _run(["train", "small.json", "--data", "shapes", *more], debug=False) == 1
     assert words in capsys.readouterr().err
+
+
+TWO = """
+import os, signal, sys
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.run import Place, train
+from training_support import small_asked
+import msgspec
+
+def progress(doing, done, total):
+    if "LOST" in os.environ and os.environ["RANK"] == "1" and done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asked = msgspec.structs.replace(small_asked(), processes=2)
+resume = "LOST" not in os.environ
+try:
+    train(asked, "run", Place(save_every=1), resume=resume, progress=progress)
+except RepvitNasError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+def two_processes(here, **environment):
+    """Train with two processes; return how each ended and what it said last."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    there = os.environ | environment | {
+        "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    both = [
+        subprocess.Popen(
+            [sys.executable, "two.py"],
+            cwd=here,
+            env=there | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    ends = [process.communicate(timeout=240)[1] for process in both]
+    return [(process.returncode, said) for process, said in zip(both, ends, strict=True)]
+
+
+@pytest.mark.slow
+def test_a_lost_process_points_to_resume_and_that_goes_on(here):
+    """Two processes over gloo; the second is killed in its third update, as a machine that dies."""
+    (here / "two.py").write_text(TWO)
+
+    (code, said), (killed, _) = two_processes(here, LOST="1")
+
+    assert killed == -signal.SIGKILL
+    assert code == 1
+    assert "another process of this training is gone" in said
+    assert "with the same command and --resume" in said
+    assert "Traceback" not in said
+
+    for code, said in two_processes(here):
+        assert code == 0, said
+    assert (here / "run" / "model.safetensors").is_file()

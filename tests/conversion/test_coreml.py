@@ -25,6 +25,7 @@ from repvit_nas.conversion.coreml import (
 from repvit_nas.conversion.mil import SPEC_PATH, WEIGHTS_PATH, read_package
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import fused_module, random_weights
+from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, Separated, WideHead
 from repvit_nas.programs import chain, network, program
 from repvit_nas.search_space.family import family
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem
@@ -44,6 +45,18 @@ CASES = [
         [*FFN, "conv", "conv", *FFN],
     ),
     (program([Ffn(40, 80, 7), Head(40, 13, 7)]), [*FFN, "reduce_mean", "linear"]),
+    (
+        program([ConvGelu(3, 16, 3, 2, 16), Inverted(16, 64, 24, 16, 5, 2, 8)]),
+        ["conv", "gelu", "conv", "gelu", "conv", *SE, "gelu", "conv"],
+    ),
+    (
+        program([Inverted(16, 16, 16, 0, 3, 1, 8), Separated(16, 32, 24, 8, 5, 2, 8)]),
+        ["conv", "gelu", "conv", "add", "conv", *SE, "conv", "gelu", "conv"],
+    ),
+    (
+        program([GatedDownsample(24, 40, 8, 5, 15), WideHead(40, 80, 48, 13, 8)]),
+        ["conv", *SE, "conv", "conv", "gelu", "reduce_mean", "linear", "gelu", "linear"],
+    ),
 ]
 
 

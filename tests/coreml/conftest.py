@@ -1,5 +1,7 @@
 """The stand-in for xcrun as a program: its processes and time-outs are real."""
 
+import tempfile
+
 import pytest
 from fake_apple import BIN, FakeApple
 
@@ -11,3 +13,10 @@ def xcrun(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_APPLE_HOME", str(tmp_path / "apple"))
     FakeApple(tmp_path / "apple")
     return Xcrun(BIN / "xcrun")
+
+
+@pytest.fixture(autouse=True)
+def own_clock(tmp_path, monkeypatch):
+    """The same phone stands in every test, and tests run side by side: each has its own clock."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

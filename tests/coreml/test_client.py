@@ -11,7 +11,8 @@ from cable import said_in_time
 from fake_apple import BIN, PHONE, FakeApple, app_source, simulated_package
 
 from repvit_nas.conversion.converter import coremltools
-from repvit_nas.coreml.app import Phone, build
+from repvit_nas.coreml.app import Phone
+from repvit_nas.coreml.building import build
 from repvit_nas.coreml.xcrun import Xcrun, tool
 from repvit_nas.latency_lut.placement import placement
 from repvit_nas.programs import chain

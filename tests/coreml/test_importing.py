@@ -53,7 +53,7 @@ def lab(plan, elsewhere):
 def unfitted(monkeypatch):
     """Imports end before the fit, which takes seconds."""
     monkeypatch.setattr(
-        "repvit_nas.commands.import_measurements.combine_and_fit", lambda *_, **__: None
+        "repvit_nas.commands.import_measurements.combined_and_fitted", lambda *_, **__: ()
     )
 
 

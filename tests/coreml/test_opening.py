@@ -1,10 +1,12 @@
 """From a device's name to a phone that runs programs: what goes wrong is said, what passes is waited for."""
 
+import threading
+
 import pytest
 from cable import IPHONE, LOCKED, opened, said_in_time, timed
 from fake_apple import PHONE, FakeApple, app_source
 
-from repvit_nas.coreml.app import build
+from repvit_nas.coreml.building import build
 from repvit_nas.coreml.opening import open_phone
 from repvit_nas.errors import RepvitNasError
 
@@ -109,3 +111,40 @@ def test_a_locked_phone_is_no_reason_to_build_otherwise(tmp_path, fault):
 
     assert len(apple.calls("xcodebuild", "-workspace")) == 1
     assert not [line for line in said if "app" in line]
+
+
+def test_two_who_time_one_phone_take_turns_whatever_they_call_it(tmp_path):
+    """Starting the app again would end the one that times."""
+    (tmp_path / "other").mkdir()
+    first = opened(FakeApple(tmp_path / "apple"), tmp_path)
+    told, waits, second = [], threading.Event(), []
+
+    def say(text):
+        told.append(text)
+        if "waiting" in text:
+            waits.set()
+
+    apple = FakeApple(tmp_path / "other" / "apple")
+    thread = threading.Thread(
+        target=lambda: second.append(opened(apple, tmp_path / "other", say=say))
+    )
+    thread.start()
+    assert waits.wait(20)
+    assert not apple.started
+    first.stop()
+    thread.join(20)
+
+    assert "another repvit-nas takes times on that device; waiting for its end" in told
+    assert len(apple.started) == 1
+    second[0].stop()
+
+
+def test_an_app_that_does_not_start_leaves_the_phone_s_clock_to_others(tmp_path):
+    (tmp_path / "other").mkdir()
+    with pytest.raises(RepvitNasError):
+        opened(FakeApple(tmp_path / "apple", locked=True), tmp_path)
+    told = []
+
+    opened(FakeApple(tmp_path / "other" / "apple"), tmp_path / "other", say=told.append).stop()
+
+    assert not [text for text in told if "waiting" in text]

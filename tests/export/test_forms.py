@@ -15,13 +15,17 @@ from repvit_nas import files
 from repvit_nas.architecture import read_architecture
 from repvit_nas.conversion.converter import coremltools
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.forms import export_run, export_untrained
+from repvit_nas.export.forms import export_run, export_trained, export_untrained
+from repvit_nas.export.images import run_images
 from repvit_nas.export.records import read_export
-from repvit_nas.export.subject import untrained_subject
+from repvit_nas.export.subject import trained_subject, untrained_subject
+from repvit_nas.networks import adapted, read_network
 from repvit_nas.report.export import export_lines
+from repvit_nas.search_space.path import path_network
 from repvit_nas.training.data import open_data
 from repvit_nas.training.records import read_training
 from repvit_nas.training.spec import DataSpec
+from repvit_nas.training.trained import trained_run
 from repvit_nas.units import rows
 
 
@@ -97,8 +101,10 @@ def test_a_run_of_other_weights_is_refused(run, tmp_path):
 
     with pytest.raises(RepvitNasError, match=r"model\.safetensors: is not what was written"):
         export_run(other, ())
+    trained = trained_run(other)
+    subject = trained_subject(trained, verify=False)
     with pytest.raises(RepvitNasError, match="differs from the training form by nan"):
-        export_run(other, (), verify=False)
+        export_trained(subject, other, run_images(trained.record))
 
 
 def renamed(run, folder):
@@ -201,3 +207,25 @@ def test_an_untrained_network_does_not_take_a_runs_place(run, tmp_path):
         export_untrained(small(), ("onnx",), run)
     with pytest.raises(RepvitNasError, match="--opset is of an ONNX file"):
         export_untrained(small(), ("coreml",), tmp_path, opset=17)
+
+
+@pytest.mark.parametrize("step", ["1", "5"])
+def test_a_network_told_by_its_units_is_exported_as_any_other(tmp_path, step):
+    network = adapted(path_network(step), resolution=64, num_classes=10)
+
+    record = export_untrained(network, ("onnx", "coreml"), tmp_path)
+
+    assert [form.name for form in record.forms] == ["onnx", "coreml"]
+    assert all(form.error <= form.allowed for form in record.forms)
+    assert read_network(tmp_path / "architecture.json") == network
+
+
+def test_a_plain_network_is_exported_as_any_other(tmp_path):
+    first, *others = small().stages
+    stages = (first, *(msgspec.structs.replace(stage, downsample="plain") for stage in others))
+    network = msgspec.structs.replace(small(), stages=stages)
+
+    record = export_untrained(network, ("onnx", "coreml"), tmp_path)
+
+    assert all(form.error <= form.allowed for form in record.forms)
+    assert read_architecture(tmp_path / "architecture.json") == network

@@ -10,6 +10,7 @@ from training_support import small
 from repvit_nas.architecture import Architecture, with_output
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.subject import trained_subject, untrained_subject
+from repvit_nas.training.trained import trained_run
 
 
 def test_an_untrained_network_is_the_same_every_time_and_draws_from_nobody():
@@ -28,7 +29,10 @@ def test_an_untrained_network_is_the_same_every_time_and_draws_from_nobody():
 
 
 def test_a_trained_classifiers_features_are_its_own_without_the_head(run):
-    whole, maps = trained_subject(run), trained_subject(run, output="features")
+    whole, maps = (
+        trained_subject(trained_run(run)),
+        trained_subject(trained_run(run), output="features"),
+    )
 
     assert maps.architecture == with_output(whole.architecture, "features")
     assert (maps.classes, maps.known["output"]) == ((), "features")
@@ -39,13 +43,13 @@ def test_a_trained_classifiers_features_are_its_own_without_the_head(run):
 
 def test_weights_of_a_neck_are_not_made_up(run):
     with pytest.raises(RepvitNasError, match="was trained for logits, so there are no weights for"):
-        trained_subject(run, output="sam")
+        trained_subject(trained_run(run), output="sam")
 
 
 def test_a_trained_network_says_what_it_was_trained_on_and_how_well(run):
     record = json.loads((run / "training.json").read_text())
 
-    subject = trained_subject(run)
+    subject = trained_subject(trained_run(run))
 
     assert subject.title == "small trained on shapes"
     assert subject.known["data"] == "shapes"

@@ -1,5 +1,6 @@
 """Each attack on names and trust, by name: what a hostile file or folder tries, and what comes of it."""
 
+import csv
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from formats import checkpoint_files, measured_predictor, tensors, trainer_state
@@ -23,10 +25,11 @@ from repvit_nas.folders import held
 from repvit_nas.latency_lut.series import Sources
 from repvit_nas.named import load_architecture
 from repvit_nas.predictors.predictor import load_predictor, read_predictor
-from repvit_nas.search_space.space import SpaceFile
+from repvit_nas.search_space.space_file import SpaceFile
+from repvit_nas.searching.records import Result, front_columns
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
+from repvit_nas.training.log import log_csv
 from repvit_nas.training.records import EpochRow, read_training
-from repvit_nas.training.run import log_csv
 from repvit_nas.words import markdown, plain
 
 TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"
@@ -56,54 +59,7 @@ def outside(tmp_path_factory):
     assert (folder / "kept.json").read_text() == "theirs"
 
 
-# Links: nothing is written, removed or read through one that leaves the folder.
-
-LINKED = {
-    "search": (
-        ("search", "--out", "results/r", "--budget-ms", "1", "--trials", "4"),
-        ("results/r/.new", "results/r/winners"),
-    ),
-    "train": (
-        ("train", "repvit_m0_6", "--data", "digits", "--epochs", "1", "--out", "results/r"),
-        ("results/r/checkpoints", "results/r/tensorboard"),
-    ),
-    "measure-lut": (
-        (
-            "measure-lut",
-            "--device",
-            "cpu9",
-            "--units",
-            "8",
-            "--networks",
-            "2",
-            "--calibration",
-            "3",
-        ),
-        ("latency_lut/cpu9/series", "latency_lut/cpu9/visits.jsonl"),
-    ),
-    "export": (
-        ("export", "repvit_m0_6", "--format", "onnx", "--out", "results/r"),
-        ("results/r/untrained.onnx", "results/r/x"),
-    ),
-    "fit": (
-        ("fit", "--device", "iphone13"),
-        ("predictors/iphone13/series", "predictors/iphone13/.x"),
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("command", "link"), [(name, link) for name, (_, links) in LINKED.items() for link in links]
-)
-def test_no_command_writes_through_a_link_that_leaves_its_folder(command, link, invoke, outside):
-    Path(link).parent.mkdir(parents=True)
-    Path(link).symlink_to(outside / "kept.json" if "." in link[-6:-4] else outside)
-
-    code, _, err = invoke(*LINKED[command][0])
-
-    assert code == 1
-    assert re.search(r"is a link", err), err
-    assert list(Path(link).parent.iterdir()) == [Path(link)]
+# Links: nothing is read through one that leaves the folder; of writing see `test_writers.py`.
 
 
 def test_check_follows_no_link_that_leaves_the_run(invoke, outside):
@@ -265,8 +221,6 @@ def test_text_of_a_file_is_no_markup():
 
 
 def test_the_page_of_a_training_holds_no_tag_of_a_name(tmp_path):
-    import msgspec
-
     from repvit_nas.training.publish import write_card
 
     record = read_training(TRAINED)
@@ -279,13 +233,62 @@ def test_the_page_of_a_training_holds_no_tag_of_a_name(tmp_path):
     assert "\n<script>" not in page
 
 
-def test_a_table_for_spreadsheets_holds_numbers_alone():
-    """The only one that is written; a cell that begins with =, + or @ would be a formula."""
+# A name that begins with a tab or the like is none: `Architecture` takes printable text alone.
+FORMULAS = ("=cmd()", "+1", "-1", "@SUM(A1)", "＝1")
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_no_name_is_a_formula_in_the_table_of_a_front(formula):
+    """Everything that is text in `front.csv`, as `Search.write` and `search` write it."""
+    result = files.read_json(SHIPPED_RUN / "front.json", Result)
+    entry = result.front[0]
+    hostile = msgspec.structs.replace(
+        entry,
+        architecture=msgspec.structs.replace(entry.architecture, name=formula),
+        devices={formula: next(iter(entry.devices.values()))},
+    )
+
+    table = files.encode_csv(
+        front_columns(msgspec.structs.replace(result, front=(hostile,), winners=()))
+    ).decode()
+
+    cells = [cell for line in csv.reader(io.StringIO(table)) for cell in line]
+    assert f"'{formula}" in cells
+    assert not [cell for cell in cells if cell[:1] in "=+-@\t\r＝" and not _is_number(cell)]
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def test_the_log_of_a_training_is_numbers_alone():
     row = EpochRow(epoch=1, updates=2, lr=0.1, train_loss=1.0, loss=1.0, top1=50.0, top5=90.0)
 
     cells = [cell for line in log_csv([row]).decode().splitlines()[1:] for cell in line.split(",")]
 
     assert all(not cell or float(cell) >= 0 for cell in cells)
+
+
+def test_tables_for_spreadsheets_are_made_at_one_door():
+    """Whoever writes a CSV goes through `files.encode_csv`, and no other place imports `csv`."""
+    doors = {
+        path.relative_to(ROOT / "repvit_nas").as_posix()
+        for path in (ROOT / "repvit_nas").rglob("*.py")
+        if re.search(r"csv\.writer|DictWriter|\.to_csv\(", path.read_text())
+    }
+
+    assert doors <= {"files.py"}
+
+
+def test_what_a_page_shows_is_put_in_as_text():
+    """No script of the page writes HTML; the data stands in a block in which no tag can end."""
+    script = (ROOT / "repvit_nas" / "report" / "assets" / "page.js").read_text()
+
+    assert not re.search("innerHTML|outerHTML|insertAdjacentHTML|document.write|eval", script)
 
 
 # Bombs and headers: sizes are looked at before anything is unpacked.
@@ -322,7 +325,7 @@ def test_an_array_of_objects_is_not_read(tmp_path):
     (tmp_path / "predictor.json").write_text(json.dumps(document))
     (tmp_path / "residual.npz").write_bytes(buffer.getvalue())
 
-    with pytest.raises(FileError, match="holds no arrays of a residual"):
+    with pytest.raises(FileError, match="holds no arrays"):
         read_predictor(tmp_path / "predictor.json")
 
 

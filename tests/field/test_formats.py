@@ -29,6 +29,7 @@ LONGEST_S, MOST_BYTES, LONGEST_MESSAGE = 10.0, 1 << 30, 2_000
 READS = {
     *("read_json", "read_toml", "read_csv", "LineLog", "read_bytes", "read_text", "loads"),
     *("load_tensors", "ParseFromString", "MLModel", "GzipFile", "DictReader", "ZipFile"),
+    "unpacked",
 }
 READS_OF = {
     *(("np", "load"), ("torch", "load"), ("onnx", "load"), ("Image", "open")),

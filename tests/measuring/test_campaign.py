@@ -2,10 +2,9 @@
 
 import msgspec
 import pytest
-from simulated import SimulatedRunner, true_latency_ms
+from simulated import quiet, session_in, true_latency_ms
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.measuring.campaign import (
     Wishes,
     first_plan,
@@ -13,23 +12,9 @@ from repvit_nas.measuring.campaign import (
     sentinel,
     time_networks,
 )
-from repvit_nas.measuring.session import Limits, Session
+from repvit_nas.measuring.session import Limits
 from repvit_nas.programs import network
 from repvit_nas.search_space import load_space
-
-SPEC = RuntimeSpec("onnxruntime")
-
-
-def quiet(*_):
-    pass
-
-
-def session_in(folder, **truth):
-    folder.mkdir(parents=True, exist_ok=True)
-    runner = SimulatedRunner(folder / "visits.jsonl", **truth)
-    session = Session(folder, runner, clock=runner.clock)
-    session.claim("simulated", "", SPEC, 224)
-    return session
 
 
 def test_the_sentinel_itself_can_be_measured(tmp_path):

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from simulated import SimulatedRunner, true_cost_ms, true_latency_ms
+from simulated import quiet, session_in, true_cost_ms, true_latency_ms
 from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import DeviceFile, RuntimeSpec, load_device
+from repvit_nas.latency_lut.device import DeviceFile, load_device
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.table import build_table, read_table, slower_now
 from repvit_nas.measuring.campaign import (
@@ -31,19 +31,6 @@ from repvit_nas.search_space import load_space
 WISHES = Wishes(units=24, calibration=6, held_out=6, isolated=True, seed=0)
 LIMITS = Limits(minutes=2.0, precision=0.0)
 ENOUGH = Limits(minutes=20.0, precision=1.0)
-SPEC = RuntimeSpec("onnxruntime")
-
-
-def quiet(*_):
-    pass
-
-
-def session_in(folder, **truth):
-    folder.mkdir(parents=True, exist_ok=True)
-    runner = SimulatedRunner(folder / "visits.jsonl", **truth)
-    session = Session(folder, runner, clock=runner.clock)
-    session.claim("simulated", "", SPEC, 224)
-    return session
 
 
 def run(folder, *, wishes=WISHES, limits=LIMITS, progress=quiet, **truth):

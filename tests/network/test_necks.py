@@ -2,8 +2,8 @@
 
 import torch
 
+from repvit_nas.necks import FusedNeck, Neck
 from repvit_nas.network.necks import SamNeck, StageFusingNeck
-from repvit_nas.units import FusedNeck, Neck
 
 
 def layer_norm(x, weight, bias):

@@ -7,10 +7,9 @@ from repvit_nas.predictors.ensemble import (
     OVERHEAD_MS,
     design,
     fit,
-    member_costs,
     relative_covariance,
 )
-from repvit_nas.predictors.physical import CostForm, FormGrid, features, tabulate
+from repvit_nas.predictors.physical import CostForm, FormGrid, features, member_costs, tabulate
 from repvit_nas.search_space import load_space
 from repvit_nas.units import count, rows
 

@@ -4,22 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.operations import Conv, Norm, Output, Pool, Resize
 from repvit_nas.predictors.physical import COLUMNS, CostForm, FormGrid, features, tabulate
 from repvit_nas.search_space import family
-from repvit_nas.units import (
-    Block,
-    Downsample,
-    Features,
-    Ffn,
-    Foreign,
-    FusedNeck,
-    Head,
-    Neck,
-    Stem,
-    Widen,
-    rows,
-)
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, rows
 
 FORM = CostForm("none", 4.0, 40.0, 100.0, 2.0, "whole", 1)
 

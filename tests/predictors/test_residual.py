@@ -37,7 +37,9 @@ def truth(units):
 
 def drawn(units, noise=0.01, members=200):
     log_ratio = np.repeat(truth(units)[:, None], members, axis=1)
-    return fit_residual(PRIOR_KERNEL, units, log_ratio, np.full(len(units), noise))[0]
+    return fit_residual(PRIOR_KERNEL, unit_features(units), log_ratio, np.full(len(units), noise))[
+        0
+    ]
 
 
 def test_draws_are_the_posterior_of_the_gaussian_process():
@@ -93,7 +95,7 @@ def test_what_a_group_is_off_in_common_is_the_exact_posterior():
     weights = deviation**2 * np.linalg.solve(total, inside)
 
     _, common = fit_residual(
-        PRIOR_KERNEL, BLOCKS, np.repeat(log_ratio[:, None], members, axis=1),
+        PRIOR_KERNEL, unit_features(BLOCKS), np.repeat(log_ratio[:, None], members, axis=1),
         np.full(len(BLOCKS), noise), offsets=[(inside, deviation)],
     )  # fmt: skip
 
@@ -111,7 +113,11 @@ def test_without_a_kernel_nothing_is_said_of_other_units():
     inside = np.ones(len(BLOCKS))
 
     residual, common = fit_residual(
-        NO_KERNEL, BLOCKS, log_ratio, np.full(len(BLOCKS), 0.01), offsets=[(inside, 0.06)]
+        NO_KERNEL,
+        unit_features(BLOCKS),
+        log_ratio,
+        np.full(len(BLOCKS), 0.01),
+        offsets=[(inside, 0.06)],
     )
 
     assert not residual.evaluate(unit_features(BLOCKS)).any()
@@ -129,7 +135,7 @@ def test_the_kernel_finds_which_features_matter():
         )
     ]
 
-    kernel = fit_kernel(units, truth(units), np.full(80, 0.01))
+    kernel = fit_kernel(unit_features(units), truth(units), np.full(80, 0.01))
 
     lengths = dict(zip(kernel.features, kernel.lengths, strict=True))
     assert lengths["channels"] < lengths["se"]
@@ -141,7 +147,7 @@ def test_leaving_one_out_is_refitting_without_it():
     noise = np.full(len(BLOCKS), 0.02)
     ratio = truth(BLOCKS) - truth(BLOCKS).mean()
 
-    missed = leave_one_out(PRIOR_KERNEL, BLOCKS, ratio, noise)
+    missed = leave_one_out(PRIOR_KERNEL, unit_features(BLOCKS), ratio, noise)
 
     for left_out in (0, 5, 11):
         others = [k for k in range(len(BLOCKS)) if k != left_out]

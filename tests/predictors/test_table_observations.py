@@ -15,9 +15,10 @@ from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import TABLE_FILE, NetworkRow, Table, UnitRow, write_table
 from repvit_nas.measuring.design import random_networks
 from repvit_nas.predictors.cross_validation import ensemble_predictions, validate
-from repvit_nas.predictors.ensemble import design, fit, member_costs
+from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.fit_device import fit_device, write_fitted
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
+from repvit_nas.predictors.physical import member_costs
 from repvit_nas.predictors.predictor import (
     MemberRecord,
     Model,

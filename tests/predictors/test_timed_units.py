@@ -136,10 +136,10 @@ def test_a_few_units_are_no_worse_than_none(modelled, space, unseen, program_ms,
     after = checked(learned(table), unseen, program_ms)
 
     assert after[0] < 1.05 * before[0]
-    # What is modelled is known to 7 %; how far networks scatter around what was timed, from three of
-    # them, to no better than a Student distribution of so few allows.
-    assert after[1] < 1.8 * before[1]
-    assert after[2] >= 0.9
+    # Three networks alone would say how far networks scatter within a factor of two or more; what is
+    # modelled knows it better, and so the interval is hardly wider and holds at least as often.
+    assert after[1] < 1.15 * before[1]
+    assert after[2] >= before[2]
 
 
 def test_no_unit_is_dearer_than_its_figure_and_error_allow(whole, unit_ms):

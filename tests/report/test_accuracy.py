@@ -5,7 +5,7 @@ import pytest
 
 from repvit_nas.accuracy.comparison import Ranking
 from repvit_nas.accuracy.held_out import SEEDS, AccuracyValidation
-from repvit_nas.accuracy.observations import Circumstances, Observation
+from repvit_nas.accuracy.observations import AccuracyObservation, Circumstances
 from repvit_nas.campaign.finals import FinalRow, Finals
 from repvit_nas.report.accuracy import (
     FINALS_HEADER,
@@ -75,7 +75,7 @@ def test_finals_say_by_how_much_the_winner_leads():
 def test_trainings_stand_best_first_and_no_more_than_asked_for():
     where = Circumstances(data="plants", data_digest="d", recipe="proxy", recipe_digest="r")
     seen = [
-        Observation(
+        AccuracyObservation(
             architecture=M0_9, circumstances=where, top1=top1, origin="trained here",
             source=f"t{top1:.0f}",
         )

@@ -11,7 +11,7 @@ from repvit_nas.search_space.family import family
 @pytest.fixture(scope="module")
 def description():
     architecture = family()["repvit_m0_9"].architecture
-    return describe(architecture, load_predictor("iphone12")[0], load_family_estimator())
+    return describe(architecture, load_predictor("iphone12")[0], load_family_estimator(), "here")
 
 
 def test_the_rows_add_up_to_the_network(description):

@@ -1,4 +1,5 @@
 import itertools
+import json
 import re
 
 import msgspec
@@ -12,7 +13,8 @@ from repvit_nas import files
 from repvit_nas.architecture import Architecture, Stage, se_bits
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space import family, load_space
-from repvit_nas.search_space.space import ENUMERABLE, Space, SpaceFile
+from repvit_nas.search_space.space import ENUMERABLE, Space
+from repvit_nas.search_space.space_file import SpaceFile
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +278,7 @@ def test_mutated_space_files_never_end_in_anything_but_our_error(tmp_path_factor
 def test_an_unknown_space_is_answered_with_the_known(elsewhere):
     for name in ("huge", ""):
         with pytest.raises(
-            UnknownNameError, match=f"space '{name}' .*known: cifar, coarse, repvit$"
+            UnknownNameError, match=f"space '{name}' .*known: cifar, coarse, downsample, repvit$"
         ):
             load_space(name)
 
@@ -318,3 +320,68 @@ def test_every_network_of_a_tied_space_is_found_in_it_again(tiny):
         architecture = shapes.architecture(row, "")
         again = tiny.decode(tiny.encode(architecture)).architecture(0, "")
         assert again == architecture
+
+
+@pytest.fixture(scope="module")
+def opened():
+    return load_space("downsample")[0]
+
+
+def test_a_space_that_says_nothing_of_openings_is_as_it_was(repvit):
+    """The digest is that of the shipped run."""
+    run = json.loads((ROOT / "results" / "iphone12-1.0ms" / "run.json").read_text())
+
+    assert repvit.digest == run["inputs"]["space repvit"]
+    assert len(repvit.parameters) == 20
+    assert not repvit.decode(repvit.sample(np.random.default_rng(0), 9)).plain.any()
+    plain = changed_opening("plain", 1)
+    with pytest.raises(RepvitNasError, match=r"stages\[1\].downsample is not in space 'repvit'"):
+        repvit.check(plain)
+    with pytest.raises(RepvitNasError, match=r"stages\[1\].downsample is not searched"):
+        repvit.encode(plain)
+
+
+def changed_opening(way, *places):
+    network = family()["repvit_m1_0"].architecture
+    stages = [
+        msgspec.structs.replace(stage, downsample=way) if place in places else stage
+        for place, stage in enumerate(network.stages)
+    ]
+    return msgspec.structs.replace(network, stages=tuple(stages))
+
+
+def test_openings_are_chosen_stage_by_stage(opened, repvit):
+    assert opened.size == 8 * repvit.size
+    assert opened.openings == 2 * (repvit.openings - 7 * 5) + 7 * 5
+    for places in ((), (1,), (2, 3), (1, 2, 3)):
+        network = changed_opening("plain", *places)
+        opened.check(network)
+        back = opened.decode(opened.encode(network)).architecture(0, network.name)
+        assert back == network
+    choices = opened.sample(np.random.default_rng(1), 200)
+    assert 0.3 < opened.decode(choices).plain[:, 1:].mean() < 0.7
+    for row in choices[:5]:
+        assert opened.choices_of(opened.parameters_of(row)) == row.tolist()
+
+
+def test_openings_may_be_tied_and_allowed_in_files_alone(tiny, repvit):
+    both = ("deep", "plain")
+    stages = [msgspec.structs.replace(stage, downsample=both) for stage in tiny.file.stages[1:]]
+    tied = msgspec.structs.replace(
+        tiny.file, tied=("se", "downsample"), stages=(tiny.file.stages[0], *stages)
+    )
+    allowed = msgspec.structs.replace(repvit.file.allowed, downsample=("plain",))
+    lax = Space(msgspec.structs.replace(repvit.file, allowed=allowed))
+
+    assert Space(tied).size == 2 * tiny.size
+    assert set(
+        Space(tied).decode(Space(tied).sample(np.random.default_rng(0), 99)).plain.sum(1)
+    ) == {0, 3}
+    lax.check(changed_opening("plain", 1, 3))
+    assert len(lax.parameters) == len(repvit.parameters)
+
+
+def test_the_stem_opens_the_first_stage(tiny):
+    first = msgspec.structs.replace(tiny.file.stages[0], downsample=("plain",))
+    with pytest.raises(ValueError, match=r"stages\[0\] opens with the stem"):
+        msgspec.structs.replace(tiny.file, stages=(first, *tiny.file.stages[1:]))

@@ -4,7 +4,8 @@ from repvit_nas import files
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space import load_space
-from repvit_nas.search_space.space import Space, SpaceFile
+from repvit_nas.search_space.space import Space
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.settings import Settings
 

@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
+from repvit_nas.searching import improve as improving
 from repvit_nas.searching.exact import exact_front, shares
-from repvit_nas.searching.front import front_of, hypervolume, reference_point
+from repvit_nas.searching.front import front_of, hypervolume, merged, reference_point
 from repvit_nas.searching.improve import Neighbourhood, double_steps, improve, single_steps
 
 
@@ -38,7 +39,7 @@ def test_improvement_ends_where_no_neighbour_helps(make_problem):
     problem = make_problem()
     start = front_of(problem, problem.space.sample(np.random.default_rng(0), 5))
 
-    improved = improve(problem, start)
+    improved = improve(problem, start).front
 
     steps = np.vstack(
         [single_steps(len(problem.space.parameters)), double_steps(len(problem.space.parameters))]
@@ -55,7 +56,7 @@ def test_improvement_reaches_the_exact_front_of_a_small_space(make_problem):
     start = front_of(problem, problem.space.sample(np.random.default_rng(1), 20))
 
     exact = exact_front(problem)
-    reached = shares(exact, start, improve(problem, start))
+    reached = shares(exact, start, improve(problem, start).front)
 
     assert reached.optuna < reached.improved
     assert reached.improved >= 0.999
@@ -69,14 +70,14 @@ def test_improvement_of_nothing_is_nothing(make_problem):
     problem = make_problem(budgets_ms={"iphone12": 0.01})
     start = front_of(problem, problem.space.sample(np.random.default_rng(1), 20))
 
-    assert len(improve(problem, start, start).choices) == 0
+    assert len(improve(problem, start, start).front.choices) == 0
 
 
 def test_several_devices_have_a_front_in_three_objectives(make_problem):
     problem = make_problem(budgets_ms={"iphone12": 0.9, "iphone13": 0.8})
     start = front_of(problem, problem.space.sample(np.random.default_rng(1), 50))
 
-    improved = improve(problem, start)
+    improved = improve(problem, start).front
     exact = exact_front(problem)
 
     assert improved.objectives.shape[1] == 3
@@ -92,6 +93,36 @@ def test_improvement_tells_how_far_it_is_and_heeds_the_clock(make_problem):
     stopped = improve(problem, start, timeout_s=0.0)
 
     assert told[0][0] == 0
-    assert told[-1][0] > 0
+    assert max(done for done, _ in told) > 0
     assert all(done < known for done, known in told)
-    assert np.array_equal(stopped.choices, start.choices)
+    assert np.array_equal(stopped.front.choices, start.choices)
+    assert stopped.late_gain is None
+
+
+def test_a_stopped_improvement_says_what_its_second_half_found(make_problem):
+    """At least as much as it found then is left, if it is stopped while much is still found."""
+    problem = make_problem("repvit")
+    start = front_of(problem, problem.space.sample(np.random.default_rng(0), 300))
+
+    stopped = improve(problem, start, timeout_s=0.3)
+
+    assert stopped.late_gain is not None
+    reference = reference_point(stopped.front)
+    gained = 1 - hypervolume(start.objectives, reference) / hypervolume(
+        stopped.front.objectives, reference
+    )
+    assert 0 < stopped.late_gain <= gained
+
+
+def test_what_thinning_leaves_out_is_on_the_front_all_the_same(make_problem, monkeypatch):
+    problem = make_problem(budgets_ms={"iphone12": 0.9, "iphone13": 0.8})
+    start = front_of(problem, problem.space.sample(np.random.default_rng(1), 400))
+    whole = improve(problem, start).front
+
+    monkeypatch.setattr(improving, "MOST", 10)
+    found = improve(problem, start).front
+
+    assert len(found.choices) > 10
+    assert found.choices.dtype == whole.choices.dtype
+    assert np.array_equal(found.objectives, merged(found).objectives)
+    assert shares(whole, start, found).improved >= 0.9

@@ -12,6 +12,7 @@ from repvit_nas.searching.records import (
     DeviceLatency,
     FrontEntry,
     Result,
+    front_columns,
     read_winner,
     winner_path,
 )
@@ -79,3 +80,20 @@ def test_a_winner_that_leads_out_of_the_run_is_not_followed(run, tmp_path):
 
     with pytest.raises(RepvitNasError):
         winner_path(run, "fast")
+
+
+def test_a_front_says_what_opens_stages_only_where_one_is_plain():
+    plain = entry("plain", "modelled")
+    stages = tuple(
+        msgspec.structs.replace(stage, downsample="plain" if place == 2 else "deep")
+        for place, stage in enumerate(plain.architecture.stages)
+    )
+    architecture = msgspec.structs.replace(plain.architecture, stages=stages)
+    mixed = result(
+        entry("deep", "modelled"),
+        msgspec.structs.replace(plain, architecture=architecture),
+        winners=(),
+    )
+
+    assert "downsample" not in front_columns(result(entry("deep", "modelled"), winners=()))
+    assert front_columns(mixed)["downsample"] == ["deep-deep-deep-deep", "deep-deep-plain-deep"]

@@ -86,7 +86,7 @@ def test_the_numbers_of_the_front_are_those_of_predict_and_show(finished):
 
     predictor = load_predictor("iphone12")[0]
     for entry in finished[0].result.front[::40]:
-        described = describe(entry.architecture, predictor, load_family_estimator())
+        described = describe(entry.architecture, predictor, load_family_estimator(), "here")
         assert entry.latency_ms == pytest.approx(described.latency_ms, abs=1e-4)
         assert entry.low_ms == pytest.approx(described.low_ms, abs=1e-3)
         assert entry.high_ms == pytest.approx(described.high_ms, abs=1e-3)

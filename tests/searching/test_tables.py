@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.search_space import load_space
 from repvit_nas.searching.tables import PriceTable
 from repvit_nas.units import rows
 
@@ -44,3 +45,20 @@ def test_without_variance_the_rest_is_the_same(drawn):
     assert quick.variance is None
     assert quick.latency_ms == pytest.approx(prices.latency_ms, rel=1e-12)
     assert quick.macs.tolist() == prices.macs.tolist()
+
+
+def test_plain_openings_cost_their_downsample_alone():
+    space, _ = load_space("downsample")
+    predictor, _ = load_predictor("iphone12")
+    choices = space.sample(np.random.default_rng(2), 30)
+    shapes = space.decode(choices)
+
+    prices = PriceTable(space, [predictor], 224, 1000).price(
+        choices, shapes.depth, shapes.se_blocks
+    )
+
+    assert shapes.plain.any()
+    for row in range(30):
+        network = shapes.architecture(row)
+        assert prices.macs[row] == sum(unit.macs for unit in rows(network))
+        assert prices.latency_ms[row, 0] == pytest.approx(predictor.estimate(network).latency_ms)

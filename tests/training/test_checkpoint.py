@@ -7,13 +7,12 @@ import pytest
 import torch
 from damage import EXPONENT, MANTISSA, flip
 from safetensors.torch import load_file
+from training_support import EVERYTHING, TINY
 
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
-from repvit_nas.training.run import Place, train
-from repvit_nas.training.spec import DataSpec
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
+from repvit_nas.training.place import Place
+from repvit_nas.training.run import train
 
 
 class StopError(Exception):
@@ -116,22 +115,6 @@ def test_the_best_weights_are_those_that_were_kept(tmp_path, asking):
 
     with pytest.raises(FileError, match=r"best-0000\d\.safetensors: is not what was written"):
         train(asking(TINY, classes=24, epochs=2, keep="best"), run, picture=picture)
-
-
-# Everything that has a state or draws random numbers.
-EVERYTHING = {
-    "epochs": 2,
-    "batch": 8,
-    "accumulate": 2,
-    "mixup": 0.8,
-    "cutmix": 1.0,
-    "erasing": 0.5,
-    "augment": "rand-m9-mstd0.5-inc1",
-    "ema": 0.9,
-    "repeats": 3,
-    "step_on": "update",
-    "warmup_epochs": 1,
-}
 
 
 def test_a_checkpoint_has_all_that_a_run_goes_on_from(tmp_path, asking):

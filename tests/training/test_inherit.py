@@ -175,3 +175,34 @@ def test_a_run_from_inherited_weights_goes_on_to_the_same_bits(tmp_path, asking)
 
     whole, part = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "part"))
     assert all(torch.equal(whole[key], part[key]) for key in whole)
+
+
+@pytest.mark.parametrize("branches", [True, False])
+def test_a_network_without_branches_inherits_from_one_with_and_back(branches):
+    old = randomize(repvit_nas.load(small(), branches=branches))
+    new = repvit_nas.load(small(), branches=not branches)
+
+    inherited = inherit(old, new)
+
+    assert inherited.taken == inherited.total
+    image = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(new.eval()(image), old.eval()(image), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("branches", [True, False])
+def test_a_deep_network_starts_as_the_plain_one_that_it_inherits_from(branches):
+    def built(way):
+        first, *others = msgspec.structs.replace(small(), num_classes=24).stages
+        stages = [msgspec.structs.replace(stage, downsample=way) for stage in others]
+        return repvit_nas.load(
+            msgspec.structs.replace(small(), num_classes=24, stages=(first, *stages)),
+            distillation=False,
+            branches=branches,
+        )
+
+    plain, deep = randomize(built("plain")), built("deep")
+    inherit(plain, deep)
+
+    with torch.no_grad():
+        torch.testing.assert_close(deep.eval()(IMAGE), plain.eval()(IMAGE), rtol=1e-3, atol=1e-3)

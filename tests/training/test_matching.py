@@ -16,9 +16,10 @@ from repvit_nas.architecture import with_output
 from repvit_nas.checking.check import check_run
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.matching import MatchTask, map_errors, map_shape, refuse_augmentation
+from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked, Matching
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 
 ENCODER = with_output(small(), "sam", resolution=64)

@@ -3,15 +3,13 @@
 import pytest
 import timm
 import torch
+from training_support import TINY
 
 import repvit_nas
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.named import load_architecture
 from repvit_nas.training.run import train
-from repvit_nas.training.spec import DataSpec
-from repvit_nas.training.trained import load_trained
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
+from repvit_nas.training.trained import load_trained, trained_run
 
 
 def test_the_folder_is_loaded_by_us_and_by_timm(tmp_path, asking):
@@ -46,7 +44,7 @@ def test_the_folder_is_loaded_by_us_and_by_timm(tmp_path, asking):
     with pytest.raises(FileError, match=r"config\.json: is not what was written"):
         repvit_nas.load(run)
     with pytest.raises(FileError, match="cannot be loaded from model.safetensors and config.json"):
-        load_trained(run, verify=False)
+        load_trained(trained_run(run), verify=False)
     (run / "model.safetensors").unlink()
     with pytest.raises(RepvitNasError, match="its weights .* are not here"):
         repvit_nas.load(run)

@@ -9,24 +9,18 @@ from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.records import (
     TRAINING_FILE,
     TrainFile,
-    TrainOutcome,
-    check_digest,
+    WrittenFile,
     differences,
     file_digest,
-    finished,
     is_training_run,
     read_training,
 )
 
-OUTCOME = TrainOutcome(
-    epoch=1, updates=3, top1=50.0, top5=90.0, loss=1.0, val_images=48, seconds=2.0
-)
 
-
-def run_in(folder, outcome=None):
+def run_in(folder):
     record = TrainFile(
         command="repvit-nas train x", asked=small_asked(), classes=("a", "b"), versions={},
-        machine={}, outcome=outcome,
+        machine={},
     )  # fmt: skip
     files.write_json(folder / TRAINING_FILE, record)
     return record
@@ -44,33 +38,20 @@ def test_a_folder_is_a_run_by_its_record_alone(tmp_path):
     assert read_training(tmp_path) == record
 
 
-def test_an_unfinished_run_says_how_to_go_on_and_a_finished_one_needs_its_weights(tmp_path):
-    run_in(tmp_path)
-    with pytest.raises(RepvitNasError, match="go on with: repvit-nas train x --resume$"):
-        finished(tmp_path)
-
-    record = run_in(tmp_path, OUTCOME)
-    with pytest.raises(RepvitNasError, match="its weights .* are not here; train it again"):
-        finished(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"")
-
-    assert finished(tmp_path) == record
-
-
 def test_a_file_is_held_to_the_digest_it_was_written_with(tmp_path):
     path = tmp_path / "w"
     assert file_digest(path) == ""
     path.write_bytes(b"abc")
     written = file_digest(path)
 
-    check_digest(path, written)
-    check_digest(path, "")  # an older version wrote none
+    WrittenFile.of(path, written).check()
+    WrittenFile.of(path, "").check()  # an older version wrote none
     path.write_bytes(b"abd")
     with pytest.raises(FileError, match=f"is not what was written: .*the run says {written}"):
-        check_digest(path, written)
+        WrittenFile.of(path, written).check()
     path.unlink()
     with pytest.raises(FileError, match="its digest is of no file"):
-        check_digest(path, written)
+        WrittenFile.of(path, written).check()
 
 
 def test_a_folder_where_a_file_should_be_is_a_file_error(tmp_path):

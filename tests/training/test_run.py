@@ -12,32 +12,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_support import small
+from training_support import EVERYTHING, TINY, small
 
+from repvit_nas import load, load_architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.named import load_network
+from repvit_nas.networks import adapted
+from repvit_nas.search_space.path import path_network
+from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import Asked, TrainFile
-from repvit_nas.training.run import Place, train
+from repvit_nas.training.records import Asked, TrainFile, read_training
+from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 from repvit_nas.training.trainer import Trainer
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
-
-
-# Everything that has a state or draws random numbers.
-EVERYTHING = {
-    "epochs": 2,
-    "batch": 8,
-    "accumulate": 2,
-    "mixup": 0.8,
-    "cutmix": 1.0,
-    "erasing": 0.5,
-    "augment": "rand-m9-mstd0.5-inc1",
-    "ema": 0.9,
-    "repeats": 3,
-    "step_on": "update",
-    "warmup_epochs": 1,
-}
 
 
 def log(folder):
@@ -224,7 +211,7 @@ def test_two_processes_train_one_network(tmp_path, asking):
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport msgspec, torch\n"
         "from repvit_nas.training.records import Asked\n"
-        "from repvit_nas.training.run import Place, train\n"
+        "from repvit_nas.training.place import Place\nfrom repvit_nas.training.run import train\n"
         "torch.set_num_threads(1)\n"
         f"asked = msgspec.json.decode(Path({str(tmp_path / 'asked.json')!r}).read_bytes(), type=Asked)\n"
         f"train(asked, Path({str(tmp_path / 'run')!r}), Place(device='cpu'))\n"
@@ -276,3 +263,23 @@ def test_a_run_that_was_killed_behind_its_last_epoch_still_keeps_them(tmp_path, 
 
     whole, mended = (np.load(tmp_path / name / "val_losses.npy") for name in ("whole", "run"))
     assert mended == pytest.approx(whole, abs=1e-5)
+
+
+def test_a_network_told_by_its_units_trains_and_is_loaded_again(tmp_path, asking):
+    asked = msgspec.structs.replace(
+        asking(epochs=1, batch=16),
+        architecture=adapted(path_network("2"), resolution=32, num_classes=24),
+        data=TINY,
+    )
+
+    record = train(asked, tmp_path / "run")
+
+    assert record.outcome.updates == 6
+    assert read_training(tmp_path / "run") == record
+    assert "A network for 24 classes" in (tmp_path / "run" / "README.md").read_text()
+    model = load(tmp_path / "run")
+    assert model.architecture == asked.architecture
+    assert load_network(str(tmp_path / "run")) == asked.architecture
+    with pytest.raises(RepvitNasError, match="has no stages, which this needs"):
+        load_architecture(str(tmp_path / "run"))
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 24)

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from support import official, randomize
 from training_support import small
 
+from repvit_nas import load
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network import create
 from repvit_nas.search_space.family import family
@@ -144,3 +145,30 @@ def test_a_file_that_is_not_there_or_cut_off_is_named(tmp_path):
         (tmp_path / f"half.{end}").write_bytes(b"half")
         with pytest.raises(RepvitNasError, match=rf"half\.{end}: holds no weights"):
             read_weights(tmp_path / f"half.{end}")
+
+
+def test_a_network_told_by_its_units_starts_from_the_same_units_alone(tmp_path):
+    donor, same_units = randomize(load("path:4", num_classes=10)), load("path:4", num_classes=10)
+    save_file(donor.state_dict(), tmp_path / "w.safetensors")
+
+    assert started(tmp_path / "w.safetensors", same_units) == (
+        f"{tmp_path / 'w.safetensors'}: all weights taken over"
+    )
+    assert same(donor, same_units)
+    for init in ("repvit_m0_9", tmp_path / "missing.pth"):
+        with pytest.raises(RepvitNasError, match="takes weights of the same units alone"):
+            started(init, load("path:4", num_classes=10))
+
+
+@pytest.mark.parametrize("branches", [True, False])
+def test_weights_with_and_without_branches_start_one_another(tmp_path, branches):
+    old = network(seed=1)
+    if not branches:
+        old = randomize(create(small(), num_classes=10, distillation=False, branches=False))
+    new = create(small(), num_classes=10, distillation=False, branches=not branches)
+    save_file(old.state_dict(), tmp_path / "w.safetensors")
+
+    assert "all weights taken over" in started(tmp_path / "w.safetensors", new)
+    image = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(new.eval()(image), old.eval()(image), rtol=1e-3, atol=1e-4)

@@ -3,13 +3,11 @@
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_support import TINY
 
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.run import train
-from repvit_nas.training.spec import DataSpec
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 
 
 def test_a_teacher_teaches_the_second_head(tmp_path, asking):

@@ -2,16 +2,15 @@
 
 import pytest
 import torch
+from training_support import TINY
 
 import repvit_nas
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.checkpoint import Checkpoints
+from repvit_nas.training.place import Place
 from repvit_nas.training.records import read_training
-from repvit_nas.training.run import Place, train
-from repvit_nas.training.spec import DataSpec
+from repvit_nas.training.run import train
 from repvit_nas.training.trainer import Trainer, load_strictly
-
-TINY = DataSpec(name="shapes", train_images=96, val_images=24)
 
 
 def test_a_loss_that_is_no_number_stops_with_step_and_checkpoint(tmp_path, asking):

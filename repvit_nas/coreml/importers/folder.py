@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from repvit_nas import files
 from repvit_nas.coreml.importers.generic import OWN_FILES, read_csv, read_json
 from repvit_nas.coreml.importers.imported import Imported
 from repvit_nas.coreml.importers.xcode import BUNDLE, read_report
@@ -27,6 +28,8 @@ def read_folder(folder: Path) -> list[Imported]:
         inside = any(parent.suffix in (BUNDLE, *_MODELS) for parent in parents)
         if inside or path.name in OWN_FILES:
             continue
+        if path.suffix in (BUNDLE, ".csv", ".json"):
+            files.inside(folder, path)
         if path.suffix == BUNDLE:
             found.append(read_report(path))
         elif path.suffix == ".csv" and path.is_file():

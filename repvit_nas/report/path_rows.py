@@ -1,0 +1,243 @@
+"""The path from MobileNetV3-L to RepViT-M0.9, step by step: published against predicted."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
+from repvit_nas.report.tables import Grid
+from repvit_nas.search_space.path import PublishedStep, networks, path
+
+HEADER: Final = (
+    "step",
+    "what it changes",
+    "ms published",
+    "by the step",
+    "ms predicted (90 %)",
+    "by the step",
+    "off",
+    "top-1 %",
+    "by the step",
+    "M MACs",
+    "M params",
+)
+
+
+class PathRow(msgspec.Struct, frozen=True):
+    """One network of the path.
+
+    Attributes:
+        told: What was published of it, and what the paper leaves open.
+        after: The step that it is one from; empty for the first, and where it is none.
+        macs: Multiply-accumulates.
+        params: Parameters of the fused network.
+        published_ms: Its latency on the device as published, if it was.
+        latency: Its predicted latency.
+    """
+
+    told: PublishedStep
+    after: str
+    macs: int
+    params: int
+    published_ms: float | None
+    latency: LatencyEstimate
+
+    @property
+    def latency_error(self) -> float | None:
+        """The predicted latency against the published one, as a share; None if that is not known."""
+        return (
+            None if self.published_ms is None else self.latency.latency_ms / self.published_ms - 1
+        )
+
+
+class PathRows(msgspec.Struct, frozen=True):
+    """The networks of the path in their order, on one device."""
+
+    rows: tuple[PathRow, ...]
+
+    def before(self, row: PathRow) -> PathRow | None:
+        """Return the network that one is a step from, if it is one."""
+        return next((one for one in self.rows if one.told.step == row.after), None)
+
+    def changes(self, row: PathRow) -> dict[str, float | None]:
+        """Return by how much a step changes what was published and what is predicted; None if unknown."""
+        before = self.before(row)
+        return {
+            "published_step_ms": _less(
+                row.published_ms, None if before is None else before.published_ms
+            ),
+            "predicted_step_ms": _less(
+                row.latency.latency_ms, None if before is None else before.latency.latency_ms
+            ),
+            "published_step_top1": _less(
+                row.told.top1, None if before is None else before.told.top1
+            ),
+        }
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return the rows as plain values under the names that JSON and frames use."""
+        return [
+            {
+                "step": row.told.step,
+                "network": f"path:{row.told.step}",
+                "title": row.told.title,
+                "after": row.after,
+                "published_ms": row.published_ms,
+                "published_top1": row.told.top1,
+                **row.latency._asdict(),
+                "latency_error": row.latency_error,
+                **self.changes(row),
+                "macs": row.macs,
+                "params": row.params,
+                "reference": row.told.reference,
+                "open": list(row.told.open),
+            }
+            for row in self.rows
+        ]
+
+    def grid(self) -> Grid:
+        """Return the table that is shown."""
+        device = self.rows[0].latency.device
+        drop = {"M params": 6, "M MACs": 5, "off": 1}
+        cells = [self._cells(row) for row in self.rows]
+        title = f"From MobileNetV3-L to RepViT-M0.9 on {device}"
+        return Grid.of(title, HEADER, cells, wraps=("what it changes",), drop=drop)
+
+    def _cells(self, row: PathRow) -> tuple[str, ...]:
+        change, at = self.changes(row), row.latency
+        return (
+            row.told.step,
+            row.told.title,
+            _figure(row.published_ms, ".2f"),
+            _figure(change["published_step_ms"], "+.2f"),
+            f"{at.latency_ms:.2f} ({at.low_ms:.2f}-{at.high_ms:.2f})",
+            _figure(change["predicted_step_ms"], "+.2f"),
+            _figure(None if row.latency_error is None else 100 * row.latency_error, "+.1f", " %"),
+            _figure(row.told.top1, ".1f"),
+            _figure(change["published_step_top1"], "+.1f"),
+            f"{row.macs / 1e6:,.1f}",
+            f"{row.params / 1e6:.2f}",
+        )
+
+    def lines(self) -> list[str]:
+        """Say how far off the predictions are, and of what they are no promise."""
+        said = [
+            (
+                "Top-1 is published: ImageNet-1k, 300 epochs without a teacher (arXiv:2307.09283v8); what "
+                "the paper leaves open is listed by --json and in search_space/path.toml."
+            )
+        ]
+        errors = [row.latency_error for row in self.rows if row.latency_error is not None]
+        if errors:
+            mean = 100 * sum(map(abs, errors)) / len(errors)
+            pairs = [
+                (change["published_step_ms"], change["predicted_step_ms"])
+                for change in map(self.changes, self.rows)
+            ]
+            both = [(one, other) for one, other in pairs if one is not None and other is not None]
+            right = sum(one * other > 0 for one, other in both)
+            said.append(
+                f"Off by {mean:.1f} % on average; {right} of {len(both)} steps go the published way. "
+                "No fit saw these networks but the last; the intervals are calibrated on RepViT's and "
+                "RepNeXt's."
+            )
+        return said
+
+
+def path_rows(predictor: Predictor, published: Mapping[str, tuple[float, str]]) -> PathRows:
+    """Predict every network of the path on a device and put beside it what was published.
+
+    Args:
+        predictor: Of the device.
+        published: By name of network its published milliseconds, and the network it is a step from.
+    """
+    steps = {step.network: step.step for step in path().values()}
+    rows = []
+    for step in path().values():
+        network = networks()[step.step]
+        latency_ms, after = published.get(step.network, (None, ""))
+        rows.append(
+            PathRow(
+                told=step,
+                after=steps.get(after, ""),
+                macs=sum(unit.macs for unit in network.units),
+                params=sum(unit.params for unit in network.units),
+                published_ms=latency_ms,
+                latency=predictor.estimate(network),
+            )
+        )
+    return PathRows(tuple(rows))
+
+
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _figure(value: float | None, form: str, unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"
+
+
+def draw_path(axes: Any, found: PathRows) -> None:
+    """Draw latency against the step into matplotlib's axes, with the accuracy of each."""
+    rows = found.rows
+    places = range(len(rows))
+    latency = [row.latency for row in rows]
+    axes.errorbar(
+        places,
+        [each.latency_ms for each in latency],
+        yerr=[
+            [each.latency_ms - each.low_ms for each in latency],
+            [each.high_ms - each.latency_ms for each in latency],
+        ],
+        fmt="x",
+        capsize=3,
+        color="C0",
+        label=f"{latency[0].source}, 90 % interval",
+    )
+    on_path = [place for place, row in enumerate(rows) if row.after or row.told.step == "0"]
+    _draw_published(axes, rows, on_path)
+    top = max(
+        max(each.high_ms, row.published_ms or 0) for each, row in zip(latency, rows, strict=True)
+    )
+    for place, row in enumerate(rows):
+        if row.told.top1 is not None:
+            axes.annotate(
+                f"{row.told.top1:.1f} %", (place, 1.04 * top), ha="center", fontsize=8, color="0.3"
+            )
+    axes.set_xticks(places, [f"path:{row.told.step}" for row in rows], rotation=45)
+    axes.set_ylim(0, 1.12 * top)
+    axes.set_ylabel(f"latency on {latency[0].device}, ms")
+    axes.set_title(
+        "above: published ImageNet-1k top-1 (2: not published; 3b: no step of the path)", fontsize=9
+    )
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=8)
+
+
+def _draw_published(axes: Any, rows: Sequence[PathRow], on_path: Sequence[int]) -> None:
+    known = [place for place, row in enumerate(rows) if row.published_ms is not None]
+    if not known:
+        return
+    line = [place for place in known if place in on_path]
+    axes.plot(line, [rows[place].published_ms for place in line], color="C3", linewidth=0.8)
+    axes.plot(
+        known,
+        [rows[place].published_ms for place in known],
+        "s",
+        color="C3",
+        markersize=5,
+        label="published",
+    )
+
+
+def path_picture(found: PathRows) -> bytes:
+    """Return the picture of :func:`draw_path` as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    draw_path(figure.subplots(), found)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,30 @@
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.report.path_rows import path_picture, path_rows
+
+PREDICTOR = load_predictor("iphone12")[0]
+TOLD = {"path_3_width": (0.9, ""), "path_4_stem": (0.8, "path_3_width")}
+
+
+def test_a_step_is_compared_with_the_one_it_is_from():
+    found = path_rows(PREDICTOR, TOLD)
+    rows = {row["step"]: row for row in found.documents()}
+
+    assert round(rows["4"]["published_step_ms"], 6) == -0.1
+    assert rows["4"]["predicted_step_ms"] == rows["4"]["latency_ms"] - rows["3"]["latency_ms"]
+    assert rows["5"]["published_step_ms"] is None
+    assert rows["4"]["latency_error"] == rows["4"]["latency_ms"] / 0.8 - 1
+    assert "1 of 1 steps go the published way" in found.lines()[1]
+
+
+def test_the_same_figures_are_drawn_to_the_same_bytes():
+    found = path_rows(PREDICTOR, TOLD)
+
+    assert path_picture(found) == path_picture(found)
+
+
+def test_what_nothing_was_published_of_is_drawn_and_listed_as_predicted():
+    found = path_rows(PREDICTOR, {})
+
+    assert len(found.lines()) == 1
+    assert {row[2] for row in found.grid().rows} == {""}
+    assert path_picture(found).startswith(b"\x89PNG")
