@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from repvit_nas.api.networks import Description, describe, read, write
     from repvit_nas.api.path import PathTable, path
     from repvit_nas.api.search import Search, search
+    from repvit_nas.api.segmenting import sam
     from repvit_nas.architecture import Architecture, Stage
     from repvit_nas.errors import RepvitNasError
     from repvit_nas.named import load, load_architecture
@@ -36,6 +37,7 @@ _NAMES = {
     "api.networks": ("Description", "describe", "read", "write"),
     "api.path": ("PathTable", "path"),
     "api.search": ("Search", "search"),
+    "api.segmenting": ("sam",),
     "architecture": ("Architecture", "Stage"),
     "errors": ("RepvitNasError",),
     "named": ("load", "load_architecture"),
@@ -77,6 +79,7 @@ __all__ = [
     "read",
     "reparameterize",
     "rows",
+    "sam",
     "search",
     "table",
     "write",

@@ -4,7 +4,7 @@ This is also the format of an architecture file (schema 1); see `docs/formats.md
 """
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -20,6 +20,39 @@ MAX_EXPANSION: Final = 16.0
 RESOLUTIONS: Final = (32, 4096)
 MAX_CLASSES: Final = 1_000_000
 MAX_NAME: Final = 200
+
+# What a network hands back: the scores of its classes, the maps of its four stages, or the one map that
+# SAM's decoder takes, by the neck of RepViT-SAM or by one that fuses the last two stages.
+OutputKind = Literal["logits", "features", "sam", "sam-fused"]
+OUTPUTS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
+LOGITS: Final = "logits"
+FEATURES: Final = "features"
+SAM: Final = "sam"
+SAM_FUSED: Final = "sam-fused"
+# The side of the input that SAM's decoder is used with.
+SAM_RESOLUTION: Final = 1024
+# Channels of the map that it takes.
+SAM_CHANNELS: Final = 256
+# What an input's side must be a multiple of, so that the map is a sixteenth of it, and for the fused
+# neck the last stage's map half of that.
+SAM_STEP: Final[dict[OutputKind, int]] = {SAM: 16, SAM_FUSED: 32}
+
+Value = TypeVar("Value")
+
+
+def written(default: Value) -> Value:
+    """Declare a field that is written even where it has its default.
+
+    In records that leave out defaults, so that a field of a later version changes no older file.
+    """
+    return msgspec.field(default_factory=lambda: default)
+
+
+def usual_output(output: OutputKind, num_classes: int) -> OutputKind:
+    """Return what is handed back where nobody says so but by the classes: with none, features."""
+    if output != LOGITS:
+        return output
+    return LOGITS if num_classes else FEATURES
 
 
 def require(holds: bool, rule: str, arrived: object) -> None:
@@ -54,9 +87,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     width: int
     depth: int
     se: str
-    # A factory's value is always written, which those of old files are.
-    expansion: float = msgspec.field(default_factory=lambda: 2.0)
-    kernel: int = msgspec.field(default_factory=lambda: 3)
+    expansion: float = written(2.0)
+    kernel: int = written(3)
     downsample: Downsampling = DEEP
 
     def __post_init__(self) -> None:
@@ -99,6 +131,7 @@ class Architecture(
     frozen=True,
     forbid_unknown_fields=True,
     kw_only=True,
+    omit_defaults=True,
     tag_field="schema",
     tag=SCHEMA,
 ):
@@ -108,15 +141,19 @@ class Architecture(
         stages: The four stages, at strides 4, 8, 16 and 32.
         name: What to call it, in one line.
         resolution: Side of the square input image in pixels.
-        num_classes: Outputs of the classifier; 0 is a backbone that hands back the maps of its four
-            stages, `(batch, width, side, side)` each.
+        num_classes: Outputs of the classifier; 0 where the network hands back maps.
+        output: What it hands back: `logits`; `features`, the maps of its four stages, `(batch, width,
+            side, side)` each; `sam`, the map of RepViT-SAM's encoder, `(batch, 256, side / 16, side /
+            16)`; or `sam-fused`, such a map of the last two stages. Without it, no classes are
+            `features`.
 
     In files, the version of the format is the field `schema`; that of another one is another record.
     """
 
-    name: str = ""
-    resolution: int = 224
-    num_classes: int = 1000
+    name: str = written("")
+    resolution: int = written(224)
+    num_classes: int = written(1000)
+    output: OutputKind = LOGITS
     stages: tuple[Stage, Stage, Stage, Stage]
 
     def __post_init__(self) -> None:
@@ -143,6 +180,65 @@ class Architecture(
             f"num_classes must be 0 to {MAX_CLASSES}",
             self.num_classes,
         )
+        require(self.output in OUTPUTS, f"output must be {', '.join(OUTPUTS)}", self.output)
+        if self.output == LOGITS:
+            # The very object, which is how a default is known when it is written.
+            output = usual_output(self.output, self.num_classes)
+            msgspec.structs.force_setattr(self, "output", output)
+        else:
+            require(
+                self.num_classes == 0,
+                f"num_classes must be 0 where output is {self.output}",
+                self.num_classes,
+            )
+        step = SAM_STEP.get(self.output, 1)
+        require(
+            self.resolution % step == 0,
+            f"resolution must be a multiple of {step} where output is {self.output}",
+            self.resolution,
+        )
+
+
+def with_output(
+    architecture: Architecture,
+    output: OutputKind,
+    *,
+    num_classes: int | None = None,
+    resolution: int | None = None,
+) -> Architecture:
+    """Return the network with something else behind its stages.
+
+    Args:
+        architecture: The network.
+        output: What it shall hand back.
+        num_classes: Outputs of its classifier, where it gets one; None keeps them, or takes 1000.
+        resolution: Side of its input; None keeps it.
+
+    Raises:
+        ValueError: The neck cannot take the resolution, or there are classes without a classifier.
+    """
+    kept = architecture.num_classes or 1000 if output == LOGITS else 0
+    return msgspec.structs.replace(
+        architecture,
+        output=output,
+        num_classes=kept if num_classes is None else num_classes,
+        resolution=architecture.resolution if resolution is None else resolution,
+    )
+
+
+def with_classes(
+    architecture: Architecture, num_classes: int, resolution: int | None = None
+) -> Architecture:
+    """Return the network with a classifier of so many outputs; with 0, as it hands back maps.
+
+    Args:
+        architecture: The network.
+        num_classes: The outputs.
+        resolution: Side of its input; None keeps it.
+    """
+    maps: OutputKind = FEATURES if architecture.output == LOGITS else architecture.output
+    output: OutputKind = LOGITS if num_classes else maps
+    return with_output(architecture, output, num_classes=num_classes, resolution=resolution)
 
 
 def hidden_channels(width: int, expansion: float) -> int:
@@ -167,6 +263,8 @@ def shape_text(architecture: Architecture) -> str:
         text += f" / {joined([stage.downsample for stage in stages[1:]])}"
     if architecture.resolution != 224:
         text += f" / {architecture.resolution}px"
+    if architecture.output not in (LOGITS, FEATURES):
+        text += f" / {architecture.output}"
     return text
 
 

@@ -3,9 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import (
+    LOGITS,
+    SAM_RESOLUTION,
+    SAM_STEP,
+    Architecture,
+    OutputKind,
+    with_output,
+)
 from repvit_nas.errors import RepvitNasError, WrongTypeError
-from repvit_nas.networks import read_network
+from repvit_nas.networks import adapted, read_network
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.path import PREFIX, path_network
 from repvit_nas.search_space.space import Space
@@ -84,7 +91,44 @@ def space_of(text: str | Path) -> Space | None:
     return read_winners_space(name)
 
 
-def load(named: Named, *, pretrained: bool = False, **kwargs: Any) -> "torch.nn.Module":
+def shaped(
+    architecture: Network, output: OutputKind | None = None, resolution: int | None = None
+) -> Network:
+    """Return a network that hands back something else, or of another input side.
+
+    Args:
+        architecture: The network.
+        output: What it shall hand back; None for what it does.
+        resolution: Side of its input in pixels; None for its own, or for the 1024 px of SAM where it
+            becomes an encoder of that.
+
+    Raises:
+        RepvitNasError: There is no such network; the message says why.
+    """
+    if output is None and resolution is None:
+        return architecture
+    if not isinstance(architecture, Architecture):
+        if output not in (None, LOGITS):
+            raise RepvitNasError(
+                f"{architecture.name}: is told by its units and hands back logits alone; got {output!r}"
+            )
+        return adapted(architecture, resolution=resolution)
+    output = architecture.output if output is None else output
+    if resolution is None and output in SAM_STEP and architecture.output not in SAM_STEP:
+        resolution = SAM_RESOLUTION
+    try:
+        return with_output(architecture, output, resolution=resolution)
+    except ValueError as error:
+        raise RepvitNasError(str(error)) from error
+
+
+def load(
+    named: Named,
+    *,
+    pretrained: bool = False,
+    output: OutputKind | None = None,
+    **kwargs: Any,
+) -> "torch.nn.Module":
     """Return the network that `named` stands for as a torch module.
 
     Args:
@@ -92,6 +136,8 @@ def load(named: Named, *, pretrained: bool = False, **kwargs: Any) -> "torch.nn.
             (`results/iphone12-1.0ms:best`), the folder of a training run, which comes with the
             weights that were trained, a network of a front, or an architecture.
         pretrained: Load timm's published weights; only reference networks have them.
+        output: What the network shall hand back, such as `features`; None for what it does. A trained
+            classifier comes without its head then.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
     Returns:
@@ -106,8 +152,8 @@ def load(named: Named, *, pretrained: bool = False, **kwargs: Any) -> "torch.nn.
     from repvit_nas.training.trained import load_trained, trained_run
 
     if isinstance(named, str | Path) and is_training_run(Path(named)):
-        return load_trained(trained_run(named), **kwargs)
-    return create(load_network(named), pretrained=pretrained, **kwargs)
+        return load_trained(trained_run(named), output=output, **kwargs)
+    return create(shaped(load_network(named), output), pretrained=pretrained, **kwargs)
 
 
 def _step(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, shape_text, write_architecture
+from repvit_nas.architecture import Architecture, shape_text, with_classes, write_architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.path_units import WideHead
 from repvit_nas.units import LISTED_SCHEMA, Head, Listed, Network, Unit, ends
@@ -68,7 +68,7 @@ def _adapted(network: Network, resolution: int | None, num_classes: int | None) 
     side = network.resolution if resolution is None else resolution
     classes = network.num_classes if num_classes is None else num_classes
     if isinstance(network, Architecture):
-        return msgspec.structs.replace(network, resolution=side, num_classes=classes)
+        return with_classes(network, classes, side)
     units: list[Unit] = []
     for unit in network.units:
         changes = {"classes": classes} if isinstance(unit, Head | WideHead) else {}

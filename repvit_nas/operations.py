@@ -39,8 +39,8 @@ def stored_bytes(weights: int, bits: int = HALF) -> float:
     return weights * (BYTES_PER_ELEMENT if weights <= KEPT_IN_HALF else bits / 8)
 
 
-class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):
-    """A convolution with bias, or a linear layer (`size_in` 1, `taps` 1).
+class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True, omit_defaults=True):
+    """A convolution, or a linear layer (`size_in` 1, `taps` 1).
 
     Attributes:
         c_in: Input channels.
@@ -49,6 +49,7 @@ class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):
         groups: Channel groups; `c_in` of them is depthwise.
         size_in: Height and width of the input.
         size_out: Height and width of the output.
+        bias: Whether it adds a bias, as all do that had a batch norm behind them.
     """
 
     c_in: Extent
@@ -57,6 +58,7 @@ class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):
     groups: Extent
     size_in: Extent
     size_out: Extent
+    bias: bool = True
 
     @property
     def weights(self) -> int:
@@ -66,7 +68,7 @@ class Conv(msgspec.Struct, frozen=True, tag="conv", forbid_unknown_fields=True):
     @property
     def params(self) -> int:
         """Weights and biases."""
-        return self.weights + self.c_out
+        return self.weights + (self.c_out if self.bias else 0)
 
     @property
     def macs(self) -> int:
@@ -150,4 +152,51 @@ class Output(msgspec.Struct, frozen=True, tag="output", forbid_unknown_fields=Tr
         return self.elements_in
 
 
-Operation = Conv | Pointwise | Pool | Output
+class Norm(msgspec.Struct, frozen=True, tag="norm", forbid_unknown_fields=True):
+    """A layer norm over the channels of each pixel, which no convolution can take up."""
+
+    channels: Extent
+    size: Extent
+
+    macs = 0
+    weights = 0
+
+    @property
+    def params(self) -> int:
+        """Scale and shift of each channel."""
+        return 2 * self.channels
+
+    @property
+    def elements_in(self) -> int:
+        """Elements read."""
+        return self.channels * self.size**2
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.elements_in
+
+
+class Resize(msgspec.Struct, frozen=True, tag="resize", forbid_unknown_fields=True):
+    """A bilinear change of a map's side."""
+
+    channels: Extent
+    size_in: Extent
+    size_out: Extent
+
+    macs = 0
+    params = 0
+    weights = 0
+
+    @property
+    def elements_in(self) -> int:
+        """Elements read."""
+        return self.channels * self.size_in**2
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.channels * self.size_out**2
+
+
+Operation = Conv | Pointwise | Pool | Output | Norm | Resize

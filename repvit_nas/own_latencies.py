@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import Architecture, with_classes
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
@@ -139,11 +139,10 @@ def read_latencies(path: Path) -> list[OwnLatency]:
 
 def _row(line: _Line, beside: Path) -> OwnLatency:
     architecture = _architecture(line.architecture.strip(), beside)
-    asked = {"resolution": line.resolution, "num_classes": line.num_classes}
-    stated = {name: value for name, value in asked.items() if value is not None}
+    classes = architecture.num_classes if line.num_classes is None else line.num_classes
     error = USUAL_ERROR * line.latency_ms if line.error_ms is None else line.error_ms
     return OwnLatency(
-        architecture=msgspec.structs.replace(architecture, **stated),
+        architecture=with_classes(architecture, classes, line.resolution),
         latency_ms=line.latency_ms,
         error_ms=float(f"{error:.6g}"),
         tool=line.tool,

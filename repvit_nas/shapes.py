@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.architecture import DEEP, PLAIN, Architecture, Stage
+from repvit_nas.architecture import DEEP, OUTPUTS, PLAIN, Architecture, Stage
 
 Floats = npt.NDArray[np.float64]
 # What networks take and give, and what pictures are drawn in.
@@ -26,6 +26,7 @@ class Shapes(NamedTuple):
         plain: Whether what opens the stage is a downsample alone, `(n, 4)`.
         resolution: Input side in pixels, `(n,)`.
         num_classes: Classifier outputs, `(n,)`.
+        output: What they hand back, as its place in `OUTPUTS`, `(n,)`.
     """
 
     width: Integers
@@ -36,6 +37,7 @@ class Shapes(NamedTuple):
     plain: npt.NDArray[np.bool_]
     resolution: Integers
     num_classes: Integers
+    output: Integers
 
     @property
     def se_blocks(self) -> Integers:
@@ -59,6 +61,7 @@ class Shapes(NamedTuple):
             name=name,
             resolution=int(self.resolution[row]),
             num_classes=int(self.num_classes[row]),
+            output=OUTPUTS[int(self.output[row])],
             stages=(stages[0], stages[1], stages[2], stages[3]),
         )
 
@@ -82,4 +85,5 @@ def shapes_of(architectures: Sequence[Architecture]) -> Shapes:
         plain=column("downsample", np.str_) == PLAIN,
         resolution=np.array([a.resolution for a in architectures], dtype=np.int64),
         num_classes=np.array([a.num_classes for a in architectures], dtype=np.int64),
+        output=np.array([OUTPUTS.index(a.output) for a in architectures], dtype=np.int64),
     )

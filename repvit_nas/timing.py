@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from repvit_nas.architecture import LOGITS, SAM_FUSED
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import Device, device_names, load_device
@@ -70,6 +71,22 @@ class Timed(NamedTuple):
             RepvitNasError: Fewer than two are left.
         """
         return without_networks(self.table, self.off) if self.off else self.table
+
+
+def refuse_untimed(architecture: Network, *, core_ml: bool) -> None:
+    """Refuse a network that nothing here times.
+
+    Raises:
+        RepvitNasError: It is one.
+    """
+    name = architecture.name or "the network"
+    if architecture.output == SAM_FUSED:
+        raise RepvitNasError(f"{name}: a neck that takes two maps is not timed; give --output sam")
+    if core_ml and architecture.output != LOGITS:
+        raise RepvitNasError(
+            f"{name}: a phone or Mac times networks of classes here; export writes a package of one that "
+            "hands back maps, which Xcode's performance report times"
+        )
 
 
 def timed_by_core_ml(device: Device) -> bool:

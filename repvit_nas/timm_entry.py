@@ -72,7 +72,7 @@ def repvit_nas(
     """
     from repvit_nas.errors import RepvitNasError
     from repvit_nas.network.branches import in_form
-    from repvit_nas.network.model import RepVitMaps, RepVitNas
+    from repvit_nas.network.model import network_class
     from repvit_nas.network.weights import from_official, is_official, unwrapped
     from repvit_nas.search_space.family import family
     from repvit_nas.units import Listed
@@ -108,11 +108,14 @@ def repvit_nas(
         state = unwrapped(checkpoint)
         named = from_official(state, built) if is_official(state) else state
         form = {"branches": kwargs.get("branches", True), "legacy": kwargs.get("legacy", False)}
-        return in_form(named, **form)
+        found = in_form(named, **form)
+        if kwargs["num_classes"]:
+            return found
+        return {key: value for key, value in found.items() if not key.startswith("head.")}
 
     kwargs.setdefault("num_classes", built.num_classes)
     model: torch.nn.Module = build_model_with_cfg(
-        RepVitNas if built.num_classes or kwargs["num_classes"] else RepVitMaps,
+        network_class(built, kwargs["num_classes"]),
         "repvit_nas",
         pretrained,
         pretrained_cfg=pretrained_cfg,
@@ -185,15 +188,15 @@ def _states_input(pretrained_cfg: Any) -> bool:
 
 def _reference(architecture: "Architecture") -> "Reference | None":
     """Return the reference network that an architecture is, whatever its resolution or head."""
-    import msgspec
-
+    from repvit_nas.architecture import with_output
     from repvit_nas.search_space.family import family
 
     for network in family().values():
-        same = msgspec.structs.replace(
+        same = with_output(
             network.architecture,
-            resolution=architecture.resolution,
+            architecture.output,
             num_classes=architecture.num_classes,
+            resolution=architecture.resolution,
         )
         if architecture == same:
             return network

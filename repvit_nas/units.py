@@ -7,16 +7,20 @@ Feature maps are square; `size` is the height and width of the unit's input.
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
 from repvit_nas.architecture import (
+    FEATURES,
+    LOGITS,
     MAX_CLASSES,
     PLAIN,
     RESOLUTIONS,
+    SAM,
     Architecture,
+    OutputKind,
     check_name,
     hidden_channels,
     require,
@@ -28,6 +32,7 @@ from repvit_nas.counting import (
     se_hidden_channels,
     se_operations,
 )
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.operations import BYTES_PER_ELEMENT, Conv, Operation, Output, Pointwise, Pool
 from repvit_nas.path_units import (
     ConvGelu,
@@ -185,7 +190,21 @@ class Foreign(CountedUnit, frozen=True, tag="foreign"):
         return (self.operation,)
 
 
-Unit = Stem | Block | Downsample | Ffn | Head | Features | Foreign | PathUnit
+Unit = (
+    Stem
+    | Block
+    | Downsample
+    | Widen
+    | Ffn
+    | Head
+    | Features
+    | Neck
+    | FusedNeck
+    | Foreign
+    | PathUnit
+)
+# What a network ends with.
+End = Head | Features | Neck | FusedNeck
 
 
 class Ends(NamedTuple):
@@ -218,6 +237,16 @@ def ends(unit: Unit) -> Ends:
             return Ends(c_in, size, c_out, after_stride(size, stride))
         case Head(width, classes, size) | WideHead(width, classes=classes, size=size):
             return Ends(width, size, classes, 1)
+        case _:
+            return _ends_of_an_encoder(unit)
+
+
+def _ends_of_an_encoder(unit: Unit) -> Ends:
+    match unit:
+        case Widen(c_in, c_out, size=size):
+            return Ends(c_in, size, c_out, size)
+        case Neck(width, size, channels):
+            return Ends(width, size, channels, size)
         case _:
             raise TypeError(f"{type(unit).__name__} cannot be run on its own")
 
@@ -281,6 +310,11 @@ class Listed(
         return ends(self.units[0]).size_in
 
     @property
+    def output(self) -> OutputKind:
+        """What it hands back."""
+        return LOGITS
+
+    @property
     def num_classes(self) -> int:
         """Outputs of the classifier."""
         return ends(self.units[-1]).channels_out
@@ -291,31 +325,66 @@ _IN_A_LIST: Final = (Stem, Block, Downsample, Ffn, Head, *PathUnit.__args__)
 Network = Architecture | Listed
 
 
-def stage_sizes(resolution: int) -> tuple[int, int, int, int]:
-    """Return the side of the feature maps of the four stages."""
+def stage_sizes(resolution: int, output: OutputKind = LOGITS) -> tuple[int, int, int, int]:
+    """Return the side of the feature maps of the four stages; RepViT-SAM's last two are equal."""
     first = halved(halved(resolution))
     second = halved(first)
     third = halved(second)
-    return (first, second, third, halved(third))
+    return (first, second, third, third if output == SAM else halved(third))
+
+
+def endings(
+    widths: Sequence[int], sizes: Sequence[int], output: OutputKind, num_classes: int
+) -> tuple[End, ...]:
+    """Return what follows the stages of a network.
+
+    Args:
+        widths: Channels of the four stages.
+        sizes: Sides of their maps.
+        output: What the network hands back.
+        num_classes: Outputs of its classifier, if that is what it has.
+    """
+    if output == LOGITS:
+        return (Head(widths[-1], num_classes, sizes[-1]),)
+    if output == FEATURES:
+        return tuple(Features(width, size) for width, size in zip(widths, sizes, strict=True))
+    if output == SAM:
+        return (Neck(widths[-1], sizes[-1]),)
+    return (FusedNeck(widths[-2], widths[-1], sizes[-2]),)
+
+
+def is_strided(stage: int, output: OutputKind) -> bool:
+    """Tell whether stage 1 to 3, counted from 0, opens with a stride: RepViT-SAM's last one does not."""
+    return stage < 3 or output != SAM
 
 
 class Opening(NamedTuple):
     """What opens stages 2 to 4 of a network; a plain opening is the downsample alone."""
 
     pre_block: Block
-    downsample: Downsample
+    downsample: Downsample | Widen
     ffn: Ffn
 
 
-def opening(width_before: int, width: int, expansion: float, kernel: int, size: int) -> Opening:
+def opening(
+    width_before: int,
+    width: int,
+    expansion: float,
+    kernel: int,
+    size: int,
+    *,
+    strided: bool = True,
+) -> Opening:
     """Return the units that open a stage, from `width_before` at `size` to `width` at half of it.
 
-    The pre-block never has SE; expansion and kernel are those of the stage that is opened.
+    The pre-block never has SE; expansion and kernel are those of the stage that is opened. Without
+    stride the map keeps its side.
     """
+    change = Downsample if strided else Widen
     return Opening(
         Block(width_before, hidden_channels(width_before, expansion), 0, kernel, size),
-        Downsample(width_before, width, kernel, size),
-        Ffn(width, hidden_channels(width, expansion), halved(size)),
+        change(width_before, width, kernel, size),
+        Ffn(width, hidden_channels(width, expansion), halved(size) if strided else size),
     )
 
 
@@ -329,13 +398,18 @@ def rows(architecture: Network) -> tuple[Unit, ...]:
     """List the units of a network in the order in which an image passes them."""
     if isinstance(architecture, Listed):
         return architecture.units
-    sizes = stage_sizes(architecture.resolution)
+    sizes = stage_sizes(architecture.resolution, architecture.output)
     units: list[Unit] = [Stem(architecture.stages[0].width, architecture.resolution)]
     width_before = 0
     for index, (stage, size) in enumerate(zip(architecture.stages, sizes, strict=True)):
         if index:
             opened = opening(
-                width_before, stage.width, stage.expansion, stage.kernel, sizes[index - 1]
+                width_before,
+                stage.width,
+                stage.expansion,
+                stage.kernel,
+                sizes[index - 1],
+                strided=is_strided(index, architecture.output),
             )
             units += [opened.downsample] if stage.downsample == PLAIN else opened
         made = {
@@ -344,14 +418,30 @@ def rows(architecture: Network) -> tuple[Unit, ...]:
         }
         units += [made[digit] for digit in stage.se]
         width_before = stage.width
-    if architecture.num_classes:
-        units.append(Head(width_before, architecture.num_classes, sizes[-1]))
-    else:
-        units += [
-            Features(stage.width, size)
-            for stage, size in zip(architecture.stages, sizes, strict=True)
-        ]
+    widths = [stage.width for stage in architecture.stages]
+    units += endings(widths, sizes, architecture.output, architecture.num_classes)
     return tuple(units)
+
+
+def tapped(units: Sequence[Unit]) -> tuple[list[Unit], list[int]]:
+    """Return the chain of units that an image passes, and behind which of them a map is handed back.
+
+    What hands maps back takes none: the units of a network are its chain, and behind it one for each
+    map. The map of a stage is that in front of the block that opens the next one.
+
+    Args:
+        units: Of a network, or of any other program: one without maps hands back what its last makes.
+    """
+    chain: list[Unit] = [unit for unit in units if not isinstance(unit, Features)]
+    if len(chain) == len(units) or not chain:
+        return list(units), [len(units) - 1]
+    places = []
+    for place, unit in enumerate(chain):
+        if isinstance(unit, Downsample):
+            # A deep opening begins with a block of its own, a plain one is the downsample alone.
+            plain = not isinstance(chain[place + 1], Ffn)
+            places.append(place - 1 if plain else place - 2)
+    return chain, [*places, len(chain) - 1]
 
 
 def count(units: Iterable[Unit]) -> Counter[Unit]:

@@ -47,6 +47,7 @@ from repvit_nas.own_latencies import read_latencies
 from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.predictor import read_predictor
 from repvit_nas.predictors.validation import read_validation
+from repvit_nas.search_space.downstream import Downstream
 from repvit_nas.search_space.family import FamilyFile, PublishedAccuracy
 from repvit_nas.search_space.path import PathFile, path_network
 from repvit_nas.search_space.peers import Peer
@@ -403,6 +404,13 @@ FORMATS: dict[str, Format] = {
         lambda folder: files.read_csv(folder / "peers.csv", Peer),
         ("search_space.peers.peers",),
         (Peer,),
+    ),
+    "downstream": Format(
+        "downstream.csv",
+        lines(ROOT / "search_space" / "downstream.csv", 5),
+        lambda folder: files.read_csv(folder / "downstream.csv", Downstream),
+        ("search_space.downstream.downstream",),
+        (Downstream,),
     ),
     "trainings elsewhere": Format(
         "evidence.csv.gz",
@@ -795,6 +803,7 @@ NO_FORMAT: dict[str, str] = {
     "coreml.importers.xctest._decoded": "an answer of Apple's tool, as XCTest's metrics above",
     "coreml.xcrun.devicectl": "an answer of Apple's tool: tests/coreml/test_faults.py",
     "coreml.mac._LoadedHere.__init__": "Core ML loads what was written a moment before",
+    "export.maps._by_core_ml": "Core ML loads what was written a moment before",
     "export.classifier._by_core_ml": "Core ML loads what was written a moment before",
     "conversion.onnx._scripted": "what torch wrote a moment before",
     "conversion.mil.read_package": "what was written a moment before, or a kept package whose digest is checked",

@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.architecture import OUTPUTS, SAM_STEP, Architecture, Stage
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,11 +53,17 @@ def stages(draw, *, max_width=64, max_depth=4, first=True):
 
 
 @st.composite
-def architectures(draw, *, max_width=64, max_depth=4, resolutions=(32, 96), classes=(0, 20)):
+def architectures(
+    draw, *, max_width=64, max_depth=4, resolutions=(32, 96), classes=(0, 20), outputs=False
+):
+    output = draw(st.sampled_from(OUTPUTS)) if outputs else "logits"
+    step = SAM_STEP.get(output, 1)
+    low, high = resolutions
     return Architecture(
         name=draw(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=12)),
-        resolution=draw(st.integers(*resolutions)),
-        num_classes=draw(st.integers(*classes)),
+        resolution=step * draw(st.integers(-(-low // step), high // step)),
+        num_classes=draw(st.integers(*classes)) if output == "logits" else 0,
+        output=output,
         stages=tuple(
             draw(stages(max_width=max_width, max_depth=max_depth, first=not number))
             for number in range(4)

@@ -15,6 +15,8 @@ from repvit_nas.architecture import (
     read_architecture,
     se_bits,
     shape_text,
+    with_classes,
+    with_output,
     write_architecture,
 )
 from repvit_nas.errors import FileError
@@ -44,7 +46,7 @@ def changed(**changes):
     return document
 
 
-@given(architectures())
+@given(architectures(outputs=True))
 def test_every_architecture_survives_its_file(tmp_path_factory, architecture):
     path = tmp_path_factory.mktemp("arch") / "a.json"
     write_architecture(path, architecture)
@@ -83,6 +85,12 @@ def test_the_format_is_the_documented_one(tmp_path):
         ({"name": "red\x1b[31m"}, ["name must be printable", "at most 200", "\\x1b"]),
         ({"name": "two\nlines"}, ["name must be printable"]),
         ({"name": "a" * 201}, ["name must be printable", "at most 200 characters"]),
+        ({"output": "boxes"}, ["output", "'boxes'"]),
+        ({"output": "sam"}, ["num_classes must be 0 where output is sam", "got 1000"]),
+        (
+            {"output": "sam", "num_classes": 0, "resolution": 1000},
+            ["resolution must be a multiple of 16 where output is sam", "got 1000"],
+        ),
         ({"num_classes": -1}, ["num_classes", "got -1"]),
         ({"stages": []}, ["stages", "length 4"]),
         ({"stages": None}, ["stages", "None"]),
@@ -171,6 +179,7 @@ json_values = st.recursive(
             "name",
             "resolution",
             "num_classes",
+            "output",
             "stages",
             "stages__0",
             "stages__1__width",
@@ -238,6 +247,42 @@ def test_a_path_may_be_text(tmp_path):
     assert read_architecture(str(tmp_path / "x.json")) == architecture
     with pytest.raises(FileError, match="cannot be read"):
         read_architecture(str(tmp_path / "y.json"))
+
+
+CLASSIFIER = Architecture(stages=(Stage(width=16, depth=1, se="0"),) * 4)
+
+
+def test_files_of_classifiers_say_nothing_of_outputs_and_old_backbones_stay_readable(tmp_path):
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(GOOD | {"num_classes": 0}))
+    new = tmp_path / "new.json"
+    write_architecture(new, read_architecture(old))
+
+    assert b"output" not in architecture_json(CLASSIFIER)
+    assert (
+        CLASSIFIER.output
+        == msgspec.json.decode(architecture_json(CLASSIFIER), type=Architecture).output
+    )
+    assert read_architecture(old).output == "features"
+    assert json.loads(new.read_text())["output"] == "features"
+    assert read_architecture(new) == read_architecture(old)
+    said = msgspec.json.decode(json.dumps(GOOD | {"output": "logits"}).encode(), type=Architecture)
+    assert b"output" not in architecture_json(said)
+
+
+def test_what_is_behind_the_stages_can_be_exchanged():
+    maps = with_output(CLASSIFIER, "features", resolution=512)
+    encoder = with_output(maps, "sam", resolution=1024)
+
+    assert (maps.num_classes, maps.resolution) == (0, 512)
+    assert encoder.output == "sam"
+    assert with_output(encoder, "logits", resolution=224) == CLASSIFIER
+    assert with_classes(maps, 5).output == "logits"
+    assert with_classes(CLASSIFIER, 0).output == "features"
+    assert with_classes(encoder, 0) == encoder
+    assert shape_text(encoder).endswith("/ 1024px / sam")
+    with pytest.raises(ValueError, match="multiple of 32 where output is sam-fused"):
+        with_output(CLASSIFIER, "sam-fused", resolution=1008)
 
 
 def test_a_plain_downsample_is_said_and_a_deep_one_is_not(tmp_path):

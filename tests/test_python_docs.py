@@ -24,7 +24,8 @@ def test_the_examples_of_the_page_run_one_after_the_other(elsewhere):
     "name", [name for name in __all__ if callable(getattr(repvit_nas, name)) and name.islower()]
 )
 def test_every_public_function_has_an_example(name):
-    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    pages = PAGE.read_text() + (ROOT / "docs" / "downstream.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```", pages, re.DOTALL)
 
     assert any(f"repvit_nas.{name}(" in example for example in examples)
 

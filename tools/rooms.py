@@ -21,7 +21,10 @@ ORDER: Final = (
     ("folders", "lines"),
     ("architecture", "operations"),
     ("counting",),
-    ("path_units",),
+    (
+        "necks",
+        "path_units",
+    ),
     ("units",),
     ("networks", "shapes"),
     ("search_space",),

@@ -2,7 +2,9 @@
 
 from typing import Literal, NamedTuple, Protocol
 
-from repvit_nas.architecture import Architecture
+import numpy as np
+
+from repvit_nas.architecture import LOGITS, OUTPUTS, Architecture, OutputKind
 from repvit_nas.shapes import Floats, Shapes
 
 
@@ -69,12 +71,31 @@ class JointEstimator(AccuracyEstimator, Protocol):
         """
 
 
-def meaning_at(estimator: AccuracyEstimator, resolution: int) -> str:
+def as_judged(estimator: AccuracyEstimator, shapes: Shapes) -> Shapes:
+    """Return networks as an estimator judges them.
+
+    Of those that hand back maps nothing is known but how accurate classifiers with the same stages
+    are: that stands in for it, at the resolution that the estimator speaks of.
+    """
+    maps = shapes.output != OUTPUTS.index(LOGITS)
+    if not maps.any():
+        return shapes
+    return shapes._replace(resolution=np.where(maps, estimator.resolution, shapes.resolution))
+
+
+def estimate(estimator: AccuracyEstimator, shapes: Shapes) -> AccuracyEstimate:
+    """Estimate the accuracy of networks; see :func:`as_judged`."""
+    return estimator.estimate(as_judged(estimator, shapes))
+
+
+def meaning_at(estimator: AccuracyEstimator, resolution: int, output: OutputKind = LOGITS) -> str:
     """Say what an estimate is of, for networks at `resolution` px.
 
     At another one than the estimator's own it is not the accuracy of a network trained at the one and
-    tested at the other.
+    tested at the other. Of networks that hand back maps it is a stand-in.
     """
+    if output != LOGITS:
+        return f"{estimator.meaning}, at {estimator.resolution} px: a stand-in for {output}"
     if resolution == estimator.resolution:
         return estimator.meaning
     return f"{estimator.meaning}; trained and tested at {resolution} px"

@@ -14,7 +14,7 @@ from repvit_nas.accuracy.observations import (
     Circumstances,
     binomial_sd,
 )
-from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits
+from repvit_nas.architecture import SE_PATTERNS, Architecture, Stage, se_bits, with_classes
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.quantities import Count, Deviation, Loss, Percent, Seed, Side
 from repvit_nas.search_space.family import family
@@ -156,8 +156,6 @@ def _architecture(row: ImportRow, path: Path) -> Architecture:
     changes: dict[str, Any] = {"name": row.network} if row.network else {}
     if row.resolution is not None:
         changes["resolution"] = row.resolution
-    if row.num_classes is not None:
-        changes["num_classes"] = row.num_classes
     if row.architecture is not None:
         found = row.architecture
     elif row.file:
@@ -174,6 +172,8 @@ def _architecture(row: ImportRow, path: Path) -> Architecture:
             "a network is given by `width` and `depth`, by `file`, by `architecture` (JSON), or as "
             f"`network` by a reference name ({', '.join(family())}); got network {row.network!r}"
         )
+    if row.num_classes is not None:
+        found = with_classes(found, row.num_classes)
     return msgspec.structs.replace(found, **changes)
 
 

@@ -7,6 +7,7 @@ from typing import Any, overload
 import msgspec
 
 from repvit_nas.accuracy.estimator import AccuracySource, Observed, meaning_at
+from repvit_nas.accuracy.estimator import estimate as estimated
 from repvit_nas.accuracy.family import FamilyEstimator
 from repvit_nas.api.loading import architecture_of, estimator_of, networks_in, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
@@ -162,13 +163,13 @@ def estimate(
     networks = [architecture_of(one, resolution) for one in networks_in(arch)]
     rows: tuple[Accuracy, ...] = ()
     if networks:
-        found = estimator.estimate(shapes_of(networks))
+        found = estimated(estimator, shapes_of(networks))
         rows = tuple(
             Accuracy(
                 network,
                 float(mean),
                 float(std),
-                meaning_at(estimator, network.resolution),
+                meaning_at(estimator, network.resolution, network.output),
                 estimator.name,
                 *_seen(estimator.observed(network)),
             )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from repvit_nas.accuracy.estimator import as_judged
 from repvit_nas.accuracy.family import FamilyEstimator
 from repvit_nas.api.loading import (
     architecture_of,
@@ -219,8 +220,9 @@ def compare(
     names = _told_apart([title_of(network) for network in found])
     where = [predictor_of(each, foreign=foreign)[0] for each in devices_in(device)]
     estimator = estimator_of(accuracy)
-    mean = estimator.estimate(shapes_of(found)).mean
-    covariance = estimator.covariance(shapes_of(found))
+    shapes = as_judged(estimator, shapes_of(found))
+    mean = estimator.estimate(shapes).mean
+    covariance = estimator.covariance(shapes)
     differences = []
     for one, two in itertools.combinations(range(len(found)), 2):
         pair = (names[one], names[two])

@@ -8,7 +8,7 @@ import msgspec
 
 from repvit_nas.api.loading import devices_in, network_of, networks_in, predictor_of, title_of
 from repvit_nas.api.shown import Shown, bars_with_intervals
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import Architecture, OutputKind
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import WrongTypeError
 from repvit_nas.latency_lut.device import load_device
@@ -66,6 +66,7 @@ class Latency(Shown, msgspec.Struct, frozen=True):
         return {
             "architecture": self.architecture.name or summary(self.architecture),
             "resolution": self.architecture.resolution,
+            "output": self.architecture.output,
             "latency_ms": self.latency_ms,
             "low_ms": self.low_ms,
             "high_ms": self.high_ms,
@@ -132,6 +133,7 @@ class Latencies(Shown, msgspec.Struct, frozen=True):
         return {
             "network": [row.architecture.name for row in self.rows],
             "resolution": [row.architecture.resolution for row in self.rows],
+            "output": [row.architecture.output for row in self.rows],
             "device": [row.device for row in self.rows],
             "latency_ms": [row.latency_ms for row in self.rows],
             "low_ms": [row.low_ms for row in self.rows],
@@ -157,6 +159,7 @@ def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts
     device: str = ...,
     *,
     resolution: int | None = ...,
+    output: OutputKind | None = ...,
     interval: float = ...,
     weights: int = ...,
     foreign: bool = ...,
@@ -170,6 +173,7 @@ def predict(
     device: str | Sequence[str] = ...,
     *,
     resolution: int | None = ...,
+    output: OutputKind | None = ...,
     interval: float = ...,
     weights: int = ...,
     foreign: bool = ...,
@@ -182,6 +186,7 @@ def predict(
     device: str | Sequence[str] = DEFAULT_DEVICE,
     *,
     resolution: int | None = None,
+    output: OutputKind | None = None,
     interval: float = CALIBRATED,
     weights: int = HALF,
     foreign: bool = False,
@@ -197,6 +202,8 @@ def predict(
             a front, an architecture, or a list of these.
         device: The name of a device, or a list of names.
         resolution: Side of the input in pixels; None takes the network's own.
+        output: What the network hands back, `logits`, `features`, `sam` or `sam-fused`; None takes the
+            network's own.
         interval: The interval's confidence, above 0 and below 1.
         weights: Bits of a stored weight, 16, 8, 6 or 4, on a device of Core ML. With fewer than 16 the
             latency is modelled by the bytes that are streamed, as if weights were expanded on the fly, which
@@ -215,7 +222,14 @@ def predict(
     """
     networks, devices, bits = networks_in(arch), devices_in(device), checked_bits(weights)
     rows = tuple(
-        _predict(one, where, resolution, interval, bits, foreign=foreign, outside=outside)
+        _predict(
+            network_of(one, resolution, output),
+            where,
+            interval,
+            bits,
+            foreign=foreign,
+            outside=outside,
+        )
         for one in networks
         for where in devices
     )
@@ -226,9 +240,8 @@ def predict(
 
 
 def _predict(
-    arch: Named,
+    architecture: Network,
     device: str,
-    resolution: int | None,
     interval: float,
     bits: int,
     *,
@@ -238,7 +251,6 @@ def _predict(
     if not isinstance(interval, float | int):
         raise WrongTypeError.of("interval", "a number between 0 and 1", interval)
     predictor, found = predictor_of(device, foreign=foreign, outside=outside)
-    architecture = network_of(arch, resolution)
     if bits == HALF:
         return Latency(architecture, *predictor.estimate(architecture, interval), found)
     load_device(device).refuse_other_than_core_ml("--weights")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas import data
-from repvit_nas.architecture import RESOLUTIONS, Architecture
-from repvit_nas.errors import RepvitNasError, WrongTypeError
+from repvit_nas.architecture import LOGITS, OUTPUTS, Architecture, OutputKind
+from repvit_nas.errors import RepvitNasError, UnknownNameError, WrongTypeError
 from repvit_nas.latency_lut.device import DEVICE_FILE, FIGURES
-from repvit_nas.named import Named, load_architecture, load_network
-from repvit_nas.networks import adapted, summary
+from repvit_nas.named import Named, load_architecture, load_network, shaped
+from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
 from repvit_nas.searching.records import FrontEntry
@@ -109,15 +109,22 @@ def estimator_of(accuracy: str) -> "JointEstimator":
     return load_estimator(accuracy)
 
 
-def network_of(arch: Named, resolution: int | None = None) -> Network:
-    """Return the network that `arch` names, at another resolution if one is given.
+def network_of(
+    arch: Named, resolution: int | None = None, output: OutputKind | None = None
+) -> Network:
+    """Return the network that `arch` names, at another resolution or with another output if given.
 
     Raises:
         WrongTypeError: It is nothing that names a network, or the resolution is no integer.
         RepvitNasError: There is no such network, or no network of such a resolution.
     """
     network = load_network(arch)
-    return network if resolution is None else _resized(network, _integer("resolution", resolution))
+    if output is not None and output not in OUTPUTS:
+        raise UnknownNameError.of("output", str(output), list(OUTPUTS))
+    if resolution is None and output is None:
+        return network
+    side = None if resolution is None else _integer("resolution", resolution)
+    return _shaped(network, side, output)
 
 
 def architecture_of(arch: Named, resolution: int | None = None) -> Architecture:
@@ -131,11 +138,8 @@ def architecture_of(arch: Named, resolution: int | None = None) -> Architecture:
 
 
 @functools.lru_cache(maxsize=1024)
-def _resized(network: Network, resolution: int) -> Network:
-    low, high = RESOLUTIONS
-    if not low <= resolution <= high:
-        raise RepvitNasError(f"resolution must be {low} to {high}; got {resolution}")
-    return adapted(network, resolution=resolution)
+def _shaped(network: Network, resolution: int | None, output: OutputKind | None) -> Network:
+    return shaped(network, output, resolution)
 
 
 def _integer(what: str, arrived: object) -> int:
@@ -147,6 +151,8 @@ def _integer(what: str, arrived: object) -> int:
 def title_of(architecture: Network) -> str:
     """Return what to call a network in a table."""
     at = "" if architecture.resolution == 224 else f" at {architecture.resolution} px"
+    if isinstance(architecture, Architecture) and architecture.output != LOGITS:
+        at += f", {architecture.output}"
     return f"{architecture.name}{at}" if architecture.name else summary(architecture)
 
 

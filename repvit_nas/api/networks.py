@@ -17,6 +17,7 @@ from repvit_nas.api.loading import (
 )
 from repvit_nas.api.search import Search, read_search
 from repvit_nas.api.shown import Shown, axes_or_new
+from repvit_nas.architecture import OutputKind
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.named import Named, load_network
 from repvit_nas.networks import read_network, write_network
@@ -109,6 +110,7 @@ def describe(
     *,
     accuracy: str = FamilyEstimator.name,
     resolution: int | None = None,
+    output: OutputKind | None = None,
     foreign: bool = False,
     outside: Outside = "flag",
 ) -> Description:
@@ -120,6 +122,7 @@ def describe(
         device: Whose milliseconds to give.
         accuracy: What estimates its accuracy.
         resolution: Side of the input in pixels; None takes the network's own.
+        output: What it hands back; None takes the network's own.
         foreign: Accept a processor's table that was measured on another machine.
         outside: What to do with units outside the measured range, as in `predict`.
 
@@ -128,7 +131,7 @@ def describe(
         RepvitNasError: There is no such network, device or estimator.
     """
     predictor, found = predictor_of(device, foreign=foreign, outside=outside)
-    architecture = network_of(arch, resolution)
+    architecture = network_of(arch, resolution, output)
     return Description(network.describe(architecture, predictor, estimator_of(accuracy), found))
 
 

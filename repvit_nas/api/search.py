@@ -12,6 +12,7 @@ from repvit_nas import files
 from repvit_nas.accuracy.trained import FAMILY
 from repvit_nas.api.loading import estimator_of, path_of
 from repvit_nas.api.shown import Shown, axes_or_new
+from repvit_nas.architecture import LOGITS, OUTPUTS
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError, WrongTypeError
 from repvit_nas.folders import Resume
@@ -266,7 +267,7 @@ def search(
         timeout_s: Stop after this many seconds, improvement included.
         foreign: Accept a processor's table that was measured on another machine.
         **asked: What else decides the outcome: `accuracy`, `trials`, `seed`, `sampler`, `risk`, `confidence`,
-            `resolution`, `num_classes`, `max_params_m`, `max_macs_g`, `max_size_mb`, as in
+            `output`, `resolution`, `num_classes`, `max_params_m`, `max_macs_g`, `max_size_mb`, as in
             :class:`repvit_nas.searching.settings.Settings`.
 
     Returns:
@@ -358,8 +359,13 @@ def _settings(
     if isinstance(sampler, str) and sampler not in SAMPLERS:
         raise UnknownNameError.of("sampler", sampler, list(SAMPLERS))
     accuracy = estimator_of(asked.get("accuracy", FAMILY)).name
-    resolution, classes = input_of(accuracy, asked.get("resolution"), asked.get("num_classes"))
-    asked = asked | {"resolution": resolution, "num_classes": classes}
+    output = asked.get("output") or LOGITS
+    if output not in OUTPUTS:
+        raise UnknownNameError.of("output", str(output), list(OUTPUTS))
+    resolution, classes = input_of(
+        accuracy, asked.get("resolution"), asked.get("num_classes"), output
+    )
+    asked = asked | {"output": output, "resolution": resolution, "num_classes": classes}
     raw = {"budgets_ms": budgets_ms, "space": space, **asked}
     try:
         return files.convert("search", raw, Settings, schema=None)

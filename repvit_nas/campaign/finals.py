@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import Architecture, with_classes, with_output
 from repvit_nas.checking.seeds import half_interval
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import refuse_links
@@ -131,8 +131,8 @@ def entrants(
     )
     beside = []
     for reference in known:
-        shaped = msgspec.structs.replace(
-            reference, resolution=like.resolution, num_classes=like.num_classes
+        shaped = with_output(
+            reference, like.output, num_classes=like.num_classes, resolution=like.resolution
         )
         if not wishes.references:
             try:
@@ -190,9 +190,7 @@ def hold_finals(
     top1: dict[str, list[float]] = {}
     for seed in range(wishes.seeds):
         for network in networks:
-            architecture = msgspec.structs.replace(
-                network.architecture, num_classes=len(opened.classes)
-            )
+            architecture = with_classes(network.architecture, len(opened.classes))
             asked = Asked(
                 architecture=architecture,
                 recipe=wishes.recipe,

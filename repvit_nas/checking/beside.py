@@ -132,7 +132,7 @@ def beside(
     asked = run.asked
     trained = _trained(run.folder / FAMILY_FOLDER)
     variant = _priced(asked.architecture.name or "variant", asked.architecture, predictor, bits)
-    variant = msgspec.structs.replace(variant, top1=run.outcome.top1)
+    variant = msgspec.structs.replace(variant, top1=run.top1)
     compared = []
     for name in BESIDE:
         reference = family()[name]

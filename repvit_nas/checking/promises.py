@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas.architecture import Architecture
+from repvit_nas.checking.embedding import embedding
 from repvit_nas.checking.records import Promise
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.forms import COREML_FILES, ONNX_FILE
@@ -16,7 +17,7 @@ from repvit_nas.export.records import ExportRecord, fewer_bits_words, form_diges
 from repvit_nas.network import reparameterize
 from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.training.loading import World, val_batches
-from repvit_nas.training.records import TrainFile
+from repvit_nas.training.records import TrainFile, TrainOutcome
 from repvit_nas.training.trained import TrainedRun
 from repvit_nas.units import Network, rows
 from repvit_nas.words import Progress
@@ -56,7 +57,9 @@ def promises_of(
         *_counted(model, run.asked.architecture),
         *_as_written(run),
         *_forms(run, exported, place),
-        _accuracy(model, run, images, progress),
+        _accuracy(model, run, run.outcome, images, progress)
+        if isinstance(run.outcome, TrainOutcome)
+        else embedding(model, run.record),
     )
 
 
@@ -155,9 +158,15 @@ def _forms(run: TrainedRun, exported: ExportRecord, place: Path) -> list[Promise
     return found
 
 
-def _accuracy(model: nn.Module, run: TrainedRun, chosen: ComparedOn, progress: Progress) -> Promise:
+def _accuracy(
+    model: nn.Module,
+    run: TrainedRun,
+    outcome: TrainOutcome,
+    chosen: ComparedOn,
+    progress: Progress,
+) -> Promise:
     """Validate the network again, from its file, where the images are here."""
-    asked, outcome = run.asked, run.outcome
+    asked = run.asked
     promised = f"top-1 {outcome.top1:.2f} %"
     if chosen.missing:
         return Promise(

@@ -12,6 +12,7 @@ from repvit_nas.errors import RepvitNasError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from repvit_nas.architecture import OutputKind
     from repvit_nas.predictors.lookup import Outside
     from repvit_nas.units import Network
 
@@ -26,7 +27,10 @@ def say_predictors(devices: "Sequence[str]", *, foreign: bool, outside: "Outside
 
 
 def checked_architecture(
-    text: str, space_name: str | None, resolution: int | None = None
+    text: str,
+    space_name: str | None,
+    resolution: int | None = None,
+    output: "OutputKind | None" = None,
 ) -> "Network":
     """Load ARCH and make sure that it lies in the space; without one, in that of its run.
 
@@ -38,16 +42,16 @@ def checked_architecture(
         text: ARCH.
         space_name: The space.
         resolution: Side of its input in pixels; None for its own.
+        output: What it hands back; None for what it does.
 
     Raises:
         RepvitNasError: There is no such network, or it is outside the space.
     """
     from repvit_nas.architecture import Architecture
-    from repvit_nas.named import load_architecture, load_network, space_of
-    from repvit_nas.networks import adapted
+    from repvit_nas.named import load_architecture, load_network, shaped, space_of
     from repvit_nas.search_space.space import load_space
 
-    network = adapted(load_network(text), resolution=resolution)
+    network = shaped(load_network(text), output, resolution)
     if space_name is None and not isinstance(network, Architecture):
         return network
     architecture = load_architecture(network)

@@ -1,16 +1,25 @@
 """`repvit-nas measure`: time one whole network, and compare it with its prediction."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.console import note, progress_bar, tell
-from repvit_nas.commands.options import architecture_argument, debug_option, phone_options
+from repvit_nas.commands.options import (
+    architecture_argument,
+    debug_option,
+    output_option,
+    phone_options,
+    resolution_option,
+)
 from repvit_nas.commands.runtime import check_minutes, check_options
 from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
+
+if TYPE_CHECKING:
+    from repvit_nas.architecture import OutputKind
 
 
 @click.command("measure")
@@ -31,6 +40,8 @@ from repvit_nas.errors import RepvitNasError
     show_default=True,
     help="Stop when half the 90 % interval is below this share.",
 )
+@resolution_option
+@output_option
 @phone_options
 @answers
 @debug_option
@@ -40,6 +51,8 @@ def command(
     minutes: float | None,
     precision: float,
     *,
+    resolution: int | None,
+    output: "OutputKind | None",
     team: str,
     udid: str,
 ) -> Answer[dict[str, Any]]:
@@ -50,22 +63,23 @@ def command(
     \b
     Example: repvit-nas measure repvit_m0_9 --device cpu
     """
-    from repvit_nas.named import load_network
+    from repvit_nas.named import load_network, shaped
     from repvit_nas.timing import (
         Access,
         measured_device,
         network_limits,
+        refuse_untimed,
         time_on,
         timed_by_core_ml,
     )
 
     if minutes is not None:
         check_minutes(minutes)
-    architecture = load_network(arch)
-    if not architecture.num_classes:
-        raise RepvitNasError(f"{arch}: a backbone without classes cannot be timed; give it classes")
+    architecture = shaped(load_network(arch), output, resolution)
     known = measured_device(device)
-    check_options(device, core_ml=timed_by_core_ml(known))
+    core_ml = timed_by_core_ml(known)
+    check_options(device, core_ml=core_ml)
+    refuse_untimed(architecture, core_ml=core_ml)
     limits = network_limits(known)
     limits = limits._replace(minutes=minutes or limits.minutes, precision=precision)
     with progress_bar() as bar, stoppable(bar) as progress:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from repvit_nas.architecture import OUTPUTS
 from repvit_nas.commands.completion import complete_device, complete_network, complete_space
 from repvit_nas.data import DEFAULT_DEVICE
 
@@ -50,6 +51,12 @@ devices_option: Decorator = click.option(
 )
 resolution_option: Decorator = click.option(
     "--resolution", type=int, metavar="PX", help="Input side. [default: each network's own]"
+)
+output_option: Decorator = click.option(
+    "--output",
+    type=click.Choice(OUTPUTS),
+    metavar="|".join(OUTPUTS),
+    help="What networks hand back: scores, the four maps of a backbone, or SAM's map. [logits]",
 )
 foreign_option: Decorator = click.option(
     "--foreign",

@@ -12,6 +12,7 @@ from repvit_nas.commands.options import (
     debug_option,
     devices_option,
     foreign_option,
+    output_option,
     outside_option,
     resolution_option,
     space_option,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from repvit_nas.api.accuracy import Accuracy
     from repvit_nas.api.latency import Latencies
+    from repvit_nas.architecture import OutputKind
     from repvit_nas.predictors.lookup import Outside
 
 
@@ -36,6 +38,7 @@ class _Predicted(NamedTuple):
 @architectures_argument
 @devices_option
 @resolution_option
+@output_option
 @click.option(
     "--interval", type=float, default=0.9, show_default=True, help="Confidence of the interval."
 )
@@ -57,9 +60,10 @@ def command(
     archs: tuple[str, ...],
     devices: tuple[str, ...],
     resolution: int | None,
+    output: "OutputKind | None",
     interval: float,
-    weights: int,
     *,
+    weights: int,
     space: str | None,
     accuracy: str | None,
     foreign: bool,
@@ -73,7 +77,9 @@ def command(
     """
     from repvit_nas.api.latency import predict
 
-    networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
+    networks = [
+        checked_architecture(arch, space, resolution, output) for arch in dict.fromkeys(archs)
+    ]
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
     found = predict(

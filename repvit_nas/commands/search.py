@@ -14,6 +14,7 @@ from repvit_nas.commands.options import (
     budget_option,
     debug_option,
     foreign_option,
+    output_option,
     searched_space_option,
     study_options,
 )
@@ -63,13 +64,14 @@ IMPOSSIBLE: Final = 2
     "--resolution",
     type=int,
     metavar="PX",
-    help="Input side. [the space's, or that of --accuracy]",
+    help="Input side. [the space's, or that of --accuracy; 1024 for sam]",
 )
+@output_option
 @click.option(
     "--num-classes",
     type=int,
     metavar="N",
-    help="Outputs of the classifier; 0 searches backbones. [1000, or those of --accuracy]",
+    help="Outputs of the classifier. [1000, or those of --accuracy]",
 )
 @click.option("--max-params-m", type=float, metavar="M", help="Most parameters, in millions.")
 @click.option("--max-macs-g", type=float, metavar="G", help="Most MACs, in thousand millions.")

@@ -13,6 +13,7 @@ from repvit_nas.commands.options import (
     debug_option,
     devices_option,
     foreign_option,
+    output_option,
     outside_option,
     resolution_option,
     space_option,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from repvit_nas.api.networks import Description
+    from repvit_nas.architecture import OutputKind
     from repvit_nas.predictors.lookup import Outside
 
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 @architectures_argument
 @devices_option
 @resolution_option
+@output_option
 @space_option
 @accuracy_option
 @foreign_option
@@ -39,6 +42,7 @@ def command(
     archs: tuple[str, ...],
     devices: tuple[str, ...],
     resolution: int | None,
+    output: "OutputKind | None",
     space: str | None,
     *,
     accuracy: str,
@@ -52,7 +56,9 @@ def command(
     """
     from repvit_nas.api.networks import describe
 
-    networks = [checked_architecture(arch, space, resolution) for arch in dict.fromkeys(archs)]
+    networks = [
+        checked_architecture(arch, space, resolution, output) for arch in dict.fromkeys(archs)
+    ]
     where = [*dict.fromkeys(devices)]
     say_predictors(where, foreign=foreign, outside=outside)
     found = [

@@ -3,17 +3,18 @@
 import contextlib
 import os
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.architecture import RESOLUTIONS
+from repvit_nas.architecture import RESOLUTIONS, SAM, SAM_STEP, Architecture
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.arguments import own_words
 from repvit_nas.commands.console import note, progress_bar, tell
-from repvit_nas.commands.options import architecture_argument, debug_option
+from repvit_nas.commands.options import architecture_argument, debug_option, output_option
 from repvit_nas.commands.resuming import AUTO, ResumingCommand, split_resume
 from repvit_nas.commands.training_options import (
     asked_data,
@@ -26,10 +27,14 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
-    from repvit_nas.training.records import TrainFile, TrainOutcome
+    from repvit_nas.architecture import OutputKind
+    from repvit_nas.training.records import Matching, TrainFile
+    from repvit_nas.units import Network
 
+# What says that there is no teacher, or that its maps are not kept.
+NO_TEACHER: Final = "none"
 # Options that are values of the recipe under their own name.
-_RECIPE: Final = ("batch", "accumulate", "lr", "teacher")
+_RECIPE: Final = ("batch", "accumulate", "lr")
 # And values of the data.
 _DATA: Final = ("train_split", "val_split", "num_classes", "download")
 _MOST: Final = 2**63 - 1
@@ -46,11 +51,34 @@ _MOST: Final = 2**63 - 1
     help="Classes of the data set, where it does not say.",
 )
 @click.option("--download", is_flag=True, help="Let timm download the data set.")
-@recipe_options("quick; finetune with --init")
+@recipe_options("quick; finetune with --init; match with --task match")
 @click.option("--batch", type=int, help="Images in one step of one process.")
 @click.option("--accumulate", type=int, help="Steps added up to one update.")
 @click.option("--lr", type=float, help="Learning rate at 512 images in an update.")
-@click.option("--teacher", metavar="NAME|RUN|none", help="timm's name of a teacher, or a run.")
+@click.option(
+    "--teacher",
+    metavar="NAME|RUN|FILE|none",
+    help="timm's name of a teacher, or a run; of a map, an ONNX or TorchScript file too.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["classify", "match"]),
+    default="classify",
+    show_default=True,
+    help="Learn the classes of the images, or the map that the teacher makes of them.",
+)
+@click.option(
+    "--cosine",
+    type=click.FloatRange(min=0),
+    metavar="WEIGHT",
+    help="To match: count one less the cosine similarity as well. [0]",
+)
+@click.option(
+    "--cache",
+    metavar="DIR|none",
+    help="To match: where the teacher's maps are kept. [the run's folder, until it ends]",
+)
+@output_option
 @click.option("--init", default="random", metavar="NAME|RUN|FILE", help="What to start from.")
 @click.option("--out", type=click.Path(), help="Folder of the run. [results/...]")
 @click.option(
@@ -88,6 +116,9 @@ _MOST: Final = 2**63 - 1
 def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile"] | tuple[()]:
     r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
 
+    With --task match it learns the map that --teacher makes of the pictures of a folder, such as that of
+    SAM's encoder; what is padded does not count.
+
     Under several processes: torchrun --nproc-per-node 8 -m repvit_nas train ... with the same
     arguments. A run that was interrupted goes on with --resume, to the same weights; --resume auto
     is for lines that are started again and again (preemption, torchrun --max-restarts).
@@ -97,29 +128,39 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
     """
     import torch
 
-    from repvit_nas.named import load_network, space_of
+    from repvit_nas.named import load_network, shaped, space_of
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.data import open_data
+    from repvit_nas.training.pictures import open_pictures
     from repvit_nas.training.place import Place, find_precision, world_size
     from repvit_nas.training.records import RANDOM, Asked
     from repvit_nas.training.run import asked_network, default_folder, train
 
     if given["threads"] is not None:
         torch.set_num_threads(given["threads"])
-    name = given["recipe"] or ("quick" if given["init"] == RANDOM else "finetune")
-    recipe = asked_recipe(name, given, *_RECIPE)
+    _refuse_idle(given)
+    matching = _matching(given) if given["task"] == "match" else None
+    usual = "quick" if given["init"] == RANDOM else "finetune"
+    name = given["recipe"] or (usual if matching is None else "match")
+    recipe = asked_recipe(name, given, *_RECIPE, *(("teacher",) if matching is None else ()))
     architecture = load_network(arch)
     space = space_of(arch)
     data = asked_data(given, **{field: given[field] for field in _DATA})
-    opened = open_data(data, given["resolution"])
+    if matching is None:
+        opened = open_data(data, given["resolution"])
+        network = asked_network(architecture, opened, given["resolution"])
+    else:
+        network = shaped(architecture, _encoder(architecture, given), given["resolution"])
+        opened = open_pictures(data, network.resolution)
     asked = Asked(
-        architecture=asked_network(architecture, opened, given["resolution"]),
+        architecture=network,
         recipe=recipe,
         data=data,
         seed=given["seed"],
         init=given["init"],
         precision=find_precision(given["amp"], given["device"]),
         processes=world_size(),
+        matching=matching,
     )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
     words, _ = split_resume(own_words())
@@ -135,6 +176,7 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
                 given["compiled"],
                 given["save_every"],
                 given["tensorboard"],
+                "" if given["cache"] in (None, NO_TEACHER) else given["cache"],
             ),
             opened=opened,
             command=shlex.join([*_program(asked.processes), *words]),
@@ -146,16 +188,54 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
         )
     if not first:
         return ()
-    if record.outcome is None:
+    if record.ended is None:
         raise RepvitNasError(f"{folder}: the training was not finished")
-    return Answer(record, partial(_show, asked.architecture.name or arch, folder, record.outcome))
+    return Answer(record, partial(_show, asked.architecture.name or arch, folder))
 
 
-def _show(name: str, folder: Path, outcome: "TrainOutcome", record: "TrainFile") -> None:
-    tell(
-        f"{name} on {record.asked.data.name}: top-1 {outcome.top1:.2f} % of "
-        f"{outcome.val_images:,} images after {number_of(record.asked.recipe.epochs, 'epoch')}, in {folder}"
+def _show(name: str, folder: Path, record: "TrainFile") -> None:
+    epochs, said = number_of(record.asked.recipe.epochs, "epoch"), ""
+    if record.outcome is not None:
+        images = record.outcome.val_images
+        said = f"top-1 {record.outcome.top1:.2f} % of {images:,} images"
+    elif record.matched is not None:
+        near = record.matched
+        said = f"squared error {near.mse:.4g}, cosine {near.cosine:.4f} on {near.val_images:,} pictures"
+    tell(f"{name} on {record.asked.data.name}: {said} after {epochs}, in {folder}")
+
+
+def _refuse_idle(given: Mapping[str, Any]) -> None:
+    """Refuse options that mean nothing for the task."""
+    if given["task"] == "match":
+        if given["teacher"] in (None, NO_TEACHER):
+            raise RepvitNasError(
+                "--task match needs --teacher: an ONNX or TorchScript file, a run, or a model of timm"
+            )
+        return
+    for name in ("cosine", "cache", "output"):
+        if given[name] is not None:
+            raise RepvitNasError(f"--{name} is for --task match; leave it out")
+
+
+def _matching(given: Mapping[str, Any]) -> "Matching":
+    from repvit_nas.training.records import Matching
+    from repvit_nas.training.teacher import teacher_digest
+
+    return Matching(
+        teacher=given["teacher"],
+        digest=teacher_digest(given["teacher"]),
+        cosine=given["cosine"] or 0.0,
+        kept=given["cache"] != NO_TEACHER,
     )
+
+
+def _encoder(architecture: "Network", given: Mapping[str, Any]) -> "OutputKind":
+    """Return what the network hands back that learns a map: by default RepViT-SAM's."""
+    if given["output"] is not None:
+        output: OutputKind = given["output"]
+        return output
+    own = architecture.output if isinstance(architecture, Architecture) else SAM
+    return own if own in SAM_STEP else SAM
 
 
 def _program(processes: int) -> list[str]:

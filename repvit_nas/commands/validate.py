@@ -4,11 +4,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from repvit_nas.architecture import LOGITS
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.fitting import show_validation
-from repvit_nas.commands.options import debug_option, drawn_space_option, phone_options
+from repvit_nas.commands.options import (
+    debug_option,
+    drawn_space_option,
+    output_option,
+    phone_options,
+)
 from repvit_nas.commands.runtime import check_minutes, check_options
 from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
@@ -16,6 +22,7 @@ from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     from repvit_nas.accuracy.held_out import AccuracyValidation
+    from repvit_nas.architecture import OutputKind
 
 # Of forty networks and the sentinel, for two rounds and more.
 MINUTES: Final = 4.0
@@ -42,6 +49,7 @@ PRECISION: Final = 0.003
     show_default=True,
     help="Also time their units alone, as a baseline.",
 )
+@output_option
 @phone_options
 @answers
 @debug_option
@@ -54,6 +62,7 @@ def command(
     seed: int,
     space: str,
     isolated: bool,
+    output: "OutputKind | None",
     team: str,
     udid: str,
 ) -> Answer[Any]:
@@ -72,7 +81,7 @@ def command(
     from repvit_nas.predictors.held_out import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
-    from repvit_nas.timing import Access, measured_device, time_on, timed_by_core_ml
+    from repvit_nas.timing import Access, measured_device, refuse_untimed, time_on, timed_by_core_ml
 
     if accuracy is not None and device is None:
         return _of_accuracy(accuracy)
@@ -89,7 +98,10 @@ def command(
     note(f"predictor: {device}, from {found}")
     table = read_table(known.path(TABLE_FILE), device)
     searched, _ = load_space(space)
-    fresh = fresh_networks(searched, networks, table, seed=seed)
+    if isolated and output not in (None, LOGITS):
+        raise RepvitNasError("--isolated is for networks of classes; leave it out")
+    fresh = fresh_networks(searched, networks, table, seed=seed, output=output or LOGITS)
+    refuse_untimed(fresh[0], core_ml=core_ml)
     limits = Limits(minutes or (CORE_ML_MINUTES if core_ml else MINUTES), PRECISION)
     with progress_bar() as bar, stoppable(bar) as progress:
         timed = time_on(

@@ -66,12 +66,12 @@ def coremltools() -> Any:
     return tools
 
 
-def converted(module: "nn.Module", shape: Sequence[int], **interface: Any) -> Any:
+def converted(module: "nn.Module", *shapes: Sequence[int], **interface: Any) -> Any:
     """Convert a module to an fp16 ML program for iOS 16, one thread at a time.
 
     Args:
-        module: In evaluation mode, one input, one output.
-        shape: Of its input.
+        module: In evaluation mode.
+        *shapes: Of each of its inputs.
         **interface: What `coremltools.convert` takes for inputs, outputs and classes.
     """
     import torch
@@ -79,7 +79,7 @@ def converted(module: "nn.Module", shape: Sequence[int], **interface: Any) -> An
     tools = coremltools()
     with one_at_a_time(), torch.no_grad():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            module, torch.zeros(tuple(shape)), check_trace=False
+            module, tuple(torch.zeros(tuple(shape)) for shape in shapes), check_trace=False
         )
         return tools.convert(
             traced,

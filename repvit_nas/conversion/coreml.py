@@ -24,6 +24,7 @@ from repvit_nas.conversion.package import (
     package_digest,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
 from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, PathUnit, Separated, WideHead
 from repvit_nas.programs import Program
@@ -143,13 +144,13 @@ def _operations(unit: Unit) -> tuple[str, ...]:
             return ("conv", "gelu", "conv")
         case Block(se=se):
             return ("conv", *(_SE if se else ()), *_FFN)
-        case Downsample():
+        case Downsample() | Widen():
             return ("conv", "conv")
         case Ffn():
             return _FFN
         case Head():
             return ("reduce_mean", "linear")
-        case Features() | Foreign():
+        case Features() | Foreign() | Neck() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
         case _:
             return _operations_of_the_path(unit)

@@ -168,6 +168,39 @@ def _conv(given: Arguments) -> torch.Tensor:
     )
 
 
+def _layer_norm(given: Arguments) -> torch.Tensor:
+    if list(given["axes"]) != [-1]:
+        raise FileError(f"layer_norm must be over the last axis; got {given['axes']}")
+    scale = given["gamma"]
+    return F.layer_norm(given["x"], scale.shape, scale, given["beta"], given["epsilon"])
+
+
+def _upsample(given: Arguments) -> torch.Tensor:
+    factors = (given["scale_factor_height"], given["scale_factor_width"])
+    return F.interpolate(
+        given["x"], scale_factor=factors, mode="bilinear", align_corners=given["align_corners"]
+    )
+
+
+def _batch_norm(given: Arguments) -> torch.Tensor:
+    return F.batch_norm(
+        given["x"],
+        given["mean"],
+        given["variance"],
+        given.get("gamma"),
+        given.get("beta"),
+        eps=given["epsilon"],
+    )
+
+
+def _element(given: Arguments) -> torch.Tensor:
+    """Return one element of a list of numbers."""
+    if list(given["squeeze_mask"]) != [True]:
+        raise FileError("slice_by_index is known of single elements only; got a part of an array")
+    taken: torch.Tensor = given["x"][given["begin"][0]]
+    return taken
+
+
 _RUN: Final[dict[str, Callable[[Arguments], torch.Tensor]]] = {
     "conv": _conv,
     "linear": lambda given: F.linear(given["x"], given["weight"], given.get("bias")),
@@ -177,7 +210,16 @@ _RUN: Final[dict[str, Callable[[Arguments], torch.Tensor]]] = {
     "add": lambda given: given["x"] + given["y"],
     "mul": lambda given: given["x"] * given["y"],
     "reduce_mean": lambda given: given["x"].mean(given["axes"], keepdim=given["keep_dims"]),
+    "transpose": lambda given: given["x"].permute(given["perm"]),
+    "layer_norm": _layer_norm,
+    "upsample_bilinear": _upsample,
+    "batch_norm": _batch_norm,
+    "cast": lambda given: given["x"].float(),
+    "less": lambda given: given["x"] < given["y"],
+    "slice_by_index": _element,
 }
+# What makes truth values, not numbers.
+_BOOLEAN: Final = ("less",)
 
 
 def run(
@@ -195,9 +237,28 @@ def run(
             declared shape and precision.
     """
     (wanted,) = program.outputs
+    (name,) = program.inputs
+    return run_named(program, {name: taken}, negated)[wanted]
+
+
+def run_named(
+    program: MilProgram,
+    taken: Mapping[str, npt.NDArray[np.float32]],
+    negated: Sequence[str] = (),
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Run a program, every value rounded to half precision; returns its outputs by name.
+
+    Args:
+        program: The program.
+        taken: What it takes, by name; rounded to half precision first.
+        negated: See :func:`run`.
+
+    Raises:
+        FileError: See :func:`run`.
+    """
     values = _start(program, taken, negated)
     _advance(program.operations, values)
-    return np.asarray(values[wanted].numpy())
+    return {name: np.asarray(values[name].numpy()) for name in program.outputs}
 
 
 def run_parts(
@@ -220,7 +281,8 @@ def run_parts(
     Raises:
         FileError: See :func:`run`.
     """
-    values = _start(program, taken[0], negated)
+    (name,) = program.inputs
+    values = _start(program, {name: taken[0]}, negated)
     made, begin = [], 0
     for place, length in enumerate(lengths):
         part = program.operations[begin : begin + length]
@@ -235,15 +297,15 @@ def run_parts(
 
 
 def _start(
-    program: MilProgram, taken: npt.NDArray[np.float32], negated: Sequence[str]
+    program: MilProgram, taken: Mapping[str, npt.NDArray[np.float32]], negated: Sequence[str]
 ) -> dict[str, Any]:
     """Return the values that are there before the first operation."""
-    (name,) = program.inputs
     values: dict[str, Any] = dict(program.constants)
     for weight, content in program.weights.items():
         # In half precision until they are used: in single they would be twice the package.
         values[weight] = torch.from_numpy(-content if weight in negated else content)
-    values[name] = _rounded(torch.from_numpy(taken))
+    for name in program.inputs:
+        values[name] = _rounded(torch.from_numpy(taken[name]))
     return values
 
 
@@ -257,7 +319,8 @@ def _advance(operations: Sequence[MilOperation], values: dict[str, Any]) -> None
                 )
             given = {name: _single(values[at]) for name, at in operation.arguments.items()}
             made = _RUN[operation.type](given)
-            if tuple(made.shape) != operation.shape or not operation.half:
+            half = operation.half or operation.type in _BOOLEAN
+            if tuple(made.shape) != operation.shape or not half:
                 raise FileError(
                     f"{operation.type} {operation.output} must make half precision of shape "
                     f"{operation.shape}; got {tuple(made.shape)}, half precision: {operation.half}"

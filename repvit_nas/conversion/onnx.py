@@ -23,9 +23,10 @@ from onnx import helper
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
 from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, PathUnit, Separated, WideHead
-from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, tapped
 
 INPUT: Final = "image"
 OUTPUT: Final = "output"
@@ -53,14 +54,15 @@ def program_model(
     """Return the model that runs `units` one after the other.
 
     Args:
-        units: Each takes what the one before it returns.
-        weights: The fused weights of each unit, see :func:`random_weights`.
+        units: Each takes what the one before it returns, but for maps that are handed back.
+        weights: The fused weights of each unit but for those, see :func:`random_weights`.
         batch: Images in one call.
     """
     nodes, declared, values, arrives = [], [], {}, INPUT
-    for place, (unit, own) in enumerate(zip(units, weights, strict=True)):
+    chain, places = tapped(units)
+    for place, (unit, own) in enumerate(zip(chain, weights, strict=True)):
         graph = _template(_representative(unit)).graph
-        leaves = OUTPUT if place == len(units) - 1 else f"{place}/out"
+        leaves = OUTPUT if place == len(chain) - 1 else f"{place}/out"
         names = {graph.input[0].name: arrives, graph.output[0].name: leaves}
         for constant in graph.initializer:
             name = f"{place}/{constant.name}"
@@ -84,8 +86,9 @@ def program_model(
     taken = helper.make_tensor_value_info(
         INPUT, onnx.TensorProto.FLOAT, [batch, *input_shape(units[0])]
     )
-    given = helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "program", [taken], [given], declared)
+    outputs = [OUTPUT if place == len(chain) - 1 else f"{place}/out" for place in places]
+    given = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    graph = helper.make_graph(nodes, "program", [taken], given, declared)
     source = _template(_representative(units[0]))
     model = helper.make_model(
         graph, opset_imports=source.opset_import, ir_version=source.ir_version
@@ -138,13 +141,13 @@ def _representative(unit: Unit) -> Unit:
             return Stem(16, 16, channels)
         case Block(se=se, kernel=kernel):
             return Block(16, 32, 8 if se else 0, kernel, 8)
-        case Downsample(kernel=kernel):
-            return Downsample(16, 24, kernel, 8)
+        case Downsample(kernel=kernel) | Widen(kernel=kernel):
+            return type(unit)(16, 24, kernel, 8)
         case Ffn():
             return Ffn(16, 32, 8)
-        case Head():
-            return Head(16, 10, 8)
-        case Features() | Foreign():
+        case Head() | Neck():
+            return Head(16, 10, 8) if isinstance(unit, Head) else Neck(16, 8)
+        case Features() | Foreign() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
         case _:
             return _representative_of_the_path(unit)
@@ -177,7 +180,7 @@ def exported_model(
     module: nn.Module,
     example: torch.Tensor,
     *,
-    names: tuple[str, str] | None = None,
+    names: tuple[str, ...] | None = None,
     opset: int | None = None,
 ) -> onnx.ModelProto:
     """Return a module as torch's exporter writes it, without its remarks.
@@ -185,8 +188,8 @@ def exported_model(
     Args:
         module: In evaluation mode.
         example: An input of the shape that it takes.
-        names: Of input and output of a model that takes any number of images; without them it
-            takes as many as `example` holds.
+        names: Of the input and of each output of a model that takes any number of images; without
+            them it takes as many as `example` holds.
         opset: Version of ONNX's operators; None takes the exporter's. Below 20 there is no Gelu, which
             is written as what it consists of.
 
@@ -218,7 +221,7 @@ def exported_model(
 
 
 def _exported(
-    module: nn.Module, example: torch.Tensor, names: tuple[str, str] | None, opset: int | None
+    module: nn.Module, example: torch.Tensor, names: tuple[str, ...] | None, opset: int | None
 ) -> onnx.ModelProto:
     free: dict[str, Any] = {}
     if names is not None:
@@ -236,7 +239,7 @@ def _exported(
 
 
 def _scripted(
-    module: nn.Module, example: torch.Tensor, names: tuple[str, str] | None, opset: int
+    module: nn.Module, example: torch.Tensor, names: tuple[str, ...] | None, opset: int
 ) -> onnx.ModelProto:
     """Export by torch's older exporter, the one that makes older opsets."""
     free: dict[str, Any] = {}

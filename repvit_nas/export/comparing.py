@@ -1,4 +1,4 @@
-"""Is a form the same network? Its scores against the training form's, within what precision explains.
+"""Is a form the same network? Its answers against the training form's, within what precision explains.
 
 Fusing is judged in double precision, where nothing but rounding in the fifteenth digit may be left.
 A form in single precision may then differ by what single precision does to this very network, on the
@@ -9,7 +9,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from repvit_nas.export.records import Form, Rounding, form_digest
 from repvit_nas.network import reparameterize
 from repvit_nas.shapes import Singles
 
-# Scores of prepared images.
-Scoring = Callable[[torch.Tensor], Singles]
+# What is handed back of images: scores `(images, classes)`, or maps `(images, channels, side, side)`.
+Answers = list[Singles]
+# Answers to prepared images.
+Scoring = Callable[[torch.Tensor], Answers]
 
 # Fusing in double precision: 1e-15 to 2e-12 over random networks of any depth.
 FUSING_ALLOWED: Final = 1e-10
@@ -54,7 +56,7 @@ class Answering(NamedTuple):
         name: `fused` or `onnx`.
         path: Its file.
         ran: What runs it.
-        scores: Returns its scores of prepared images.
+        scores: Returns its answers to prepared images.
     """
 
     name: str
@@ -81,15 +83,16 @@ def fuse(model: nn.Module) -> Fused:
     return Fused(double, copy.deepcopy(double).float())
 
 
-def torch_scores(model: nn.Module, images: torch.Tensor) -> Any:
-    """Return a module's scores of prepared images, in the module's precision."""
+def torch_scores(model: nn.Module, images: torch.Tensor) -> Answers:
+    """Return a module's answers to prepared images, in the module's precision."""
     dtype = next(model.parameters()).dtype
     with torch.inference_mode():
-        return model(images.to(dtype)).numpy()
+        found = model(images.to(dtype))
+    return [each.numpy() for each in (found if isinstance(found, list | tuple) else [found])]
 
 
 def scoring(model: nn.Module) -> Scoring:
-    """Return the function that gives a module's scores."""
+    """Return the function that gives a module's answers."""
     return functools.partial(torch_scores, model)
 
 
@@ -111,13 +114,12 @@ def compare(
         RepvitNasError: Fusing changed the network, a form is too far from it, or there are no images.
     """
     rounding: Rounding | None = None
-    largest, count = 0.0, 0
+    count = 0
     errors = [0.0] * len(answering)
-    apart, agreed = [0.0] * len(answering), [0] * len(answering)
+    apart, agreed = [0.0] * len(answering), [0.0] * len(answering)
     for batch in batches:
         expected = torch_scores(model, batch)
-        largest = max(largest, float(np.abs(expected).max()))
-        count += len(expected)
+        count += len(batch)
         exact = None
         if rounding is None:
             first = batch[:JUDGED]
@@ -126,10 +128,10 @@ def compare(
         for number, form in enumerate(answering):
             found = form.scores(batch)
             if exact is not None:
-                errors[number] = _apart(found[:JUDGED], exact)
+                errors[number] = _apart([each[:JUDGED] for each in found], exact)
             # `np.maximum` hands a nan on, the built-in `max` may not.
-            apart[number] = float(np.maximum(apart[number], np.abs(found - expected).max()))
-            agreed[number] += int((found.argmax(1) == expected.argmax(1)).sum())
+            apart[number] = float(np.maximum(apart[number], _apart(found, expected)))
+            agreed[number] += len(batch) * agreement(found, expected)
     if rounding is None:
         raise RepvitNasError("there are no images to compare the forms on")
     forms = []
@@ -146,12 +148,12 @@ def compare(
             ran=form.ran,
         )
         _check(form.path, error, rounding, rounding.allowed)
-        _check(form.path, furthest / max(largest, 1e-12), rounding, BEYOND * rounding.allowed)
+        _check(form.path, furthest, rounding, BEYOND * rounding.allowed)
         forms.append(made)
     return FormComparison(rounding, forms)
 
 
-def _rounding(model: nn.Module, fused: Fused, images: torch.Tensor, exact: Any) -> Rounding:
+def _rounding(model: nn.Module, fused: Fused, images: torch.Tensor, exact: Answers) -> Rounding:
     """Return what precision does to a network, and make sure that fusing does no more.
 
     Raises:
@@ -176,9 +178,19 @@ def _rounding(model: nn.Module, fused: Fused, images: torch.Tensor, exact: Any) 
     )
 
 
-def _apart(found: Any, exact: Any) -> float:
-    """Return the largest difference of a score, relative to the largest score."""
-    return float(np.abs(found - exact).max() / max(float(np.abs(exact).max()), 1e-12))
+def agreement(found: Answers, expected: Answers) -> float:
+    """Return the share of images with the same best class, or of pixels with the same largest channel."""
+    same = [one.argmax(1) == other.argmax(1) for one, other in zip(found, expected, strict=True)]
+    return float(np.concatenate([each.ravel() for each in same]).mean())
+
+
+def _apart(found: Answers, exact: Answers) -> float:
+    """Return the largest difference of a score, relative to the largest score; of maps, in the worst."""
+    shares = [
+        np.abs(one - other).max() / max(float(np.abs(other).max()), 1e-12)
+        for one, other in zip(found, exact, strict=True)
+    ]
+    return float(np.max(shares))  # which hands a nan on
 
 
 def _check(path: Path, error: float, rounding: Rounding, allowed: float) -> None:

@@ -16,10 +16,21 @@ import torch
 from torch import nn
 
 from repvit_nas import files
+from repvit_nas.architecture import OutputKind
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.classifier import core_ml_form, form_name, image_limit
-from repvit_nas.export.comparing import Answering, Fused, compare, fuse, scoring, torch_scores
-from repvit_nas.export.images import ComparedOn, batches, drawn, labelled, run_images
+from repvit_nas.export.classifier import core_ml_form, image_limit
+from repvit_nas.export.comparing import (
+    Answering,
+    Answers,
+    Fused,
+    compare,
+    fuse,
+    scoring,
+    torch_scores,
+)
+from repvit_nas.export.images import DRAWN, MAPS, ComparedOn, batches, drawn, labelled, run_images
+from repvit_nas.export.maps import core_ml_maps, output_names
+from repvit_nas.export.program import form_name
 from repvit_nas.export.records import (
     EXPORT_FILE,
     ExportRecord,
@@ -31,7 +42,6 @@ from repvit_nas.export.subject import Subject, trained_subject, untrained_subjec
 from repvit_nas.folders import held
 from repvit_nas.networks import write_network
 from repvit_nas.operations import HALF, WEIGHT_BITS, checked_bits
-from repvit_nas.shapes import Singles
 from repvit_nas.training.checkpoint import read_tensors, write_tensors
 from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
 from repvit_nas.training.trained import trained_run
@@ -49,6 +59,8 @@ UNTRAINED_COREML_FILES: Final = {
 }
 FORMATS: Final = ("onnx", "coreml")
 _ROUNDS: Final = 15
+_FEWEST_ROUNDS: Final = 3
+_LONGEST_S: Final = 20.0
 
 
 def export_run(
@@ -59,6 +71,7 @@ def export_run(
     data: str = "",
     opset: int | None = None,
     weights: int = HALF,
+    output: OutputKind | None = None,
 ) -> ExportRecord:
     """Write a run's network in other forms into its folder, read each back and compare it.
 
@@ -70,6 +83,8 @@ def export_run(
             not here any more, drawn ones take their place.
         opset: Of the ONNX file; None takes the exporter's own.
         weights: Bits of a stored weight of the Core ML form: 16, 8, 6 or 4. Each has a file of its own.
+        output: What they hand back; `features` of a trained classifier leave its head out, and lie in a
+            folder of their own. None for what the run was trained for.
 
     Raises:
         RepvitNasError: The run is not finished, a format or its library is not known, `data` does not
@@ -79,9 +94,10 @@ def export_run(
     wanted = _known_formats(formats, opset, weights)
     run = trained_run(folder)
     chosen = run_images(run.record, data)
-    return export_trained(
-        trained_subject(run), folder, chosen, wanted, limit=limit, opset=opset, weights=weights
-    )
+    subject = trained_subject(run, output=output)
+    own = run.asked.architecture.output
+    into = folder if output in (None, own) else folder / subject.architecture.output
+    return export_trained(subject, into, chosen, wanted, limit=limit, opset=opset, weights=weights)
 
 
 def export_trained(
@@ -147,8 +163,8 @@ def export_untrained(
         weights: Bits of a stored weight of the Core ML form, as in :func:`export_run`.
 
     Raises:
-        RepvitNasError: A format or its library is not known, the network has no classes, a form is not
-            the same network, or the folder is that of a training run.
+        RepvitNasError: A format or its library is not known, a form is not the same network, or the
+            folder is that of a training run.
         FileError: A file cannot be written.
     """
     wanted = _known_formats(formats, opset, weights)
@@ -157,7 +173,8 @@ def export_untrained(
             f"{out}: holds a training run; give an untrained network another --out"
         )
     subject = untrained_subject(architecture)
-    chosen = drawn(architecture.resolution, "the network is untrained")
+    count = DRAWN if architecture.num_classes else MAPS
+    chosen = drawn(architecture.resolution, "the network is untrained", count)
     with held(out):
         exported = _export(out, subject, wanted, chosen, limit=None, opset=opset, bits=weights)
         write_network(out / ARCHITECTURE_FILE, architecture)
@@ -196,6 +213,7 @@ def _export(
     side = subject.architecture.resolution
     trained = bool(subject.digest)
     answering = [_fused(folder / FUSED_FILE, fused)] if trained else []
+    maps = not subject.architecture.num_classes
     if "onnx" in wanted:
         path = folder / (ONNX_FILE if trained else UNTRAINED_ONNX_FILE)
         answering.append(_onnx(path, fused.single, subject, opset))
@@ -203,12 +221,14 @@ def _export(
     rounding, forms = compare(subject.model, fused, answering, taken)
     operations: dict[str, int] = {}
     if "coreml" in wanted:
-        few = torch.cat(list(batches(chosen.images, subject.recipe, side, image_limit(limit))))
+        few_images = MAPS if maps else image_limit(limit)
+        few = torch.cat(list(batches(chosen.images, subject.recipe, side, few_images)))
         package = folder / (COREML_FILES if trained else UNTRAINED_COREML_FILES)[bits]
-        form, operations, kept = core_ml_form(
+        convert = core_ml_maps if maps else core_ml_form
+        form, operations, kept = convert(
             package, fused.single, subject, images=few, scores=scoring(subject.model), bits=bits
         )
-        if form.fewer_bits and not chosen.missing:
+        if form.fewer_bits and not maps and not chosen.missing:
             pairs = labelled(chosen.images, subject.recipe, side, limit)
             fewer = _with_accuracy(form.fewer_bits, fused.single, kept, pairs)
             form = msgspec.structs.replace(form, fewer_bits=fewer)
@@ -239,7 +259,7 @@ def _with_accuracy(
     for batch, target in pairs:
         count += len(batch)
         for place, network in enumerate((own, kept)):
-            found = torch_scores(network, batch).argmax(1)
+            found = torch_scores(network, batch)[0].argmax(1)
             right[place] += int((found == target.numpy()).sum())
     before, after = (100 * number / max(count, 1) for number in right)
     return msgspec.structs.replace(fewer, top1=after, top1_before=before, top1_images=count)
@@ -295,7 +315,9 @@ def _onnx(path: Path, fused: nn.Module, subject: Subject, opset: int | None) -> 
         raise RepvitNasError("--format onnx needs: pip install 'repvit-nas[onnx]'") from error
     side = subject.architecture.resolution
     example = torch.zeros(2, 3, side, side)
-    model = exported_model(fused, example, names=("image", "scores"), opset=opset)
+    model = exported_model(
+        fused, example, names=("image", *output_names(subject.architecture)), opset=opset
+    )
     for key, value in (subject.known | _preparation(fused)).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
@@ -311,8 +333,8 @@ def onnx_form(path: Path, runtime: Any) -> Answering:
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def scores(images: torch.Tensor) -> Singles:
-        found: Singles = session.run(None, {name: images.numpy()})[0]
+    def scores(images: torch.Tensor) -> Answers:
+        found: Answers = session.run(None, {name: images.numpy()})
         return found
 
     return Answering("onnx", path, f"onnxruntime {runtime.__version__}", scores)
@@ -329,9 +351,12 @@ def latencies(models: Sequence[nn.Module], resolution: int, rounds: int = _ROUND
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times: list[list[float]] = [[] for _ in models]
+    began = time.perf_counter()
     try:
         with torch.inference_mode():
-            for _ in range(rounds):
+            for done in range(rounds):
+                if done >= _FEWEST_ROUNDS and time.perf_counter() - began > _LONGEST_S:
+                    break  # an encoder of 1024 px takes seconds an image
                 for model, own in zip(models, times, strict=True):
                     model(image)  # what ran before has filled the caches with other weights
                     started = time.perf_counter()

@@ -17,6 +17,8 @@ from repvit_nas.training.records import TrainFile
 # Drawn and random images, where there are no others.
 DRAWN: Final = 32
 BATCH: Final = 64
+# Of networks that hand back maps: each has thousands of pixels.
+MAPS: Final = 2
 
 
 class ComparedOn(NamedTuple):
@@ -63,14 +65,15 @@ class DrawnImages:
         return (image if self.transform is None else self.transform(image)), 0
 
 
-def drawn(resolution: int, missing: str) -> ComparedOn:
+def drawn(resolution: int, missing: str, count: int = DRAWN) -> ComparedOn:
     """Return images that need no data.
 
     Args:
         resolution: Their side in pixels.
         missing: Why there are no others.
+        count: How many.
     """
-    return ComparedOn(DrawnImages(DRAWN, resolution), f"{DRAWN} random and drawn images", missing)
+    return ComparedOn(DrawnImages(count, resolution), f"{count} random and drawn images", missing)
 
 
 def run_images(record: TrainFile, data: str = "") -> ComparedOn:
@@ -86,6 +89,10 @@ def run_images(record: TrainFile, data: str = "") -> ComparedOn:
         RepvitNasError: `data` is given, and does not hold images of the run's classes.
     """
     asked = record.asked
+    if asked.matching is not None:
+        return drawn(
+            asked.architecture.resolution, "it learned a map, of pictures without classes", MAPS
+        )
     side = asked.architecture.resolution
     spec = moved(asked.data, data) if data else asked.data
     try:

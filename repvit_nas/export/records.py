@@ -44,9 +44,10 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         size_bytes: Of them.
         error: How far its answers are from the training form's: the largest difference of a score in
             parts of the largest score, against double precision; of Core ML, the relative root mean
-            square of the probabilities.
+            square of the probabilities, or of the map that is furthest off.
         allowed: How far they may be.
-        agreement: Percent of the images on which both choose the same class.
+        agreement: Percent of the images on which both choose the same class; of maps, of the pixels at
+            which the same channel is largest.
         images: How many images that is of.
         ran: What ran it: torch, onnxruntime, Core ML, or an interpreter of the ML program.
         fewer_bits: What weights of fewer bits change; None in half precision and above. Then `error` is

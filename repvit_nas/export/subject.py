@@ -7,8 +7,9 @@ import msgspec
 import torch
 from torch import nn
 
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.architecture import Architecture, OutputKind, with_output
 from repvit_nas.training.recipe import Recipe, load_recipe
+from repvit_nas.training.records import TrainOutcome
 from repvit_nas.training.trained import TrainedRun, load_trained
 from repvit_nas.units import Network
 from repvit_nas.version import __version__
@@ -38,41 +39,39 @@ class Subject(NamedTuple):
     digest: str = ""
 
 
-def trained_subject(run: TrainedRun, *, verify: bool = True) -> Subject:
+def trained_subject(
+    run: TrainedRun, *, verify: bool = True, output: OutputKind | None = None
+) -> Subject:
     """Return the network of a finished run.
 
     Args:
         run: The run.
         verify: Refuse weights that are not those that the training left.
+        output: What it shall hand back; None for what it was trained for.
 
     Raises:
         FileError: Its files are damaged.
     """
     record, asked, digest = run.record, run.asked, run.weights.found
-    model = load_trained(run, verify=verify)
-    known = _known(asked.architecture, record.classes) | {
+    model = load_trained(run, verify=verify, output=output)
+    architecture, classes = asked.architecture, record.classes
+    apart = output is not None and output != architecture.output
+    if apart and output and isinstance(architecture, Architecture):
+        architecture, classes = with_output(architecture, output), ()
+    known = _known(architecture, classes) | {
         "data": asked.data.name,
-        "top1": f"{run.outcome.top1:.3f}",
+        "top1": f"{run.outcome.top1:.3f}" if isinstance(run.outcome, TrainOutcome) else "",
         "weights_digest": digest,
         "repvit_nas": record.versions["repvit_nas"],
     }
     title = f"{asked.architecture.name} trained on {asked.data.name}"
-    return Subject(model, asked.architecture, record.classes, asked.recipe, title, known, digest)
+    return Subject(model, architecture, classes, asked.recipe, title, known, digest)
 
 
 def untrained_subject(architecture: Network) -> Subject:
-    """Return a network of random weights, the same every time.
-
-    Raises:
-        RepvitNasError: It has no classes.
-    """
+    """Return a network of random weights, the same every time."""
     from repvit_nas.network import create
 
-    if not architecture.num_classes:
-        raise RepvitNasError(
-            f"{architecture.name or 'the network'}: a backbone without classes cannot be exported; "
-            "give it classes"
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = create(architecture)
@@ -87,6 +86,7 @@ def untrained_subject(architecture: Network) -> Subject:
 
 def _known(architecture: Network, classes: tuple[str, ...]) -> dict[str, str]:
     return {
+        "output": architecture.output,
         "architecture": msgspec.json.encode(architecture).decode(),
         "classes": json.dumps(classes),
     }

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import LOGITS, Architecture, OutputKind
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.table import Table
 from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
@@ -47,6 +47,7 @@ def random_networks(
     resolution: int | None = None,
     name: str = "random",
     fewer: bool = False,
+    output: OutputKind = LOGITS,
 ) -> list[Architecture]:
     """Draw different networks of a space uniformly; its constraints hold.
 
@@ -57,6 +58,7 @@ def random_networks(
         resolution: Input side in pixels; None takes the space's.
         name: What their names begin with.
         fewer: Whether fewer will do, if the space has not so many.
+        output: What they hand back.
 
     Raises:
         RepvitNasError: The space has fewer, and they will not do.
@@ -67,7 +69,12 @@ def random_networks(
     while len(found) < number:
         before = len(found)
         choices = space.sample(rng, max(64, number))
-        shapes = space.decode(choices, resolution=resolution)
+        shapes = space.decode(
+            choices,
+            resolution=resolution,
+            num_classes=1000 if output == LOGITS else 0,
+            output=output,
+        )
         allowed = (space.violations(shapes) <= 0).all(axis=1)
         for row in np.flatnonzero(allowed):
             drawn = shapes.architecture(int(row), f"{name}-{len(found)}")
@@ -85,7 +92,9 @@ def random_networks(
     return list(found.values())
 
 
-def fresh_networks(space: Space, number: int, table: Table, *, seed: int) -> list[Architecture]:
+def fresh_networks(
+    space: Space, number: int, table: Table, *, seed: int, output: OutputKind = LOGITS
+) -> list[Architecture]:
     """Draw networks that a table does not hold, at its resolution.
 
     Raises:
@@ -98,7 +107,12 @@ def fresh_networks(space: Space, number: int, table: Table, *, seed: int) -> lis
         if isinstance(row.architecture, Architecture)
     }
     drawn = random_networks(
-        space, number + len(seen), seed=seed, resolution=table.resolution, fewer=True
+        space,
+        number + len(seen),
+        seed=seed,
+        resolution=table.resolution,
+        fewer=True,
+        output=output,
     )
     fresh = [network for network in drawn if network.stages not in seen][:number]
     if len(fresh) < number:

@@ -8,7 +8,7 @@ depthwise branches that is right for every kernel.
 
 import itertools
 from collections.abc import MutableMapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, cast
+from typing import Any, ClassVar, Final, Literal, NamedTuple, cast
 
 import msgspec
 import torch
@@ -23,9 +23,11 @@ from timm.models.repvit import (
 )
 from torch import nn
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import FEATURES, LOGITS, Architecture
+from repvit_nas.necks import FusedNeck, Neck, Widen
+from repvit_nas.network.necks import SamNeck, StageFusingNeck
 from repvit_nas.network.weights import from_official, is_official
-from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, Unit, rows
+from repvit_nas.units import Block, Downsample, End, Ffn, Stem, Unit, rows
 
 # Stride of the maps of the four stages.
 REDUCTIONS = (4, 8, 16, 32)
@@ -117,27 +119,35 @@ class RepVitBlock(nn.Module):
 
 
 class RepVitDownsample(nn.Module):
-    """What opens a stage: a block, a stride-2 depthwise and a 1x1 convolution, a residual FFN."""
+    """What opens a stage: a block, a stride-2 depthwise and a 1x1 convolution, a residual FFN.
+
+    The depthwise convolution of a :class:`repvit_nas.units.Widen` has no stride.
+    """
 
     def __init__(
         self,
         pre_block: Block,
-        unit: Downsample,
+        unit: Downsample | Widen,
         ffn: Ffn,
         act_layer: type[nn.Module],
         form: TrainingForm,
     ) -> None:
         super().__init__()
         self.pre_block = RepVitBlock(pre_block, act_layer, form)
+        stride = 2 if isinstance(unit, Downsample) else 1
         self.spatial_downsample = ConvNorm(
-            unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
+            unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
         )
         self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
         self.ffn = RepVitMlp(ffn.width, ffn.hidden, act_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the units on `(batch, c_in, size, size)`."""
-        x = self.channel_downsample(self.spatial_downsample(self.pre_block(x)))
+        return self.change(self.pre_block(x))
+
+    def change(self, x: torch.Tensor) -> torch.Tensor:
+        """Run what is behind the block."""
+        x = self.channel_downsample(self.spatial_downsample(x))
         mixed: torch.Tensor = self.ffn(x) + x
         return mixed
 
@@ -145,10 +155,11 @@ class RepVitDownsample(nn.Module):
 class PlainDownsample(nn.Module):
     """A stride-2 depthwise and a 1x1 convolution alone, as `downsample` plain opens a stage."""
 
-    def __init__(self, unit: Downsample) -> None:
+    def __init__(self, unit: Downsample | Widen) -> None:
         super().__init__()
+        stride = 2 if isinstance(unit, Downsample) else 1
         self.spatial_downsample = ConvNorm(
-            unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in
+            unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
         )
         self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
 
@@ -253,18 +264,74 @@ class RepVitMaps(RepVitNas):
 
     So it is priced as well (:class:`repvit_nas.units.Features`). With a classifier put in by
     `reset_classifier` it answers as any other network.
+
+    Args:
+        architecture: The network.
+        taps: Where the maps of the first three stages are taken: `before` the block that opens the
+            next stage, as RepViT's detectors and timm do, or `after` it, as RepViT's segmenters do.
+        **kwargs: Of :class:`RepVitNas`.
     """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        taps: Literal["before", "after"] = "before",
+        **kwargs: Any,
+    ) -> None:
+        if taps not in ("before", "after"):
+            raise ValueError(f"taps must be 'before' or 'after'; got {taps!r}")
+        super().__init__(architecture, **kwargs)
+        self.taps = taps
 
     def forward(self, x: torch.Tensor) -> Any:
         """Return the four maps, `(batch, width, side, side)` at strides 4, 8, 16 and 32."""
         if self.num_classes:
             return super().forward(x)  # type: ignore[no-untyped-call]
-        maps = []
+        maps: list[torch.Tensor] = []
         x = self.stem(x)
+        stage: Any
         for stage in self.stages:
-            x = stage(x)
+            if maps and self.taps == "after" and isinstance(stage.downsample, RepVitDownsample):
+                maps[-1] = stage.downsample.pre_block(x)
+                x = stage.blocks(stage.downsample.change(maps[-1]))
+            else:
+                x = stage(x)
             maps.append(x)
         return maps
+
+
+class RepVitEncoder(RepVitNas):
+    """An encoder of SAM's: the network of an architecture whose output is one map, behind a neck."""
+
+    def __init__(self, architecture: Architecture, **kwargs: Any) -> None:
+        super().__init__(architecture, **kwargs)
+        # What `segment_anything.Sam` asks of an encoder.
+        self.img_size = architecture.resolution
+        neck = rows(architecture)[-1]
+        match neck:
+            case Neck():
+                self.neck: nn.Module = SamNeck(neck)
+            case FusedNeck():
+                self.neck = StageFusingNeck(neck)
+            case _:
+                raise TypeError(f"{type(neck).__name__} is no neck")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the map, `(batch, 256, side / 16, side / 16)`."""
+        x = before = self.stem(x)
+        for stage in self.stages:
+            before, x = x, stage(x)
+        if isinstance(self.neck, StageFusingNeck):
+            return self.neck(before, x)  # type: ignore[no-any-return]
+        return self.neck(x)  # type: ignore[no-any-return]
+
+
+def network_class(architecture: Architecture, num_classes: int) -> type[RepVitNas]:
+    """Return the class of an architecture's network, which a classifier put behind it makes one."""
+    if num_classes or architecture.output == LOGITS:
+        return RepVitNas
+    return RepVitMaps if architecture.output == FEATURES else RepVitEncoder
 
 
 def _accept_official(
@@ -299,16 +366,16 @@ def _stages(
         match unit, following:
             case Block(), _:
                 blocks.append(unit)
-            case Downsample(), Ffn():
+            case ((Downsample() | Widen()), Ffn()):
                 pre_block = blocks.pop()
                 close()
                 opening = RepVitDownsample(pre_block, unit, following, act_layer, form)
                 blocks = []
-            case Downsample(), _:
+            case ((Downsample() | Widen()), _):
                 close()
                 opening = PlainDownsample(unit)
                 blocks = []
-            case ((Stem() | Ffn() | Head() | Features()), _):
+            case _ if isinstance(unit, Stem | Ffn | End):
                 pass  # the stem is built apart, an FFN with its downsample, a head by timm
             case _:
                 raise TypeError(f"{type(unit).__name__} is no unit of a RepViT network")

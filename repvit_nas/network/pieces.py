@@ -6,7 +6,7 @@ them in the order of a network's rows is that network.
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import numpy as np
@@ -15,8 +15,10 @@ import torch
 from timm.models.repvit import ConvNorm, RepVitMlp, RepVitStem
 from torch import nn
 
+from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.fusing import reparameterize
 from repvit_nas.network.model import BRANCHED, RepVitBlock, TrainingForm
+from repvit_nas.network.necks import SamNeck
 from repvit_nas.network.path_pieces import path_module
 from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, ends
 
@@ -51,6 +53,29 @@ class Classifier(nn.Module):
         return cast("torch.Tensor", self.linear(x.mean((2, 3))))
 
 
+class Chain(nn.Module):
+    """Units one after the other, some of whose maps are handed back.
+
+    Args:
+        parts: The units.
+        places: Behind which of them a map is handed back; the last alone makes it an ordinary chain.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module], places: Sequence[int]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.places = frozenset(places)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Return the maps, or the one that there is."""
+        maps = []
+        for place, part in enumerate(self.parts):
+            x = part(x)
+            if place in self.places:
+                maps.append(x)
+        return maps[0] if len(maps) == 1 else tuple(maps)
+
+
 def unit_module(unit: Unit, form: TrainingForm = BRANCHED) -> nn.Module:
     """Return `unit` as a module in training form, with fresh weights.
 
@@ -62,16 +87,18 @@ def unit_module(unit: Unit, form: TrainingForm = BRANCHED) -> nn.Module:
             return cast("nn.Module", RepVitStem(unit.c_in, unit.width, nn.GELU))
         case Block():
             return RepVitBlock(unit, nn.GELU, form)
-        case Downsample():
+        case Downsample() | Widen():
+            stride = 2 if isinstance(unit, Downsample) else 1
+            pad = unit.kernel // 2
             return nn.Sequential(
-                ConvNorm(unit.c_in, unit.c_in, unit.kernel, 2, unit.kernel // 2, groups=unit.c_in),
+                ConvNorm(unit.c_in, unit.c_in, unit.kernel, stride, pad, groups=unit.c_in),
                 ConvNorm(unit.c_in, unit.c_out),
             )
         case Ffn():
             return ResidualFfn(unit)
-        case Head():
-            return Classifier(unit)
-        case Features() | Foreign():
+        case Head() | Neck():
+            return Classifier(unit) if isinstance(unit, Head) else SamNeck(unit)
+        case Features() | Foreign() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be run on its own")
         case _:
             return path_module(unit, form)

@@ -32,9 +32,14 @@ _HEAD: Final = (
 )
 
 
+# What an official checkpoint of RepViT-SAM calls its encoder, and the parts of SAM beside it.
+_ENCODER: Final = "image_encoder."
+_DECODER: Final = ("prompt_encoder.", "mask_decoder.")
+
+
 def is_official(state: Mapping[str, Any]) -> bool:
     """Tell whether a state dict has the official code's key names (`features.N...`)."""
-    return any(re.match(r"features\.\d+\.", key) for key in state)
+    return any(re.match(rf"({re.escape(_ENCODER)})?features\.\d+\.", key) for key in state)
 
 
 def from_official(state: Mapping[str, torch.Tensor], architecture: Architecture) -> State:
@@ -48,11 +53,15 @@ def from_official(state: Mapping[str, torch.Tensor], architecture: Architecture)
         architecture: The network it is of.
 
     Returns:
-        The same tensors; a key without a counterpart keeps its name, so that whoever loads the
+        The same tensors, of RepViT-SAM those of the encoder alone; a key without a counterpart keeps its name, so that whoever loads the
         state dict treats it as any other that is too many.
     """
     places = _places(architecture)
-    return {_renamed(key, places): value for key, value in state.items()}
+    return {
+        _renamed(key.removeprefix(_ENCODER), places): value
+        for key, value in state.items()
+        if not key.startswith(_DECODER)
+    }
 
 
 def unwrapped(checkpoint: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:

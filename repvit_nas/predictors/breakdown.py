@@ -5,14 +5,26 @@ from typing import Final
 
 import numpy as np
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import (
+    FEATURES,
+    LOGITS,
+    SAM,
+    SAM_FUSED,
+    Architecture,
+    OutputKind,
+)
 from repvit_nas.predictors.predictor import Predictor
-from repvit_nas.units import Features, Head, rows
+from repvit_nas.units import End, rows
 
 CALL: Final = "a call"
 STEM: Final = "stem"
 HEAD: Final = "head"
-OUTPUT: Final = "feature maps"
+OUTPUTS: Final[dict[OutputKind, str]] = {
+    LOGITS: HEAD,
+    FEATURES: "feature maps",
+    SAM: "neck",
+    SAM_FUSED: "neck",
+}
 
 Parts = tuple[tuple[str, float], ...]
 
@@ -20,7 +32,7 @@ Parts = tuple[tuple[str, float], ...]
 def parts_of(architecture: Architecture) -> list[str]:
     """Return which part of the network each unit of :func:`rows` belongs to."""
     units = rows(architecture)
-    outputs = sum(isinstance(unit, Head | Features) for unit in units)
+    outputs = sum(isinstance(unit, End) for unit in units)
     depths = [stage.depth for stage in architecture.stages]
     # What is neither stem, block of a stage, nor output opens one of the three later stages.
     opening = (len(units) - 1 - outputs - sum(depths)) // (len(depths) - 1)
@@ -28,7 +40,7 @@ def parts_of(architecture: Architecture) -> list[str]:
     for number, depth in enumerate(depths, start=1):
         labels += [f"into stage {number}"] * (opening if number > 1 else 0)
         labels += [f"stage {number}"] * depth
-    return labels + [HEAD if architecture.num_classes else OUTPUT] * outputs
+    return labels + [OUTPUTS[architecture.output]] * outputs
 
 
 def breakdown(architectures: Sequence[Architecture], predictor: Predictor) -> list[Parts]:

@@ -25,9 +25,11 @@ from repvit_nas.operations import (
     BYTES_PER_ELEMENT,
     HALF,
     Conv,
+    Norm,
     Output,
     Pointwise,
     Pool,
+    Resize,
     stored_bytes,
 )
 from repvit_nas.quantities import Duration, Extent, Factor
@@ -159,6 +161,14 @@ def tabulate(units: Sequence[Unit], bits: int = HALF) -> OperationTable:
                     lines.append((index, 0, 0, channels, size, channels, size, _OUTPUT, False))
                 case Pointwise(_, channels, size):
                     lines.append((index, 0, 0, channels, size, channels, size, _ELEMENTWISE, False))
+                case Norm(channels, size):
+                    # Mean and variance are a reduction each, and a pass over the map behind each.
+                    lines += 2 * [(index, 0, 0, channels, size, channels, 1, _SQUEEZE, False)]
+                    lines += 2 * [(index, 0, 0, channels, size, channels, size, _POINTWISE, True)]
+                case Resize(channels, size_in, size_out):
+                    lines.append(
+                        (index, 0, 0, channels, size_in, channels, size_out, _POINTWISE, True)
+                    )
     table = np.array(lines, dtype=np.float64).reshape(-1, 9)
     return OperationTable(
         units=len(units),

@@ -7,7 +7,7 @@ from repvit_nas.export.records import ExportRecord, fewer_bits_words
 from repvit_nas.export.subject import UNTRAINED
 from repvit_nas.report.tables import Grid
 
-FORM_HEADER: Final = ("form", "file", "MB", "differs by", "at most", "same class", "run by")
+FORM_HEADER: Final = ("form", "file", "MB", "differs by", "at most", "agrees", "run by")
 
 
 def export_parts(title: str, record: ExportRecord) -> list[Grid | str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, meaning_at
+from repvit_nas.accuracy.estimator import AccuracyEstimator, AccuracySource, estimate, meaning_at
 from repvit_nas.architecture import Architecture
 from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import Source
@@ -113,12 +113,12 @@ def _accuracy(network: Network, estimator: AccuracyEstimator) -> dict[str, Any]:
             "accuracy_source": "published",
             "observed": None if step is None else step.top1,
         }
-    accuracy = estimator.estimate(shapes_of([network]))
+    accuracy = estimate(estimator, shapes_of([network]))
     seen = estimator.observed(network)
     return {
         "accuracy": round(float(accuracy.mean[0]), 3),
         "accuracy_std": round(float(accuracy.std[0]), 3),
-        "accuracy_meaning": meaning_at(estimator, network.resolution),
+        "accuracy_meaning": meaning_at(estimator, network.resolution, network.output),
         "accuracy_source": "estimated" if seen is None else seen.source,
         "observed": None if seen is None else round(seen.top1, 3),
     }

@@ -12,12 +12,16 @@ import numpy.typing as npt
 
 from repvit_nas import data, files
 from repvit_nas.architecture import (
+    LOGITS,
     MAX_DEPTH,
+    OUTPUTS,
     PLAIN,
     SE_PATTERNS,
     Architecture,
+    OutputKind,
     Stage,
     se_bits,
+    usual_output,
 )
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space.constraints import Violation, parse
@@ -147,10 +151,16 @@ class Space:
             yield np.stack(np.unravel_index(flat, tuple(self.radix)), axis=1)
 
     def decode(
-        self, choices: Choices, *, resolution: int | None = None, num_classes: int = 1000
+        self,
+        choices: Choices,
+        *,
+        resolution: int | None = None,
+        num_classes: int = 1000,
+        output: OutputKind = LOGITS,
     ) -> Shapes:
         """Return the networks of rows of choices as arrays."""
         count = len(choices)
+        output = usual_output(output, num_classes)
         depth = self._integers("depth", choices)
         side = self.file.resolution.default if resolution is None else resolution
         return Shapes(
@@ -162,6 +172,7 @@ class Space:
             plain=self._plain(choices),
             resolution=np.full(count, side, dtype=np.int64),
             num_classes=np.full(count, num_classes, dtype=np.int64),
+            output=np.full(count, OUTPUTS.index(output), dtype=np.int64),
         )
 
     def _floats(self, field: str, choices: Choices) -> Floats:

@@ -31,9 +31,7 @@ def disputed(problem: Problem, front: Front, chosen: Integers) -> dict[int, floa
     for device, predictor in enumerate(problem.predictors):
         near = rivals(front.objectives[:, device], front.objectives[:, -1], chosen)
         named = sorted({*map(int, chosen), *(int(row) for group in near for row in group)})
-        shapes = problem.space.decode(
-            front.choices[named], resolution=problem.resolution, num_classes=problem.num_classes
-        )
+        shapes = problem.decode(front.choices[named])
         totals = {
             row: predictor.totals(count(rows(shapes.architecture(index, ""))))
             for index, row in enumerate(named)

@@ -26,9 +26,7 @@ def entries_of(
 ) -> list[FrontEntry]:
     """Return rows of choices as entries of a front."""
     scores = problem.score(choices)
-    shapes = problem.space.decode(
-        choices, resolution=problem.resolution, num_classes=problem.num_classes
-    )
+    shapes = problem.decode(choices)
     entries = []
     for row, name in enumerate(names):
         architecture = shapes.architecture(row, name)

@@ -7,12 +7,13 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.accuracy.trained import FAMILY, TrainedEstimator, find, load_estimator
+from repvit_nas.architecture import FEATURES, LOGITS, OutputKind
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PublishedLatency, published_of
 from repvit_nas.predictors.predictor import Predictor, load_predictor, said
 from repvit_nas.search_space.family import accuracy_table
 from repvit_nas.search_space.space import Space, load_space
-from repvit_nas.searching.settings import Settings
+from repvit_nas.searching.settings import Settings, usual_resolution
 
 
 class DeviceInputs(NamedTuple):
@@ -86,16 +87,20 @@ def load_inputs(settings: Settings, *, foreign: bool = False) -> Inputs:
 
 
 def input_of(
-    accuracy: str, resolution: int | None, num_classes: int | None
+    accuracy: str, resolution: int | None, num_classes: int | None, output: OutputKind = LOGITS
 ) -> tuple[int | None, int]:
     """Return the input side and the classes of a search where the user leaves one open.
 
     They are those that the networks of an estimator were trained with; of the family, the space's and
-    ImageNet's thousand.
+    ImageNet's thousand. Networks that hand back maps have no classes, and take the side that these
+    are used at.
 
     Raises:
         UnknownNameError: There is no such estimator.
     """
+    if output != LOGITS:
+        side = usual_resolution(output) if resolution is None else resolution
+        return side, 0 if num_classes is None else num_classes
     estimator = load_estimator(accuracy)
     if isinstance(estimator, TrainedEstimator):
         side = estimator.resolution if resolution is None else resolution
@@ -117,4 +122,6 @@ def study_digest(settings: Settings, inputs: Inputs) -> str:
     """Return the digest of everything that decides what a study proposes, but for its length."""
     endless = msgspec.to_builtins(msgspec.structs.replace(settings, trials=1))
     del endless["accuracy"]  # its name and digest are among the inputs'
+    if settings.output in (LOGITS, FEATURES):  # the classes say which; a former version had no more
+        del endless["output"]
     return files.digest(msgspec.json.encode([endless, sorted(inputs.digests().items())]))

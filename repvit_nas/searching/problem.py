@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.accuracy.estimator import AccuracyEstimate, AccuracyEstimator
+from repvit_nas.accuracy.estimator import AccuracyEstimate, AccuracyEstimator, estimate
 from repvit_nas.operations import BYTES_PER_ELEMENT
 from repvit_nas.predictors.predictor import CALIBRATED, Predictor
 from repvit_nas.search_space.space import Choices, Space
 from repvit_nas.searching.settings import Settings
 from repvit_nas.searching.tables import Prices, PriceTable
-from repvit_nas.shapes import Floats
+from repvit_nas.shapes import Floats, Shapes
 
 # Rows scored at once: small enough that all columns stay in the processor's cache.
 CHUNK: Final = 8192
@@ -85,11 +85,12 @@ class Problem:
         self.estimator = estimator
         self.devices = [predictor.device for predictor in predictors]
         self.num_classes = settings.num_classes
+        self.output = settings.output
         default = space.file.resolution.default
         self.resolution = default if settings.resolution is None else settings.resolution
         self.predictors = predictors
         self._misfits = np.array([predictor.misfit(self.resolution) for predictor in predictors])
-        self._table = PriceTable(space, predictors, self.resolution, self.num_classes)
+        self._table = PriceTable(space, predictors, self.resolution, self.num_classes, self.output)
         self.budgets_ms = np.array([settings.budgets_ms[device] for device in self.devices])
         self.limits = [
             (name, limit)
@@ -105,6 +106,15 @@ class Problem:
             *(f"max {name}" for name, _ in self.limits),
             *space.file.constraints,
         ]
+
+    def decode(self, choices: Choices) -> Shapes:
+        """Return the networks of rows of choices, of the resolution and output that are searched."""
+        return self.space.decode(
+            choices,
+            resolution=self.resolution,
+            num_classes=self.num_classes,
+            output=self.output,
+        )
 
     def score(self, choices: Choices) -> NetworkScores:
         """Score rows of choices."""
@@ -147,9 +157,7 @@ class Problem:
     def _evaluate(self, choices: Choices, *, intervals: bool = False) -> _Evaluated:
         """Return what is known of networks; a deviation of 0 where `intervals` are not needed."""
         confidence = self.settings.confidence
-        shapes = self.space.decode(
-            choices, resolution=self.resolution, num_classes=self.num_classes
-        )
+        shapes = self.decode(choices)
         prices = self._table.price(
             choices,
             shapes.depth,
@@ -170,8 +178,8 @@ class Problem:
             ],
             axis=1,
         )
-        estimate = AccuracyEstimate(*map(_exact, self.estimator.estimate(shapes)))
-        return _Evaluated(latency, deviation, estimate, _exact(violations), prices)
+        accuracy = AccuracyEstimate(*map(_exact, estimate(self.estimator, shapes)))
+        return _Evaluated(latency, deviation, accuracy, _exact(violations), prices)
 
     def _multipliers(self, interval: float) -> Floats:
         return np.array([predictor.multiplier(interval) for predictor in self.predictors])

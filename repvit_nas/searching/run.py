@@ -251,7 +251,7 @@ def result_of(
         front=tuple(entries),
         best=entries[chosen[0]],
         winners=tuple(names[row] for row in chosen),
-        accuracy_meaning=meaning_at(problem.estimator, problem.resolution),
+        accuracy_meaning=meaning_at(problem.estimator, problem.resolution, problem.output),
         trials=trials,
         evaluations=evaluations,
         optuna_share=optuna_share,
@@ -289,7 +289,7 @@ def _impossible(problem: Problem, studied: Studied, closest: Choices) -> Result:
         front=tuple(entries),
         best=None,
         winners=(),
-        accuracy_meaning=meaning_at(problem.estimator, problem.resolution),
+        accuracy_meaning=meaning_at(problem.estimator, problem.resolution, problem.output),
         trials=len(studied.choices),
         evaluations=studied.evaluations,
     )

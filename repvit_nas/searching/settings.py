@@ -5,7 +5,15 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from repvit_nas.architecture import MAX_CLASSES
+from repvit_nas.architecture import (
+    LOGITS,
+    MAX_CLASSES,
+    OUTPUTS,
+    SAM_RESOLUTION,
+    SAM_STEP,
+    OutputKind,
+    usual_output,
+)
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.predictors.predictor import HIGHEST_CONFIDENCE
@@ -41,7 +49,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         budgets_ms: The most milliseconds on each device.
         accuracy: Who says how accurate a network would be: `family`, or an estimator trained here.
         resolution: Side of the input in pixels; None takes the space's default.
-        num_classes: Outputs of the classifier; 0 searches backbones without one.
+        output: What the networks hand back: `logits`, the maps of their four `features`, or the map of
+            a `sam` encoder; without it, no classes are `features`.
+        num_classes: Outputs of the classifier; 0 where the networks hand back maps.
         sampler: Which Optuna sampler proposes networks.
         trials: How many it proposes.
         seed: The same seed gives the same front.
@@ -57,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     budgets_ms: dict[str, float]
     accuracy: str = "family"
     resolution: int | None = None
+    output: OutputKind = LOGITS
     num_classes: int = 1000
     sampler: Sampler = "nsga2"
     trials: int = DEFAULT_TRIALS
@@ -91,6 +102,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 f"resolution must be 1 to {_MOST_SIDE:,}",
                 self.resolution,
             )
+        if self.output not in OUTPUTS:
+            raise UnknownNameError.of("output", self.output, list(OUTPUTS))
+        output = usual_output(self.output, self.num_classes)
+        msgspec.structs.force_setattr(self, "output", output)
+        _require(
+            self.output == LOGITS or self.num_classes == 0,
+            f"num_classes means nothing where output is {self.output}; leave it out",
+            self.num_classes,
+        )
+        step = SAM_STEP.get(self.output, 1)
+        _require(
+            self.resolution is None or self.resolution % step == 0,
+            f"resolution must be a multiple of {step} where output is {self.output}",
+            self.resolution,
+        )
         _require(0 <= self.seed <= MAX_SEED, f"the seed must be 0 to {MAX_SEED}", self.seed)
         _require(0 <= self.risk <= 10, "risk must be 0 to 10 standard deviations", self.risk)
         if self.confidence is not None:
@@ -105,6 +131,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 _require(LEAST <= limit <= MOST, f"{name} must be {LEAST:f} to {MOST:,.0f}", limit)
 
 
+def usual_resolution(output: OutputKind) -> int | None:
+    """Return the side of the input where nobody says; None for the space's own."""
+    return SAM_RESOLUTION if output in SAM_STEP else None
+
+
+def _defaults(settings: Settings) -> Settings:
+    """Return what `settings` would be if nothing but budgets and output had been given."""
+    return Settings(
+        budgets_ms=settings.budgets_ms,
+        output=settings.output,
+        num_classes=1000 if settings.output == LOGITS else 0,
+        resolution=usual_resolution(settings.output),
+    )
+
+
 def _require(holds: bool, rule: str, arrived: object) -> None:
     if not holds:  # a nan fails every comparison and so lands here too
         raise RepvitNasError(f"{rule}; got {arrived}")
@@ -116,10 +157,11 @@ def command_line(settings: Settings, out: str | None = None) -> str:
     if list(settings.budgets_ms) == [DEFAULT_DEVICE]:
         budgets = str(settings.budgets_ms[DEFAULT_DEVICE])
     words = ["repvit-nas", "search", "--budget-ms", budgets]
-    defaults = Settings(budgets_ms=settings.budgets_ms)
+    defaults = _defaults(settings)
     for field in settings.__struct_fields__:
         value = getattr(settings, field)
-        if field != "budgets_ms" and value != getattr(defaults, field):
+        usual = LOGITS if field == "output" else getattr(defaults, field)
+        if field != "budgets_ms" and value != usual:
             words += [f"--{field.replace('_', '-')}", str(value)]
     return shlex.join(words + (["--out", out] if out else []))
 
@@ -133,9 +175,11 @@ def default_folder(settings: Settings) -> str:
     if settings.space != "repvit":
         stem = settings.space.rsplit("/", 1)[-1].removesuffix(".toml")
         parts.append(stem)
-    if settings.resolution is not None:
+    if settings.output != LOGITS:
+        parts.append(settings.output)
+    defaults = _defaults(settings)
+    if settings.resolution != defaults.resolution:
         parts.append(f"{settings.resolution}px")
-    defaults = Settings(budgets_ms=settings.budgets_ms)
     for name in _NAMED:
         value = getattr(settings, name)
         if value != getattr(defaults, name):

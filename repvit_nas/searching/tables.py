@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.architecture import PLAIN
+from repvit_nas.architecture import FEATURES, LOGITS, PLAIN, SAM_FUSED, OutputKind, usual_output
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.search_space.space import Choices, Space
 from repvit_nas.shapes import Floats, Integers
-from repvit_nas.units import Features, Head, Stem, Unit, block, opening, stage_sizes
+from repvit_nas.units import Features, Stem, Unit, block, endings, is_strided, opening, stage_sizes
 
 # Directions of the ensemble's spread that hold less than this share of it are dropped.
 _NEGLIGIBLE: Final = 1e-5
@@ -41,22 +41,39 @@ class Prices(NamedTuple):
 
 
 class PriceTable:
-    """Additive prices of the networks of a space at one resolution."""
+    """Additive prices of the networks of a space at one resolution.
+
+    Args:
+        space: The space.
+        predictors: What they cost on each device.
+        resolution: Side of their input in pixels.
+        num_classes: Outputs of their classifiers.
+        output: What they hand back.
+    """
 
     def __init__(
-        self, space: Space, predictors: Sequence[Predictor], resolution: int, num_classes: int
+        self,
+        space: Space,
+        predictors: Sequence[Predictor],
+        resolution: int,
+        num_classes: int,
+        output: OutputKind = LOGITS,
     ) -> None:
         self._space = space
+        output = usual_output(output, num_classes)
         units: dict[Unit, int] = {}
 
         def row_of(unit: Unit) -> int:
             return units.setdefault(unit, len(units))
 
-        sizes = stage_sizes(resolution)
+        sizes = stage_sizes(resolution, output)
         blocks = [_block_rows(space, stage, sizes[stage], row_of) for stage in range(4)]
-        openings = [_opening_rows(space, stage, sizes[stage - 1], row_of) for stage in (1, 2, 3)]
+        openings = [
+            _opening_rows(space, stage, sizes[stage - 1], row_of, strided=is_strided(stage, output))
+            for stage in (1, 2, 3)
+        ]
         stems = _rows(row_of, [Stem(width, resolution) for width in _integers(space, "width", 0)])
-        ends = _end_rows(space, sizes, num_classes, row_of)
+        behind, pairs = _end_rows(space, sizes, output, num_classes, row_of)
         prices, self._overhead, self._spreads = _price(list(units), predictors)
         # (width, expansion, kernel) flattened, without SE then with; behind them the columns.
         self._blocks = [prices[rows].reshape(2, -1, prices.shape[1]) for rows in blocks]
@@ -64,7 +81,8 @@ class PriceTable:
         self._openings = [
             prices[rows].sum(axis=-2).reshape(len(rows), -1, prices.shape[1]) for rows in openings
         ]
-        self._widths = [prices[rows] for rows in ends]
+        self._widths = [prices[rows] for rows in behind]
+        self._pairs = None if pairs is None else prices[pairs]
         self._widths[0] = self._widths[0] + prices[stems]
 
     def price(
@@ -111,6 +129,8 @@ class PriceTable:
                 opened = 0 if chosen is None else choices[:, chosen]
                 place = before * len(plain) + flat
                 total += self._openings[stage - 1][opened, place, :columns]
+            if stage == 3 and self._pairs is not None:
+                total += self._pairs[before, width, :columns]
             before = width
         return total
 
@@ -141,7 +161,7 @@ def _block_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
     return _rows(row_of, units).reshape(2, len(widths), len(expansions), len(kernels))
 
 
-def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
+def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf, *, strided: bool) -> Rows:
     """Return the table's rows of a stage's opening, `(downsample, before, width, expansion, kernel, 3)`."""
     before, widths = _integers(space, "width", stage - 1), _integers(space, "width", stage)
     expansions, kernels = _expansions(space, stage), _integers(space, "kernel", stage)
@@ -152,7 +172,7 @@ def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
         for width in widths
         for expansion in expansions
         for kernel in kernels
-        for unit in opening(narrow, width, expansion, kernel, size)
+        for unit in opening(narrow, width, expansion, kernel, size, strided=strided)
     ]
     deep = _rows(row_of, units).reshape(shape)
     plain = deep.copy()
@@ -161,18 +181,32 @@ def _opening_rows(space: Space, stage: int, size: int, row_of: RowOf) -> Rows:
     return np.stack([plain if way == PLAIN else deep for way in ways])
 
 
-def _end_rows(space: Space, sizes: Sequence[int], num_classes: int, row_of: RowOf) -> list[Rows]:
-    """Return, by the width of each stage, the rows of what follows it: a head or feature maps."""
-    ends = []
-    for stage in range(4):
-        widths = _integers(space, "width", stage)
-        if not num_classes:
-            ends.append(_rows(row_of, [Features(width, sizes[stage]) for width in widths]))
-        elif stage == 3:
-            ends.append(_rows(row_of, [Head(width, num_classes, sizes[3]) for width in widths]))
-        else:
-            ends.append(np.full(len(widths), _FREE, dtype=np.intp))
-    return ends
+def _end_rows(
+    space: Space, sizes: Sequence[int], output: OutputKind, num_classes: int, row_of: RowOf
+) -> tuple[list[Rows], Rows | None]:
+    """Return the rows of what follows the stages.
+
+    Returns:
+        By the width of each stage, what follows it: a head, a neck or a feature map; and what follows
+        the last two together, by the widths of both, if anything does.
+    """
+    widths = [_integers(space, "width", stage) for stage in range(4)]
+    free = [np.full(len(each), _FREE, dtype=np.intp) for each in widths]
+    if output == SAM_FUSED:
+        pairs = [
+            endings([0, 0, third, fourth], sizes, output, 0)[0]
+            for third in widths[2]
+            for fourth in widths[3]
+        ]
+        return free, _rows(row_of, pairs).reshape(len(widths[2]), len(widths[3]))
+    if output == FEATURES:
+        maps = [
+            [Features(width, size) for width in each]
+            for each, size in zip(widths, sizes, strict=True)
+        ]
+        return [_rows(row_of, each) for each in maps], None
+    last = [endings([0, 0, 0, width], sizes, output, num_classes)[0] for width in widths[3]]
+    return [*free[:3], _rows(row_of, last)], None
 
 
 def _price(

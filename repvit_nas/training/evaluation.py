@@ -51,11 +51,11 @@ class Evaluation(NamedTuple):
     """How a network does on the validation images, and on each that this process has seen.
 
     Attributes:
-        scores: Over all of them.
+        scores: Over all of them: `Scores`, or of what a subclass of the trainer learns.
         losses: Cross-entropy on each image of this process in the order of the loader, `(n,)`.
     """
 
-    scores: Scores
+    scores: Any
     losses: torch.Tensor
 
 

@@ -235,7 +235,7 @@ class Order(Sampler[list[tuple[int, int]]]):
         return self._seed(kind, self._number(batch))
 
 
-class _Seeded:
+class Seeded:
     """A loader that seeds each batch: what is read in this process, and what is done to it whole."""
 
     def __init__(self, loader: Any, order: "Order | Stream") -> None:
@@ -344,11 +344,11 @@ def train_batches(
     dataset.transform = Prepared(dataset.transform)
     if streamed:
         stream = Stream(loader, images, recipe, mixed(seed, world.rank))
-        loader.loader = _Seeded(loader.loader, stream)
+        loader.loader = Seeded(loader.loader, stream)
         return Batches(stream, stream)
     order = Order(images, recipe, seed, world)
     inner = loader.loader
-    loader.loader = _Seeded(
+    loader.loader = Seeded(
         DataLoader(
             dataset,
             batch_sampler=order,

@@ -8,11 +8,13 @@ from repvit_nas import files
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.loading import World
+from repvit_nas.training.matching import match_text
 from repvit_nas.training.place import Place
 from repvit_nas.training.records import (
     CURVES_FILE,
     LOG_FILE,
     EpochRow,
+    MatchRow,
     file_digest,
 )
 from repvit_nas.training.trainer import Trainer
@@ -20,6 +22,10 @@ from repvit_nas.words import Say
 
 BEST_FILES: Final = "best-*.safetensors"
 Picture = Callable[[Sequence[EpochRow]], bytes]
+
+
+# What is drawn of an epoch, as far as its row says it.
+_SCALARS: Final = (*("lr", "train_loss", "loss", "top1", "ema_top1", "mse", "cosine", "ema_loss"),)
 
 
 class RunLog:
@@ -65,14 +71,15 @@ class RunLog:
                 }:
                     path.unlink(missing_ok=True)
         self.kept = trainer.best_epoch
-        self.say(epoch_text(trainer.rows[-1], trainer.recipe.epochs))
+        row = trainer.rows[-1]
+        text = match_text if isinstance(row, MatchRow) else epoch_text
+        self.say(text(row, trainer.recipe.epochs))
         files.write_bytes(self.folder / LOG_FILE, log_csv(trainer.rows))
         if self.picture is not None:
             files.write_bytes(self.folder / CURVES_FILE, self.picture(trainer.rows))
         if self.board is not None:
-            row = trainer.rows[-1]
-            for name in ("lr", "train_loss", "loss", "top1", "ema_top1"):
-                value = getattr(row, name)
+            for name in _SCALARS:
+                value = getattr(row, name, None)
                 if value is not None:
                     self.board.add_scalar(name, value, row.updates)
             self.board.flush()
@@ -93,7 +100,7 @@ def epoch_text(row: EpochRow, epochs: int) -> str:
     )
 
 
-def log_csv(rows: Sequence[EpochRow]) -> bytes:
+def log_csv(rows: Sequence[EpochRow | MatchRow]) -> bytes:
     """Return the log as CSV: a line for each epoch."""
-    fields = EpochRow.__struct_fields__
+    fields = rows[0].__struct_fields__
     return files.encode_csv({field: [getattr(row, field) for row in rows] for field in fields})

@@ -32,6 +32,7 @@ class Place(NamedTuple):
         compiled: Let torch compile the network.
         save_every: Updates between two checkpoints, besides those at the end of each epoch.
         tensorboard: Write a log for TensorBoard as well.
+        cache: Where a teacher's maps are kept; empty for the run's folder.
     """
 
     device: str = "auto"
@@ -40,6 +41,7 @@ class Place(NamedTuple):
     compiled: bool = False
     save_every: int = 0
     tensorboard: bool = False
+    cache: str = ""
 
 
 def device_kind(name: str) -> str:

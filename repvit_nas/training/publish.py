@@ -11,7 +11,7 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError
 from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.recipe import Recipe
-from repvit_nas.training.records import WEIGHTS_FILE, TrainFile
+from repvit_nas.training.records import WEIGHTS_FILE, MatchOutcome, TrainFile
 from repvit_nas.words import markdown, number_of, printable
 
 CONFIG_FILE: Final = "config.json"
@@ -73,6 +73,8 @@ def write_card(folder: Path, record: TrainFile) -> None:
         FileError: The folder cannot be written.
     """
     asked, outcome = record.asked, record.outcome
+    if record.matched is not None:
+        files.write_bytes(folder / CARD_FILE, _encoder_card(folder, record, record.matched))
     if outcome is None:
         return
     name, side = markdown(asked.architecture.name or "network"), asked.architecture.resolution
@@ -103,3 +105,31 @@ model = timm.create_model("local-dir:{printable(folder.name)}", pretrained=True)
     {printable(record.command)}
 """.encode(),
     )
+
+
+def _encoder_card(folder: Path, record: TrainFile, matched: MatchOutcome) -> bytes:
+    """Return the page of a network that learned a teacher's map."""
+    asked = record.asked
+    name, side = markdown(asked.architecture.name or "network"), asked.architecture.resolution
+    teacher = markdown("" if asked.matching is None else asked.matching.teacher)
+    return f"""---
+library_name: timm
+tags:
+- timm
+- repvit-nas
+---
+# {name}
+
+A RepViT encoder ({asked.architecture.output}) at {side} px that learned the map of {teacher} on {markdown(asked.data.name)}
+for {number_of(asked.recipe.epochs, "epoch")}: mean squared error {matched.mse:.4g} and cosine similarity
+{matched.cosine:.4f} on {matched.val_images:,} validation pictures, measured. What it was asked, and with which
+versions: `training.json`.
+
+```python
+import repvit_nas
+
+encoder = repvit_nas.load("{printable(folder.name)}")
+```
+
+    {printable(record.command)}
+""".encode()

@@ -7,7 +7,16 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.quantities import Count, Deviation, Duration, Loss, Percent, Seed, Several
+from repvit_nas.quantities import (
+    Correlation,
+    Count,
+    Deviation,
+    Duration,
+    Loss,
+    Percent,
+    Seed,
+    Several,
+)
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.found import FoundImages
 from repvit_nas.training.recipe import Recipe
@@ -25,6 +34,22 @@ RANDOM: Final = "random"
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+class Matching(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """That a network learns a teacher's map.
+
+    Attributes:
+        teacher: The teacher, see :func:`repvit_nas.training.teacher.load_map_teacher`.
+        digest: Of its file; empty where it has none.
+        cosine: How much one less the cosine similarity counts beside the mean squared error.
+        kept: Whether its maps are kept, rounded to half precision.
+    """
+
+    teacher: str
+    digest: str = ""
+    cosine: Deviation = 0.0
+    kept: bool = True
+
+
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that decides what a run learns.
 
@@ -36,6 +61,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         init: What the weights start from: `random`, a reference name, a run, or a weights file.
         precision: In which numbers the network is computed.
         processes: How many processes train together.
+        matching: The teacher whose map is learned; None where classes are.
     """
 
     architecture: Network
@@ -45,6 +71,60 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     init: str = RANDOM
     precision: Precision = "fp32"
     processes: Several = 1
+    matching: Matching | None = None
+
+
+class MatchRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One epoch of the log of a run that matches a map.
+
+    Attributes:
+        epoch: Counted from 1.
+        updates: Updates of the weights so far.
+        lr: Learning rate of the last of them.
+        train_loss: Mean loss of the epoch's batches.
+        loss: The loss on the validation pictures.
+        mse: Mean squared error of an element of the map on them, of what is not padded.
+        cosine: Mean cosine similarity of the channels of a pixel on them.
+        ema_loss: The loss of the average of the weights, where there is one.
+        images_per_s: Images that this process trained on in a second; none where the epoch was
+            interrupted.
+    """
+
+    epoch: Count
+    updates: Count
+    lr: Deviation
+    train_loss: Loss
+    loss: Loss
+    mse: Loss
+    cosine: Correlation
+    ema_loss: Loss | None = None
+    images_per_s: Duration | None = None
+
+
+class MatchOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How near a finished run came to its teacher's map.
+
+    Attributes:
+        epoch: Of which epoch the network is.
+        updates: Updates of the weights in all.
+        loss: The loss on the validation pictures.
+        mse: Mean squared error of an element of the map on them, of what is not padded.
+        cosine: Mean cosine similarity of the channels of a pixel on them.
+        val_images: How many there are.
+        seconds: Of training and validation, but for what an interrupted epoch lost.
+        weights_digest: Of the file of the weights.
+        config_digest: Of the file that says how they are used.
+    """
+
+    epoch: Count
+    updates: Count
+    loss: Loss
+    mse: Loss
+    cosine: Correlation
+    val_images: Count
+    seconds: Duration
+    weights_digest: str = ""
+    config_digest: str = ""
 
 
 class EpochRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,7 +190,8 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         images: What was found to train and to validate on; empty where an older version wrote it.
         versions: Of what it was trained with.
         machine: Where.
-        outcome: What it reached; None while it is not finished.
+        outcome: What it reached; None while it is not finished, or where a map is matched.
+        matched: How near it came to the map; None while it is not finished, or where classes are learned.
         space: The space that the network was searched in; None where no run kept one.
     """
 
@@ -122,7 +203,13 @@ class TrainFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     versions: dict[str, str]
     machine: dict[str, str]
     outcome: TrainOutcome | None = None
+    matched: MatchOutcome | None = None
     space: SpaceFile | None = None
+
+    @property
+    def ended(self) -> TrainOutcome | MatchOutcome | None:
+        """What a finished run reached, whatever it learned."""
+        return self.outcome or self.matched
 
 
 def is_training_run(path: Path) -> bool:

@@ -6,6 +6,7 @@ import io
 import platform
 import shutil
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -19,10 +20,23 @@ from repvit_nas.networks import adapted, write_network
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.data import Opened, open_data
+from repvit_nas.training.embeddings import Embeddings, unkept
 from repvit_nas.training.evaluation import How, evaluate
 from repvit_nas.training.found import found_text
 from repvit_nas.training.loading import World, train_batches, val_batches
 from repvit_nas.training.log import BEST_FILES, Picture, RunLog, best_file
+from repvit_nas.training.matching import (
+    MatchTrainer,
+    map_shape,
+    match_outcome,
+    refuse_augmentation,
+)
+from repvit_nas.training.pictures import (
+    open_pictures,
+    picture_batches,
+    pictures_digest,
+    validation_batches,
+)
 from repvit_nas.training.place import Place, processes, reading_workers
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
@@ -31,6 +45,7 @@ from repvit_nas.training.records import (
     TRAINING_FILE,
     WEIGHTS_FILE,
     Asked,
+    MatchOutcome,
     TrainFile,
     TrainOutcome,
     WrittenFile,
@@ -41,10 +56,26 @@ from repvit_nas.training.records import (
 )
 from repvit_nas.training.start import start_from
 from repvit_nas.training.tasks import new_network
+from repvit_nas.training.teacher import check_map, load_map_teacher
 from repvit_nas.training.trainer import Trainer, load_strictly
 from repvit_nas.units import Network
 from repvit_nas.version import __version__
 from repvit_nas.words import Progress, Say
+
+# Where a teacher's maps are kept while a run needs them.
+MAPS_FOLDER: Final = "maps"
+
+
+def open_asked(asked: Asked) -> Opened:
+    """Open the images that a run is asked to learn from.
+
+    Raises:
+        RepvitNasError: They cannot be used.
+    """
+    side = asked.architecture.resolution
+    return (
+        open_data(asked.data, side) if asked.matching is None else open_pictures(asked.data, side)
+    )
 
 
 def asked_network(architecture: Network, opened: Opened, resolution: int | None) -> Network:
@@ -109,14 +140,14 @@ def train(
     with processes(place.device) as (device, world), _alone(folder, world):
         say = say if world.rank == 0 else lambda _: None
         before = _before(folder, asked, world, resume=resume)
-        if before is not None and before.outcome is not None:
+        if before is not None and before.ended is not None:
             say(f"{folder}: was finished before")
             return before
-        images = opened or open_data(asked.data, asked.architecture.resolution)
+        images = opened or open_asked(asked)
         for found in images.found:
             for line in found_text(found):
                 say(line)
-        if asked.architecture.num_classes != len(images.classes):
+        if asked.architecture.num_classes != len(images.classes):  # of a map there are none
             raise RepvitNasError(
                 f"the network has {asked.architecture.num_classes} classes, the images have "
                 f"{len(images.classes)}; training.run.asked_network gives it those of the images"
@@ -130,14 +161,16 @@ def train(
             machine=machine(),
             space=space,
         )
-        trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
+        trained_as = _trainer if asked.matching is None else _match_trainer
+        trainer = trained_as(asked, folder, place, images, device=device, world=world, say=say)
         if world.rank == 0:  # what cannot be trained leaves nothing behind
             files.write_json(folder / TRAINING_FILE, record)
         loaded = trainer.checkpoints.load(say)
         if loaded is not None:
             trainer.restore(loaded)
             say(f"going on after update {trainer.updates:,} of epoch {trainer.epoch + 1}")
-        logs = RunLog(folder, picture, place, world, kept=trainer.best_epoch, say=say)
+        drawn = picture if asked.matching is None else None
+        logs = RunLog(folder, drawn, place, world, kept=trainer.best_epoch, say=say)
         trainer.fit(logs.epoch_done, progress)
         return _finish(folder, record, trainer, len(images.val), world)
 
@@ -169,7 +202,7 @@ def _check_folder(folder: Path, asked: Asked, *, resume: Resume) -> TrainFile | 
             )
         return None
     before = read_training(folder)
-    if before.outcome is None and Checkpoints(folder).last() is None:
+    if before.ended is None and Checkpoints(folder).last() is None:
         return None  # nothing was trained yet: what is asked now counts
     if not resume:
         raise RepvitNasError(
@@ -217,11 +250,73 @@ def _trainer(
         start_from(
             asked.init, model, images.train, asked.recipe, asked.seed, flip=images.flip, say=say
         )
+    how = _how(asked, place, device, world)
+    return Trainer(model, asked.recipe, batches, val, how=how, checkpoints=checkpoints)
+
+
+def _match_trainer(
+    asked: Asked,
+    folder: Path,
+    place: Place,
+    images: Opened,
+    *,
+    device: torch.device,
+    world: World,
+    say: Say,
+) -> Trainer:
+    """Return the trainer of a network that learns a teacher's map; see :func:`_trainer`.
+
+    Raises:
+        RepvitNasError: The teacher, its map or the recipe cannot be used, or there is no room for maps.
+    """
+    matching = asked.matching
+    if matching is None:
+        raise TypeError("there is no map to match")
+    refuse_augmentation(asked.recipe)
+    side = asked.architecture.resolution
+    model = new_network(asked.architecture, asked.recipe, asked.seed)
+    shape = map_shape(asked.architecture)
+    teacher = load_map_teacher(matching.teacher, device)
+    check_map(teacher, shape, side)
+    target_of = unkept(teacher.maps)
+    if matching.kept:
+        kept = Embeddings(
+            teacher,
+            Path(place.cache) if place.cache else folder / MAPS_FOLDER,
+            len(images.train) + len(images.val),
+            shape,
+            pictures_digest(images, side),
+        )
+        say(kept.said())
+        target_of = kept
+    workers = reading_workers(place.workers, device, world)
+    batches = picture_batches(
+        images.train, asked.recipe, seed=asked.seed, world=world, device=device, workers=workers
+    )
+    val = validation_batches(
+        images.val, asked.recipe.batch, world=world, device=device, workers=workers
+    )
+    checkpoints = Checkpoints(folder)
+    if checkpoints.last() is None:
+        pictures = getattr(images.train, "images", images.train)
+        start_from(asked.init, model, pictures, asked.recipe, asked.seed, flip=False, say=say)
+    return MatchTrainer(
+        model,
+        asked.recipe,
+        batches,
+        val,
+        target_of=target_of,
+        cosine=matching.cosine,
+        how=_how(asked, place, device, world),
+        checkpoints=checkpoints,
+    )
+
+
+def _how(asked: Asked, place: Place, device: torch.device, world: World) -> How:
     channels_last = device.type != "mps" if place.channels_last is None else place.channels_last
-    how = How(
+    return How(
         device, asked.precision, world, channels_last, place.compiled, max(0, place.save_every)
     )
-    return Trainer(model, asked.recipe, batches, val, how=how, checkpoints=checkpoints)
 
 
 def _versions() -> dict[str, str]:
@@ -259,18 +354,21 @@ def _finish(
     scores = trainer.best
     if scores is None:
         raise RepvitNasError(f"{folder}: no epoch was trained")
-    outcome = TrainOutcome(
-        epoch=trainer.best_epoch,
-        updates=trainer.updates,
-        top1=scores.top1,
-        top5=scores.top5,
-        loss=scores.loss,
-        val_images=val_images,
-        seconds=round(trainer.seconds, 1),
-    )
-    record = msgspec.structs.replace(record, outcome=outcome)
+    ended: TrainOutcome | MatchOutcome
+    if record.asked.matching is None:
+        ended = TrainOutcome(
+            epoch=trainer.best_epoch,
+            updates=trainer.updates,
+            top1=scores.top1,
+            top5=scores.top5,
+            loss=scores.loss,
+            val_images=val_images,
+            seconds=round(trainer.seconds, 1),
+        )
+    else:
+        ended = match_outcome(trainer, val_images)
     if world.rank:
-        return record
+        return _with(record, ended)
     asked = record.asked
     final = new_network(asked.architecture, asked.recipe, asked.seed)
     if asked.recipe.keep == "best":
@@ -279,19 +377,27 @@ def _finish(
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
-    if world.processes == 1:  # of several, each has seen its share
+    classified = asked.matching is None
+    if classified and world.processes == 1:  # of several, each has seen its share
         files.write_bytes(folder / LOSSES_FILE, losses_npy(_losses(trainer, final)))
     write_network(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
-    outcome = msgspec.structs.replace(
-        outcome,
+    ended = msgspec.structs.replace(
+        ended,
         weights_digest=file_digest(folder / WEIGHTS_FILE),
         config_digest=file_digest(folder / CONFIG_FILE),
     )
-    record = msgspec.structs.replace(record, outcome=outcome)
+    record = _with(record, ended)
     write_card(folder, record)
     files.write_json(folder / TRAINING_FILE, record)
     for path in folder.glob(BEST_FILES):
         path.unlink()
     shutil.rmtree(trainer.checkpoints.folder, ignore_errors=True)
+    shutil.rmtree(folder / MAPS_FOLDER, ignore_errors=True)
     return record
+
+
+def _with(record: TrainFile, ended: TrainOutcome | MatchOutcome) -> TrainFile:
+    if isinstance(ended, TrainOutcome):
+        return msgspec.structs.replace(record, outcome=ended)
+    return msgspec.structs.replace(record, matched=ended)

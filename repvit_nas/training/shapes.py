@@ -17,6 +17,7 @@ from repvit_nas.shapes import Singles
 
 Image = npt.NDArray[np.uint8]
 Radii = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 # Angles in a full turn of an outline's table; at 512 px a step is less than two pixels of the rim.
 _ANGLES: Final = 1024
@@ -119,6 +120,32 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
     Returns:
         `(size, size, 3)`, 8 bits a channel.
     """
+    return draw_with_mask(index, size, seed)[0]
+
+
+def box(mask: Mask) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of what a mask holds, the last two behind the last pixel.
+
+    Raises:
+        ValueError: It holds nothing.
+    """
+    down, across = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(down):
+        raise ValueError("a mask must hold a pixel to have a box; got none")
+    return int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
+
+
+def draw_with_mask(index: int, size: int, seed: int = 0) -> tuple[Image, Mask]:
+    """Draw one image, and say where its outline is, seen or hidden by a bar.
+
+    Args:
+        index: Which image; its class is :func:`label` of it.
+        size: Side in pixels, at least 8.
+        seed: Which data set.
+
+    Returns:
+        The image, `(size, size, 3)`, 8 bits a channel, and where the outline is, `(size, size)`.
+    """
     if size < 8:
         raise ValueError(f"an image must have at least 8 pixels a side; got {size}")
     random = np.random.default_rng((seed, index))
@@ -136,7 +163,9 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
             radii=(0.08, 0.16),
             off_centre=0.45,
         )
-    _paint(canvas, random, label(index), colours[2], colours[3], radii=(0.3, 0.46), off_centre=0.1)
+    mask = _paint(
+        canvas, random, label(index), colours[2], colours[3], radii=(0.3, 0.46), off_centre=0.1
+    )
     for place in range(int(random.integers(0, 2))):
         _bar(canvas, random, colours[6 + place])
     light = random.uniform(0.75, 1.2, 2).astype(np.float32)
@@ -146,7 +175,7 @@ def draw(index: int, size: int, seed: int = 0) -> Image:
     canvas += noise
     np.clip(canvas, 0, 1, out=canvas)
     canvas *= 255
-    return np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
+    return np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0)), mask
 
 
 def _colours(random: np.random.Generator) -> Singles:
@@ -198,9 +227,10 @@ def _paint(
     *,
     radii: tuple[float, float],
     off_centre: float,
-) -> None:
-    """Draw an outline in a random pose into `canvas`, where it is."""
+) -> Mask:
+    """Draw an outline in a random pose into `canvas`, where it is; return where that is."""
     size = canvas.shape[-1]
+    mask = np.zeros((size, size), dtype=np.bool_)
     radius, x, y, turn, stretch, skew = random.uniform(
         (radii[0], -off_centre, -off_centre, 0, 0.8, -0.2),
         (radii[1], off_centre, off_centre, 1, 1.25, 0.2),
@@ -209,7 +239,7 @@ def _paint(
     left, right = _window(0.5 + x - reach, 0.5 + x + reach, size)
     top, bottom = _window(0.5 + y - reach, 0.5 + y + reach, size)
     if left >= right or top >= bottom:
-        return
+        return mask
     axis = _axis(size)
     across = (axis[left:right] - np.float32(0.5 + x)) * np.float32(stretch / radius)
     down = (axis[top:bottom] - np.float32(0.5 + y)) * np.float32(1 / (stretch * radius))
@@ -222,6 +252,8 @@ def _paint(
     inside = canvas[:, top:bottom, left:right]
     wave = _wave(random, axis[left:right], axis[top:bottom])
     inside += cover * (_mixed(wave, first, second) - inside)
+    mask[top:bottom, left:right] = cover >= 0.5
+    return mask
 
 
 def _window(low: float, high: float, size: int) -> tuple[int, int]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # How names of files of weights end.
 _ENDS: Final = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 _HEAD: Final = "head."
+_NECK: Final = "neck."
 _CLASSES: Final = "head.head.l.bias"
 
 
@@ -115,16 +116,20 @@ def _load(source: Weights, model: Any, init: str) -> str:
     named = _named(source, model.architecture)
     state = in_form(named, branches=model.branches, legacy=model.legacy)
     own = model.state_dict()
+    neck = {key: value for key, value in own.items() if key.startswith(_NECK)}
+    new_neck = bool(neck) and not any(key.startswith(_NECK) for key in state)
     fits = _CLASSES in state and _CLASSES in own and state[_CLASSES].shape == own[_CLASSES].shape
     heads = {key: value for key, value in own.items() if key.startswith(_HEAD)}
     taken = {key: state[key] for key in heads if fits and key in state}
     trunk = {key: value for key, value in state.items() if not key.startswith(_HEAD)}
     try:
-        load_strictly(model, trunk | heads | taken, init)
+        load_strictly(model, trunk | heads | taken | (neck if new_neck else {}), init)
     except RepvitNasError as error:
         raise RepvitNasError(
             f"{error}; weights of a reference network are inherited with --init NAME=FILE"
         ) from error
+    if new_neck:
+        return "all weights taken over but for the neck, which is new"
     if len(taken) == len(heads):
         return "all weights taken over"
     return f"all weights taken over but for {'the head' if not taken else 'a second head'}, which is new"

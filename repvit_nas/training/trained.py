@@ -6,11 +6,20 @@ from typing import Any, NamedTuple
 import torch
 
 from repvit_nas import files
+from repvit_nas.architecture import (
+    FEATURES,
+    LOGITS,
+    SAM_STEP,
+    Architecture,
+    OutputKind,
+    with_output,
+)
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.publish import CONFIG_FILE
 from repvit_nas.training.records import (
     WEIGHTS_FILE,
     Asked,
+    MatchOutcome,
     TrainFile,
     TrainOutcome,
     WrittenFile,
@@ -31,9 +40,14 @@ class TrainedRun(NamedTuple):
 
     folder: Path
     record: TrainFile
-    outcome: TrainOutcome
+    outcome: TrainOutcome | MatchOutcome
     weights: WrittenFile
     config: WrittenFile
+
+    @property
+    def top1(self) -> float | None:
+        """Percent right on the validation images, of a classifier."""
+        return self.outcome.top1 if isinstance(self.outcome, TrainOutcome) else None
 
     @property
     def asked(self) -> Asked:
@@ -50,7 +64,7 @@ def trained_run(folder: str | Path) -> TrainedRun:
     """
     folder = Path(folder)
     record = read_training(folder)
-    outcome = record.outcome
+    outcome = record.ended
     if outcome is None:
         raise RepvitNasError(
             f"{folder}: the training is not finished; go on with: {record.command} --resume"
@@ -70,19 +84,39 @@ def trained_run(folder: str | Path) -> TrainedRun:
     )
 
 
-def load_trained(run: TrainedRun, *, verify: bool = True, **kwargs: Any) -> torch.nn.Module:
+def load_trained(
+    run: TrainedRun,
+    *,
+    verify: bool = True,
+    output: OutputKind | None = None,
+    **kwargs: Any,
+) -> torch.nn.Module:
     """Return a run's network with its weights, in training form and evaluation mode.
 
     Args:
         run: The run.
         verify: Make sure that weights and configuration are those that the training left.
+        output: What it shall hand back: `features` of a trained classifier leave its head out; None for
+            what it was trained for.
         **kwargs: What timm's `create_model` takes, such as `num_classes` and `features_only`.
 
     Raises:
+        RepvitNasError: The run was trained for something else than `output`.
         FileError: The run's files are damaged, or others than the training left.
     """
     import timm  # which registers our entry, see repvit_nas/__init__.py
 
+    architecture = run.asked.architecture
+    trained_for = architecture.output if isinstance(architecture, Architecture) else LOGITS
+    if output is not None and output != trained_for:
+        if output != FEATURES or not isinstance(architecture, Architecture):
+            raise RepvitNasError(
+                f"{run.folder}: was trained for {trained_for}, so there are no weights for {output}; "
+                "train --task match --init takes what is behind the stages from it"
+                if output in SAM_STEP
+                else f"{run.folder}: was trained for {trained_for}, and has nothing for {output}"
+            )
+        kwargs |= {"architecture": with_output(architecture, output), "num_classes": 0}
     if verify:
         run.weights.check()
         run.config.check()

@@ -19,10 +19,10 @@ from torch import nn
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.weights import State
 from repvit_nas.training.checkpoint import Checkpoints, Loaded
-from repvit_nas.training.evaluation import How, Scores, evaluate, laid_out
+from repvit_nas.training.evaluation import Evaluation, How, Scores, evaluate, laid_out
 from repvit_nas.training.loading import STEP, Batches, seed_everything
 from repvit_nas.training.recipe import NONE, Recipe
-from repvit_nas.training.records import EpochRow
+from repvit_nas.training.records import EpochRow, MatchRow
 from repvit_nas.training.tasks import new_task
 from repvit_nas.words import Progress
 
@@ -31,7 +31,7 @@ _CHECK_EVERY: Final = 50
 
 
 class Trainer:
-    """A network in training.
+    """A network in training: a classifier, or what a subclass says otherwise.
 
     Args:
         model: The network, in training form; it is trained in place.
@@ -44,6 +44,9 @@ class Trainer:
     Raises:
         RepvitNasError: The teacher cannot be had.
     """
+
+    row_type: type[EpochRow] | type[MatchRow] = EpochRow
+    scores_type: type[Any] = Scores
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Trainer:
         self.checkpoints = checkpoints
         layout = torch.channels_last if how.channels_last else torch.contiguous_format
         self.model = model.to(device=how.device, memory_format=layout)  # type: ignore[call-overload]
-        self.task = new_task(self.model, recipe, how.device)
+        self.task = self._new_task()
         if how.channels_last:
             self.task.to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer_v2(
@@ -100,8 +103,8 @@ class Trainer:
         self.seconds = 0.0
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self._sum_device())
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=how.device)
-        self.rows: list[EpochRow] = []
-        self.best: Scores | None = None
+        self.rows: list[Any] = []  # of `row_type`
+        self.best: Any = None  # of `scores_type`
         self.best_epoch = 0
         self.best_digest = ""  # of the file that keeps its weights
         self.losses: torch.Tensor | None = None  # of the best epoch, if this process looked at it
@@ -277,32 +280,46 @@ class Trainer:
             for network in (self.model, averaged):
                 if network is not None:
                     distribute_bn(network, world.processes, reduce=True)  # type: ignore[no-untyped-call]
-        scores, losses = evaluate(self.model, self.val, self.task, self.how)
+        scores, losses = self._evaluated(self.model)
         if not math.isfinite(scores.loss):
             raise RepvitNasError(
                 f"the loss on the validation images is {scores.loss} after "
                 f"{self._step_text(self._step_number())}"
             )
-        ema = None if averaged is None else evaluate(averaged, self.val, self.task, self.how)
+        ema = None if averaged is None else self._evaluated(averaged)
         images = self.batch * self.recipe.batch
-        row = EpochRow(
-            epoch=self.epoch + 1,
-            updates=self.updates,
-            lr=lr,
-            train_loss=self._mean_loss(),
-            loss=scores.loss,
-            top1=scores.top1,
-            top5=scores.top5,
-            ema_top1=None if ema is None else ema.scores.top1,
-            images_per_s=None if seconds is None else images / seconds,
-        )
+        known: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "updates": self.updates,
+            "lr": lr,
+            "train_loss": self._mean_loss(),
+            "images_per_s": None if seconds is None else images / seconds,
+        }
+        row = self.row_type(**known, **self._columns(scores, None if ema is None else ema.scores))
         self.rows.append(row)
         if ema is not None and self.recipe.weights == "ema":
             scores, losses = ema
-        better = self.recipe.keep == "last" or self.best is None or scores.top1 > self.best.top1
+        better = self.recipe.keep == "last" or self.best is None or self._is_better(scores)
         if better:
             self.best, self.best_epoch, self.losses = scores, row.epoch, losses
         return better
+
+    def _new_task(self) -> Any:
+        """Return timm's task: the network's loss on a batch."""
+        return new_task(self.model, self.recipe, self.how.device)
+
+    def _evaluated(self, network: nn.Module) -> Evaluation:
+        """Return how a network does on the validation images."""
+        return evaluate(network, self.val, self.task, self.how)
+
+    def _columns(self, scores: Any, averaged: Any) -> dict[str, Any]:
+        """Return what the log says of a network's scores, and of those of its average."""
+        own = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
+        return own | {"ema_top1": None if averaged is None else averaged.top1}
+
+    def _is_better(self, scores: Any) -> bool:
+        """Tell whether scores are better than the best so far."""
+        return bool(scores.top1 > self.best.top1)
 
     def _mean_loss(self) -> float:
         total = self.loss_sum.clone()
@@ -360,8 +377,8 @@ class Trainer:
         self.epoch, self.batch = state["epoch"], state["batch"]
         self.updates, self.seconds = state["updates"], state["seconds"]
         self.loss_sum.copy_(state["loss_sum"])
-        self.rows = [msgspec.convert(row, EpochRow) for row in state["rows"]]
-        self.best = None if state["best"] is None else Scores(*state["best"])
+        self.rows = [msgspec.convert(row, self.row_type) for row in state["rows"]]
+        self.best = None if state["best"] is None else self.scores_type(*state["best"])
         self.best_epoch = state["best_epoch"]
         self.best_digest = state.get("best_digest", "")  # older versions have none
 

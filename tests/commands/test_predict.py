@@ -105,3 +105,14 @@ def test_a_winner_of_a_wider_space_is_predicted_without_naming_it(invoke, elsewh
 
     for command in ("predict", "show"):
         assert invoke(command, "run:best")[0] == 0
+
+
+def test_an_encoder_is_predicted_at_1024_px(invoke):
+    """RepViT-SAM's encoder: 48.9 ms published (sam/README of THU-MIG/RepViT@298f420)."""
+    code, out, _ = invoke("predict", "repvit_m2_3", "--output", "sam", "--json")
+    found = json.loads(out)
+
+    assert code == 0
+    assert (found["output"], found["resolution"]) == ("sam", 1024)
+    assert found["low_ms"] < 48.9 < found["high_ms"]
+    assert found["latency_ms"] == pytest.approx(48.9, rel=0.05)

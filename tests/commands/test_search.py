@@ -114,3 +114,43 @@ def test_a_sampler_that_would_take_days_says_so(invoke, elsewhere):
     assert "2,000 trials may take days" in long
     assert "--trials 100" in long
     assert "may take" not in short
+
+
+def test_backbones_are_searched_beside_the_family_and_what_was_published_of_it(invoke, elsewhere):
+    code, out, _ = invoke(
+        "search",
+        "--output",
+        "features",
+        "--resolution",
+        "512",
+        "--budget-ms",
+        "5",
+        "--trials",
+        "60",
+    )
+
+    assert code == 0
+    assert "at 512 px as backbones" in out
+    assert "at 224 px: a stand-in for features" in " ".join(out.split())
+    assert "published, never measured here" in out
+    assert "39.8" in out  # AP box of M1.1, Table 5 of the paper
+    best = elsewhere / "results" / "iphone12-5.0ms-features-512px" / "winners" / "best.json"
+    assert json.loads(best.read_text())["output"] == "features"
+
+
+def test_encoders_are_searched_at_1024_px_beside_repvit_sam(invoke, elsewhere):
+    code, out, _ = invoke("search", "--output", "sam", "--budget-ms", "30", "--trials", "60")
+
+    assert code == 0
+    assert "at 1024 px as sam encoders" in out
+    assert "MobileSAM 42.7 AP" in out
+    best = elsewhere / "results" / "iphone12-30.0ms-sam" / "winners" / "best.json"
+    found = json.loads(best.read_text())
+    assert (found["output"], found["resolution"]) == ("sam", 1024)
+
+
+def test_a_budget_in_reach_of_no_encoder_is_said_in_a_line(invoke, elsewhere):
+    code, _, err = invoke("search", "--output", "sam", "--budget-ms", "1", "--trials", "20")
+
+    assert code == 2
+    assert "no network of space 'repvit' keeps what was asked; the nearest" in err

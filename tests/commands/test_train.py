@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from training.test_pictures import write_pictures
+from training.test_teacher import scripted
 from training_support import small_asked
 
 from repvit_nas.commands import _run
+from repvit_nas.training.records import read_training
 from repvit_nas.training.run import train as train_run
 
 QUICK = ["--data", "shapes", "--train-images", "96", "--val-images", "24", "--resolution", "32"]
@@ -100,8 +103,10 @@ def test_one_line_starts_a_training_and_goes_on_with_it(here, capsys):
 RESTARTED = """
 import os, signal, sys
 from pathlib import Path
-from repvit_nas.training.run import train
 from repvit_nas.training.place import Place
+from repvit_nas.training.run import train
+from training.test_pictures import write_pictures
+from training.test_teacher import scripted
 from training_support import small_asked
 
 def progress(doing, done, total):
@@ -131,6 +136,36 @@ def test_torchrun_restarts_a_killed_training_to_the_same_weights(here):
 
     weights = [(here / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
     assert weights[0] == weights[1]
+
+
+def test_an_encoder_learns_a_teachers_map(here, capsys):
+    teacher = scripted(here)
+    write_pictures(here / "pictures", 12)
+    asked = ["train", "small.json", "--data", "pictures", "--resolution", "64", "--threads", "1"]
+    match = ["--task", "match", "--teacher", teacher, "--epochs", "1", "--batch", "4"]
+
+    assert _run([*asked, *match, "--cache", "maps", "--out", "run"], debug=True) == 0
+
+    said = capsys.readouterr()
+    assert "maps of 12 pictures take" in said.err
+    assert "squared error" in said.out
+    assert list((here / "maps").glob("maps-*.f16"))
+    assert read_training(here / "run").asked.architecture.output == "sam"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--task", "match"], "--task match needs --teacher"),
+        (["--task", "match", "--teacher", "none"], "--task match needs --teacher"),
+        (["--cosine", "1"], "--cosine is for --task match; leave it out"),
+        (["--output", "sam"], "--output is for --task match; leave it out"),
+        (["--task", "match", "--teacher", "x.onnx"], "x.onnx: cannot be read"),
+    ],
+)
+def test_options_of_the_other_task_are_refused(here, capsys, more, words):
+    assert _run(["train", "small.json", "--data", "shapes", *more], debug=False) == 1
+    assert words in capsys.readouterr().err
 
 
 TWO = """

@@ -108,7 +108,7 @@ def test_a_fault_beyond_the_first_images_is_caught_too(tmp_path):
     fused = fuse(model)
     form = form_of(fused.single, tmp_path)
     later = form._replace(
-        scores=lambda batch: form.scores(batch) * (1 if len(batch) == 64 else 1.01)
+        scores=lambda batch: [form.scores(batch)[0] * (1 if len(batch) == 64 else 1.01)]
     )
 
     assert compare(model, fused, [form], [images(), images()[:8]]).forms[0].images == 72
@@ -145,3 +145,28 @@ def test_fusing_in_double_precision_is_not_rounded_between():
         apart = (fused(images().double()) - model(images().double())).abs().max()
     assert apart < 1e-11
     assert torch.empty(1).dtype == torch.float32
+
+
+class TwoMaps(nn.Module):
+    """Hands back a map of large and one of small numbers."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        scores = self.model(x)
+        return [1e3 * scores, 1e-3 * scores]
+
+
+def test_each_of_several_maps_is_held_to_its_own_scale(tmp_path):
+    model = TwoMaps(drawn_network(0)).eval()
+    fused = fuse(model)
+    form = form_of(fused.single, tmp_path)
+    small_one_wrong = form._replace(
+        scores=lambda batch: [form.scores(batch)[0], 1.01 * form.scores(batch)[1]]
+    )
+
+    assert compare(model, fused, [form], [images()]).forms[0].agreement >= 98
+    with pytest.raises(RepvitNasError, match=r"fused\.safetensors: differs"):
+        compare(model, fused, [small_one_wrong], [images()])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_support import small
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import Architecture, with_output
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.subject import trained_subject, untrained_subject
 from repvit_nas.training.trained import trained_run
@@ -28,9 +28,22 @@ def test_an_untrained_network_is_the_same_every_time_and_draws_from_nobody():
     assert msgspec.json.decode(one.known["architecture"], type=Architecture) == small()
 
 
-def test_a_backbone_without_classes_cannot_be_exported():
-    with pytest.raises(RepvitNasError, match="small: a backbone without classes"):
-        untrained_subject(msgspec.structs.replace(small(), num_classes=0))
+def test_a_trained_classifiers_features_are_its_own_without_the_head(run):
+    whole, maps = (
+        trained_subject(trained_run(run)),
+        trained_subject(trained_run(run), output="features"),
+    )
+
+    assert maps.architecture == with_output(whole.architecture, "features")
+    assert (maps.classes, maps.known["output"]) == ((), "features")
+    own, theirs = whole.model.state_dict(), maps.model.state_dict()
+    assert set(theirs) == {key for key in own if not key.startswith("head.")}
+    assert all(torch.equal(value, own[key]) for key, value in theirs.items())
+
+
+def test_weights_of_a_neck_are_not_made_up(run):
+    with pytest.raises(RepvitNasError, match="was trained for logits, so there are no weights for"):
+        trained_subject(trained_run(run), output="sam")
 
 
 def test_a_trained_network_says_what_it_was_trained_on_and_how_well(run):

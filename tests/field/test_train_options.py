@@ -44,6 +44,8 @@ RECORDED = {
 ELSEWHERE = {"--data", "--out", "--json", "--debug", "--help"}  # every test here gives them
 # tests/training/test_run.py tries these.
 TRIED = {"--resume", "--tensorboard", "--compile", "--channels-last"}
+# tests/commands/test_train.py and tests/training/test_matching.py try these.
+TRIED |= {"--task", "--cosine", "--cache", "--output"}
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from timm.models.repvit import RepVit
 
 import repvit_nas
 from repvit_nas import RepVitNas, load, reparameterize
-from repvit_nas.architecture import Architecture, Stage, write_architecture
+from repvit_nas.architecture import Architecture, Stage, with_output, write_architecture
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.named import shaped
 from repvit_nas.operations import Pool
 from repvit_nas.search_space import family
 from repvit_nas.units import Features, Foreign, rows
@@ -261,3 +262,44 @@ def test_what_timm_saves_is_loaded_where_no_run_is(tmp_path, monkeypatch, named)
     state = again.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert "results" not in (tmp_path / "saved" / "config.json").read_text()
+
+
+def encoder(output, **changes):
+    return with_output(msgspec.structs.replace(SMALL, **changes), output, resolution=64)
+
+
+@pytest.mark.parametrize("output", ["sam", "sam-fused"])
+def test_an_encoder_hands_back_one_map_of_a_sixteenth_fused_or_not(output):
+    model = randomize(load(encoder(output)))
+    image = torch.randn(2, 3, 64, 64)
+
+    with torch.no_grad():
+        embedding = model(image)
+        assert embedding.shape == (2, 256, 4, 4)
+        assert model.img_size == 64
+        fused = reparameterize(model)
+        assert torch.allclose(fused(image), embedding, atol=1e-4)
+        assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in fused.modules())
+        assert load(encoder(output), num_classes=5)(image).shape == (2, 5)
+
+
+def test_the_encoder_of_repvit_sam_is_as_large_as_published():
+    """THU-MIG/RepViT@298f420 sam/: 23,158,920 parameters in training, 256x64x64 out at 1024 px."""
+    with torch.device("meta"):
+        model = repvit_nas.load("repvit_m2_3", output="sam")
+        embedding = model(torch.zeros(1, 3, 1024, 1024))
+
+    assert sum(each.numel() for each in model.parameters()) == 23_158_920
+    assert embedding.shape == (1, 256, 64, 64)
+    assert model.img_size == 1024
+
+
+def test_any_network_can_be_asked_for_another_output():
+    image = torch.randn(1, 3, 64, 64)
+
+    with torch.no_grad():
+        assert [len(each[0]) for each in repvit_nas.load(SMALL, output="features")(image)] == [
+            stage.width for stage in SMALL.stages
+        ]
+    with pytest.raises(RepvitNasError, match="multiple of 16 where output is sam; got 1000"):
+        shaped(SMALL, "sam", 1000)

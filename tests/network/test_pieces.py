@@ -5,14 +5,17 @@ import pytest
 import torch
 from onnx_programs import ALL_KINDS, image_for, run
 
+from repvit_nas import load
+from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.network.pieces import (
+    Chain,
     fused_module,
     input_shape,
     parameter_shapes,
     random_weights,
     unit_module,
 )
-from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem
+from repvit_nas.units import Block, Downsample, Features, Ffn, Head, Stem, rows, tapped
 
 
 def test_copies_differ_and_repeat():
@@ -77,3 +80,35 @@ def test_what_no_classifier_is_made_of_cannot_be_run():
     for use in (unit_module, input_shape):
         with pytest.raises(TypeError, match="Features cannot be run on its own"):
             use(Features(40, 7))
+
+
+def test_a_chain_hands_back_the_maps_that_the_network_does():
+    stages = tuple(Stage(width=width, depth=2, se="10") for width in (8, 16, 24, 32))
+    architecture = Architecture(stages=stages, output="features", num_classes=0, resolution=64)
+    units, places = tapped(rows(architecture))
+    model = load(architecture)
+    parts = [
+        model.stem,
+        *(
+            part
+            for stage in model.stages
+            for part in (stage.downsample, *stage.blocks)
+            if not isinstance(part, torch.nn.Identity)
+        ),
+    ]
+    ends = [
+        2,
+        5,
+        8,
+        11,
+    ]  # the last block of each stage; an opening is one module here, three units there
+    image = torch.randn(1, 3, 64, 64)
+
+    with torch.no_grad():
+        expected = model(image)
+        found = Chain(parts, ends)(image)
+
+    assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+    taken = [units[place] for place in places]
+    assert [unit.width for unit in taken] == [8, 16, 24, 32]
+    assert all(isinstance(unit, Block) for unit in taken)

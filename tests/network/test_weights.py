@@ -206,3 +206,48 @@ def test_a_tag_of_timm_names_other_weights():
     )
 
     assert model.pretrained_cfg["hf_hub_id"] == "timm/repvit_m0_9.dist_450e_in1k"
+
+
+OFFICIAL_NECK = ["0.weight", "1.weight", "1.bias", "2.weight", "3.weight", "3.bias"]
+
+
+def official_sam(model):
+    """Return a state dict under the names of `repvit_sam.pt` (THU-MIG/RepViT@298f420 sam/)."""
+    keys = [key for key in official_keys(OFFICIAL_M0_6) if not key.startswith("classifier.")]
+    keys += [f"neck.{name}" for name in OFFICIAL_NECK]
+    named = dict(zip(keys, model.state_dict().values(), strict=True))
+    return {f"image_encoder.{key}": value for key, value in named.items()} | {
+        "prompt_encoder.no_mask_embed.weight": torch.zeros(1, 256),
+        "mask_decoder.iou_token.weight": torch.zeros(1, 256),
+    }
+
+
+def test_an_official_sam_checkpoint_is_loaded_by_its_key_names():
+    published = randomize(load("repvit_m0_6", output="sam"), seed=1)
+    checkpoint = official_sam(published)
+    encoder = load("repvit_m0_6", output="sam")
+
+    assert is_official(checkpoint)
+    encoder.load_state_dict(checkpoint)  # strictly
+
+    own = published.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in encoder.state_dict().items())
+
+
+def test_an_encoder_within_sam_takes_its_part_of_an_official_checkpoint():
+    class Sam(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.image_encoder = load("repvit_m0_6", output="sam")
+
+    published = randomize(load("repvit_m0_6", output="sam"), seed=2)
+    sam = Sam()
+
+    told = sam.load_state_dict(official_sam(published), strict=False)
+
+    assert not told.missing_keys
+    assert {key.partition(".")[0] for key in told.unexpected_keys} == {
+        "prompt_encoder", "mask_decoder",
+    }  # fmt: skip
+    own = published.state_dict()
+    assert torch.equal(sam.image_encoder.stem.conv1.c.weight, own["stem.conv1.c.weight"])

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repvit_nas.operations import Conv, Output, Pool
+from repvit_nas.necks import FusedNeck, Neck, Widen
+from repvit_nas.operations import Conv, Norm, Output, Pool, Resize
 from repvit_nas.predictors.physical import COLUMNS, CostForm, FormGrid, features, tabulate
 from repvit_nas.search_space import family
 from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, rows
@@ -75,6 +76,15 @@ def test_rows_are_padded():
         (Foreign(Output(8, 7)), {"output"}),
         (Head(64, 10, 7), {"pointwise", "squeeze"}),
         (Features(64, 7), {"output"}),
+        # A layer norm is two reductions and two passes over its map, priced as what moves a map is.
+        (Foreign(Norm(64, 14)), {"squeeze", "pointwise", "operation"}),
+        (Foreign(Resize(64, 7, 14)), {"pointwise", "operation"}),
+        (Neck(64, 14), {"pointwise", "dense", "operation", "squeeze", "output"}),
+        (
+            FusedNeck(64, 96, 14),
+            {"pointwise", "dense", "operation", "squeeze", "output", "elementwise"},
+        ),
+        (Widen(64, 128, 3, 14), {"pointwise", "depthwise", "operation"}),
         (
             Block(64, 128, 16, 3, 14),
             {"pointwise", "depthwise", "operation", "squeeze", "elementwise"},

@@ -28,7 +28,7 @@ def test_a_form_is_a_row_of_what_it_is_and_how_far_it_agrees():
         "MB": "5.49",
         "differs by": "1.2e-06",
         "at most": "1.0e-04",
-        "same class": "99.96 % of 2,400",
+        "agrees": "99.96 % of 2,400",
         "run by": "onnxruntime",
     }
 

@@ -2,21 +2,29 @@ import numpy as np
 import pytest
 
 from repvit_nas.accuracy.family import load_family_estimator
+from repvit_nas.architecture import with_output
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.shapes import shapes_of
 from repvit_nas.units import rows
 
 
 @pytest.mark.parametrize(
-    ("space", "resolution", "classes"),
-    [("repvit", None, 1000), ("coarse", 512, 1000), ("repvit", 320, 0), (None, 161, 10)],
+    ("space", "resolution", "classes", "output"),
+    [
+        ("repvit", None, 1000, "logits"),
+        ("coarse", 512, 1000, "logits"),
+        ("repvit", 320, 0, "logits"),
+        ("coarse", 512, 0, "sam"),
+        ("coarse", 1024, 0, "sam-fused"),
+        (None, 161, 10, "logits"),
+    ],
 )
-def test_array_prices_are_those_of_the_records(make_problem, space, resolution, classes):
+def test_array_prices_are_those_of_the_records(make_problem, space, resolution, classes, output):
     """Every score of random networks against the single-network functions."""
-    problem = make_problem(space, resolution=resolution, num_classes=classes)
+    problem = make_problem(space, resolution=resolution, num_classes=classes, output=output)
     choices = problem.space.sample(np.random.default_rng(0), 40)
     scores = problem.score(choices)
-    shapes = problem.space.decode(choices, resolution=problem.resolution, num_classes=classes)
+    shapes = problem.decode(choices)
     predictor = load_predictor("iphone12")[0]
     estimator = load_family_estimator()
 
@@ -24,7 +32,9 @@ def test_array_prices_are_those_of_the_records(make_problem, space, resolution, 
         architecture = shapes.architecture(row)
         units = rows(architecture)
         latency = predictor.estimate(architecture)
-        accuracy = estimator.estimate(shapes_of([architecture]))
+        # Maps are judged by the classifier of the same stages, at the estimator's own resolution.
+        judged = architecture if classes else with_output(architecture, "logits", resolution=224)
+        accuracy = estimator.estimate(shapes_of([judged]))
         width = latency.high_ms - latency.low_ms
         assert scores.latency_ms[row, 0] == pytest.approx(latency.latency_ms, rel=1e-9)
         assert scores.low_ms[row, 0] == pytest.approx(latency.low_ms, abs=0.01 * width)

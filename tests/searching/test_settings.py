@@ -3,7 +3,7 @@
 import pytest
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.searching.settings import Settings, default_folder
+from repvit_nas.searching.settings import Settings, command_line, default_folder
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,14 @@ def test_limits_of_settings_are_told(changes, words):
         ({"budgets_ms": {"a": 1.0}, "max_params_m": 5.0, "trials": 9}, "a-1.0ms-max-params-m-5"),
         ({"budgets_ms": {"a": 1.0}, "sampler": "tpe", "seed": 1}, "a-1.0ms-sampler-tpe-seed-1"),
         (
+            {"budgets_ms": {"a": 5.0}, "output": "features", "num_classes": 0, "resolution": 512},
+            "a-5.0ms-features-512px",
+        ),
+        (
+            {"budgets_ms": {"a": 30.0}, "output": "sam", "num_classes": 0, "resolution": 1024},
+            "a-30.0ms-sam",
+        ),
+        (
             {"budgets_ms": {"a": 1.0}, "risk": 0.5, "confidence": 0.9},
             "a-1.0ms-risk-0.5-confidence-0.9",
         ),
@@ -62,3 +70,47 @@ def test_limits_of_settings_are_told(changes, words):
 )
 def test_folders_are_named_by_what_was_asked(changes, name):
     assert default_folder(Settings(**changes)) == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"output": "boxes"}, "boxes"),
+        (
+            {"output": "features", "num_classes": 5},
+            "num_classes means nothing where output is feat",
+        ),
+        (
+            {"output": "sam", "num_classes": 0, "resolution": 1000},
+            "resolution must be a multiple of 16 where output is sam; got 1000",
+        ),
+        (
+            {"output": "sam-fused", "num_classes": 0, "resolution": 1008},
+            "resolution must be a multiple of 32 where output is sam-fused; got 1008",
+        ),
+    ],
+)
+def test_outputs_that_no_network_has_are_refused(changes, words):
+    with pytest.raises(RepvitNasError, match=words):
+        Settings(**({"budgets_ms": {"iphone12": 1.0}} | changes))
+
+
+def test_without_classes_a_search_is_one_for_features_as_it_was():
+    assert Settings(budgets_ms={"a": 1.0}, num_classes=0).output == "features"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"output": "features", "num_classes": 0, "resolution": 512},
+            ["--resolution", "512", "--output", "features"],
+        ),
+        ({"output": "sam", "num_classes": 0, "resolution": 1024}, ["--output", "sam"]),
+        ({"num_classes": 10}, ["--num-classes", "10"]),
+    ],
+)
+def test_the_command_says_the_output_and_what_is_not_usual_for_it(changes, words):
+    settings = Settings(budgets_ms={"iphone12": 5.0}, **changes)
+
+    assert command_line(settings).split() == ["repvit-nas", "search", "--budget-ms", "5.0", *words]

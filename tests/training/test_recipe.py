@@ -7,7 +7,15 @@ from repvit_nas.training.recipe import load_recipe, parse_changes, recipes
 
 
 def test_the_recipes_are_there_and_valid():
-    assert recipes() == ["finetune", "imagenet-300e", "imagenet-450e", "proxy", "quick", "small"]
+    assert recipes() == [
+        "finetune",
+        "imagenet-300e",
+        "imagenet-450e",
+        "match",
+        "proxy",
+        "quick",
+        "small",
+    ]
     for name in recipes():
         assert load_recipe(name).about
 

@@ -58,3 +58,15 @@ def test_a_line_through_the_pixels_does_not_tell_the_classes_apart():
 def test_images_have_a_least_size():
     with pytest.raises(ValueError, match="at least 8 pixels"):
         shapes.draw(0, 7)
+
+
+def test_masks_and_boxes_are_those_of_the_outline():
+    """Where nothing is hidden, the picture without its outline differs within the mask."""
+    image, mask = shapes.draw_with_mask(5, 64)
+
+    assert np.array_equal(image, shapes.draw(5, 64))
+    left, top, right, bottom = shapes.box(mask)
+    assert mask[top:bottom, left:right].any(axis=0).all()
+    assert mask.sum() == mask[top:bottom, left:right].sum() > 64
+    with pytest.raises(ValueError, match="must hold a pixel to have a box"):
+        shapes.box(np.zeros((4, 4), bool))

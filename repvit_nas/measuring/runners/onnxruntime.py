@@ -17,7 +17,7 @@ from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.measuring.protocol import Calls
 from repvit_nas.network.pieces import input_shape, random_weights
 from repvit_nas.programs import Program
-from repvit_nas.units import Unit
+from repvit_nas.units import Unit, tapped
 
 DEFAULT_PROVIDER: Final = "CPUExecutionProvider"
 _NS_PER_MS: Final = 1e6
@@ -55,10 +55,10 @@ class OnnxRunner:
     def load(self, program: Program) -> Iterator[Calls]:
         """Load a program; units that were not prepared are now."""
         units = program.sequence
-        for unit in dict.fromkeys(units):
+        for unit in dict.fromkeys(tapped(units)[0]):
             self.prepare(unit)
         session, image = self._session(units, self._spec.batch)
-        feed, wanted, batch = {INPUT: image}, [OUTPUT], self._spec.batch
+        feed, wanted, batch = {INPUT: image}, None, self._spec.batch
 
         def calls(count: int) -> list[float]:
             series = []
@@ -72,7 +72,7 @@ class OnnxRunner:
 
     def _session(self, units: list[Unit], batch: int) -> tuple[Any, np.ndarray[Any, Any]]:
         seeds = itertools.count(1)
-        weights = [random_weights(unit, next(seeds)) for unit in units]
+        weights = [random_weights(unit, next(seeds)) for unit in tapped(units)[0]]
         built = program_model(units, weights, batch)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._spec.threads

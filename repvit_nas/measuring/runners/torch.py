@@ -7,14 +7,13 @@ from time import perf_counter_ns
 from typing import Any, Final, cast
 
 import torch
-from torch import nn
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.measuring.protocol import Calls
-from repvit_nas.network.pieces import fused_module, input_shape, random_weights
+from repvit_nas.network.pieces import Chain, fused_module, input_shape, random_weights
 from repvit_nas.programs import Program
-from repvit_nas.units import Unit
+from repvit_nas.units import Unit, tapped
 
 _NS_PER_MS: Final = 1e6
 _TYPES: Final = ("cpu", "cuda", "mps")
@@ -46,10 +45,9 @@ class TorchRunner:
     def load(self, program: Program) -> Iterator[Calls]:
         """Load a program."""
         seeds = itertools.count(1)
-        modules = [
-            fused_module(unit, random_weights(unit, next(seeds))) for unit in program.sequence
-        ]
-        model: Callable[[torch.Tensor], torch.Tensor] = nn.Sequential(*modules).to(self._device)
+        units, places = tapped(program.sequence)
+        modules = [fused_module(unit, random_weights(unit, next(seeds))) for unit in units]
+        model: Callable[[torch.Tensor], Any] = Chain(modules, places).to(self._device)
         shape = (self._spec.batch, *input_shape(program.sequence[0]))
         image = torch.randn(shape, generator=self._generator).to(self._device)
         if self._spec.compiled:

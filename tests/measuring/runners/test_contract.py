@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.latency_lut.device import RuntimeSpec
 from repvit_nas.measuring.runners import RUNTIMES, open_runner
@@ -116,3 +117,14 @@ def test_every_runtime_is_held_to_the_contract():
     tried = {getattr(spec, "values", (spec,))[0].name for spec in SPECS}
 
     assert tried == set(RUNTIMES)
+
+
+@pytest.mark.parametrize("output", ["features", "sam"])
+def test_networks_that_hand_back_maps_are_timed_too(output):
+    stages = tuple(Stage(width=width, depth=1, se="1") for width in (16, 24, 32, 40))
+    architecture = Architecture(stages=stages, output=output, num_classes=0, resolution=64)
+
+    for name in ("torch", "onnxruntime"):
+        runner = open_runner(RuntimeSpec(name=name, threads=1))
+        with runner.load(network(architecture)) as calls:
+            assert all(ms > 0 for ms in calls(2))
