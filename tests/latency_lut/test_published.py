@@ -72,12 +72,16 @@ def test_the_path_is_of_the_networks_that_the_paper_tells_of():
     assert sum(bool(step.after) for step in steps.values()) == 9
 
 
-def test_latency_and_accuracy_of_a_step_are_from_the_same_section():
+def test_latency_and_accuracy_of_a_step_are_from_the_same_section_and_in_the_same_order():
     rows = load_device("iphone12").path(PATH_FILE).read_text().splitlines()[1:]
     where = {told.network: told.reference[:11] for told in path_steps().values()}
+    names = {told.step: told.network for told in path_steps().values()}
 
     assert len(rows) == len(where) == 11
     assert all(where[row.split(",")[0]] in row for row in rows)
+    assert {row.split(",")[0]: row.split(",")[1] for row in rows} == {
+        told.network: names.get(told.after, "") for told in path_steps().values()
+    }
 
 
 def test_a_step_from_nowhere_is_refused(tmp_path):
