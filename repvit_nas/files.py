@@ -225,11 +225,33 @@ def convert(path: Path | str, raw: Any, kind: type[Record], *, schema: int | Non
         FileError: The version or a field is not as `kind` asks.
     """
     if schema is not None:
-        _check_schema(path, raw, schema)
+        schema_of(path, raw, schema)
     try:
         return msgspec.convert(raw, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise FileError(f"{path}: {_explain(str(error), raw)}") from error
+
+
+def schema_of(path: Path | str, raw: Any, *known: int) -> int:
+    """Return the version that decoded data states under `schema`.
+
+    Args:
+        path: What to call the origin in an error message.
+        raw: Decoded JSON or TOML.
+        *known: The versions that can be read.
+
+    Raises:
+        FileError: It states none, or one that is not known.
+    """
+    reads = " or ".join(map(str, known))
+    if not isinstance(raw, dict):
+        raise FileError(f"{path}: must hold one object; got {_shown(raw)}")
+    if "schema" not in raw:
+        raise FileError(f"{path}: the field `schema` is missing; this version reads {reads}")
+    found = raw["schema"]
+    if type(found) is not int or found not in known:
+        raise FileError(f"{path}: `schema` must be {reads}; got {_shown(found)}")
+    return found
 
 
 def _decode(path: Path, decode: Callable[[bytes], Any]) -> Any:
@@ -241,16 +263,6 @@ def _decode(path: Path, decode: Callable[[bytes], Any]) -> Any:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         kind = path.suffix.lstrip(".").upper() or "JSON"
         raise FileError(f"{path}: is no valid {kind}: {error}") from error
-
-
-def _check_schema(path: Path | str, raw: Any, schema: int) -> None:
-    if not isinstance(raw, dict):
-        raise FileError(f"{path}: must hold one object; got {_shown(raw)}")
-    if "schema" not in raw:
-        raise FileError(f"{path}: the field `schema` is missing; this version reads {schema}")
-    found = raw["schema"]
-    if type(found) is not int or found != schema:
-        raise FileError(f"{path}: `schema` must be {schema}; got {_shown(found)}")
 
 
 def _explain(message: str, raw: Any) -> str:

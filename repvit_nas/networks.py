@@ -1,15 +1,24 @@
 """Room: networks however they are told, by four stages or by their units: their files, sizes and names."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.architecture import Architecture, shape_text, with_classes, write_architecture
+from repvit_nas.architecture import (
+    SCHEMA,
+    Architecture,
+    shape_text,
+    with_classes,
+    write_architecture,
+)
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.path_units import WideHead
-from repvit_nas.units import LISTED_SCHEMA, Head, Listed, Network, Unit, ends
+from repvit_nas.units import LISTED_SCHEMA, Head, Listed, Network, Unit, ends, rows
+
+# The most parameters of a network that is built, far more than a phone's holds: 4 GB in training form.
+MAX_PARAMS: Final = 1_000_000_000
 
 
 def read_network(path: str | Path) -> Network:
@@ -32,9 +41,9 @@ def network_from(origin: str | Path, document: Any) -> Network:
     Raises:
         FileError: It is not valid; the message names the field.
     """
-    if isinstance(document, dict) and document.get("schema") == LISTED_SCHEMA:
-        return files.convert(origin, document, Listed, schema=LISTED_SCHEMA)
-    return files.convert(origin, document, Architecture)
+    kinds: dict[int, type[Network]] = {SCHEMA: Architecture, LISTED_SCHEMA: Listed}
+    schema = files.schema_of(origin, document, *kinds)
+    return files.convert(origin, document, kinds[schema], schema=schema)
 
 
 def write_network(path: str | Path, network: Network) -> None:
@@ -43,6 +52,20 @@ def write_network(path: str | Path, network: Network) -> None:
         files.write_bytes(Path(path), files.encode_lines(network, "units"))
     else:
         write_architecture(path, network)
+
+
+def check_buildable(network: Network) -> None:
+    """Raise before memory is asked for that no machine has.
+
+    Raises:
+        RepvitNasError: The network has too many parameters to be built.
+    """
+    params = sum(unit.params for unit in rows(network))
+    if params > MAX_PARAMS:
+        raise RepvitNasError(
+            f"{network.name or 'the network'}: a network of more than {MAX_PARAMS // 10**6:,} million "
+            f"parameters is not built; got {params / 1e6:,.0f} million"
+        )
 
 
 def told(network: Network) -> object:

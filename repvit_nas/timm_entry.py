@@ -74,10 +74,12 @@ def repvit_nas(
     from repvit_nas.network.branches import in_form
     from repvit_nas.network.model import network_class
     from repvit_nas.network.weights import from_official, is_official, unwrapped
+    from repvit_nas.networks import check_buildable
     from repvit_nas.search_space.family import family
     from repvit_nas.units import Listed
 
     built = resolve(architecture)
+    check_buildable(built)
     if isinstance(built, Listed):
         return _listed(built, pretrained, pretrained_cfg, kwargs)
     known = _reference(built)

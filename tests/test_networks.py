@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 
+from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network import create
 from repvit_nas.networks import adapted, network_from, read_network, summary, told, write_network
-from repvit_nas.path_units import ConvGelu
+from repvit_nas.path_units import ConvGelu, WideHead
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.path import path_network
 from repvit_nas.units import Block, Features, Head, Listed, Stem, ends, rows
@@ -33,8 +35,10 @@ def test_what_is_no_network_is_refused(tmp_path):
     (tmp_path / "n.json").write_text('{"schema": 2, "units": [{"type": "stem"}]}')
     with pytest.raises(FileError, match="missing required field `width`"):
         read_network(tmp_path / "n.json")
-    with pytest.raises(FileError, match="`schema` must be 1; got 3"):
+    with pytest.raises(FileError, match="`schema` must be 1 or 2; got 3"):
         network_from("it", {"schema": 3})
+    with pytest.raises(FileError, match="`schema` is missing; this version reads 1 or 2"):
+        network_from("it", {"units": []})
     with pytest.raises(FileError, match="must hold one object"):
         network_from("it", [])
 
@@ -78,3 +82,17 @@ def test_names_and_shapes():
     assert summary(adapted(listed, resolution=64)) == "15 units / 64px"
     assert summary(family()["repvit_m0_9"].architecture).startswith("48-96-192-384")
     assert told(listed) == told(msgspec.structs.replace(listed, name="other"))
+
+
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_built():
+    wide = 1 << 20  # a head between such widths is 4 TB in float32
+    listed = Listed(units=(STEM, BLOCK, WideHead(16, wide, wide, 10, 8)), name="listed")
+    stage = Stage(width=4096, depth=64, se="1" * 64, expansion=16, kernel=7)
+    staged = Architecture(stages=(stage, stage, stage, stage), name="staged")
+
+    for network in (listed, staged):
+        with pytest.raises(
+            RepvitNasError,
+            match=f"{network.name}: a network of more than 1,000 million parameters is not built",
+        ):
+            create(network)

@@ -113,7 +113,7 @@ PRIORS: Final[dict[str, Prior]] = {
 # that the estimator learns from has one, so this stays what is believed of it; it is no feature of the
 # regression, whose stored posteriors know none.
 PLAIN_STAGE: Final = Prior(
-    -0.5, 0.4, "arXiv:2307.09283v8 section 3.2: three deep openings +1.5 (73.9 to 75.4)"
+    -0.5, 0.4, "arXiv:2307.09283v8 section 3.3: three deep openings +1.5 (73.9 to 75.4)"
 )
 # The features that describe a network; the rest describe how a published row was made.
 SHAPE_FEATURES: Final = tuple(PRIORS)[: list(PRIORS).index("distilled-450")]

@@ -71,7 +71,7 @@ def path(
     predictor, found = predictor_of(device, foreign=foreign, outside=outside)
     place = load_device(device).path(PATH_FILE)
     published = {
-        step.observation.network: (step.observation.latency_ms, step.after)
+        step.observation.network: step.observation.latency_ms
         for step in (read_path(place) if place.is_file() else ())
     }
     return PathTable(path_rows(predictor, published), found)

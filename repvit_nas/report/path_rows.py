@@ -30,7 +30,6 @@ class PathRow(msgspec.Struct, frozen=True):
 
     Attributes:
         told: What was published of it, and what the paper leaves open.
-        after: The step that it is one from; empty for the first, and where it is none.
         macs: Multiply-accumulates.
         params: Parameters of the fused network.
         published_ms: Its latency on the device as published, if it was.
@@ -38,7 +37,6 @@ class PathRow(msgspec.Struct, frozen=True):
     """
 
     told: PublishedStep
-    after: str
     macs: int
     params: int
     published_ms: float | None
@@ -59,7 +57,7 @@ class PathRows(msgspec.Struct, frozen=True):
 
     def before(self, row: PathRow) -> PathRow | None:
         """Return the network that one is a step from, if it is one."""
-        return next((one for one in self.rows if one.told.step == row.after), None)
+        return next((one for one in self.rows if one.told.step == row.told.after), None)
 
     def changes(self, row: PathRow) -> dict[str, float | None]:
         """Return by how much a step changes what was published and what is predicted; None if unknown."""
@@ -83,7 +81,7 @@ class PathRows(msgspec.Struct, frozen=True):
                 "step": row.told.step,
                 "network": f"path:{row.told.step}",
                 "title": row.told.title,
-                "after": row.after,
+                "after": row.told.after,
                 "published_ms": row.published_ms,
                 "published_top1": row.told.top1,
                 **row.latency._asdict(),
@@ -146,25 +144,22 @@ class PathRows(msgspec.Struct, frozen=True):
         return said
 
 
-def path_rows(predictor: Predictor, published: Mapping[str, tuple[float, str]]) -> PathRows:
+def path_rows(predictor: Predictor, published: Mapping[str, float]) -> PathRows:
     """Predict every network of the path on a device and put beside it what was published.
 
     Args:
         predictor: Of the device.
-        published: By name of network its published milliseconds, and the network it is a step from.
+        published: Milliseconds published of the device, by name of network.
     """
-    steps = {step.network: step.step for step in path().values()}
     rows = []
     for step in path().values():
         network = networks()[step.step]
-        latency_ms, after = published.get(step.network, (None, ""))
         rows.append(
             PathRow(
                 told=step,
-                after=steps.get(after, ""),
                 macs=sum(unit.macs for unit in network.units),
                 params=sum(unit.params for unit in network.units),
-                published_ms=latency_ms,
+                published_ms=published.get(step.network),
                 latency=predictor.estimate(network),
             )
         )
@@ -194,9 +189,9 @@ def draw_path(axes: Any, found: PathRows) -> None:
         fmt="x",
         capsize=3,
         color="C0",
-        label=f"{latency[0].source}, 90 % interval",
+        label=f"{' or '.join(sorted({each.source for each in latency}))}, 90 % interval",
     )
-    on_path = [place for place, row in enumerate(rows) if row.after or row.told.step == "0"]
+    on_path = [place for place, row in enumerate(rows) if row.told.after or row.told.step == "0"]
     _draw_published(axes, rows, on_path)
     top = max(
         max(each.high_ms, row.published_ms or 0) for each, row in zip(latency, rows, strict=True)

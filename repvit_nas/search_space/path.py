@@ -50,6 +50,11 @@ class PublishedStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top1: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
     open: tuple[str, ...] = ()
 
+    @property
+    def after(self) -> str:
+        """The step that it is one from; empty for the first, and where it is none, as 3b."""
+        return str(int(self.step) - 1) if self.step.isdigit() and self.step != "0" else ""
+
 
 class PathFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of `path.toml` (schema 1)."""

@@ -107,7 +107,7 @@ def test_every_feature_has_a_finite_column(architecture):
 
 
 def test_a_plain_stage_costs_half_a_point_whatever_its_expansion_would_open():
-    """arXiv:2307.09283v8, section 3.2: 73.9 to 75.4 by three deep openings of expansion 2."""
+    """arXiv:2307.09283v8, section 3.3: 73.9 to 75.4 by three deep openings of expansion 2."""
     estimator = load_family_estimator()
     opened = [
         M1_0,

@@ -9,7 +9,7 @@ def test_the_path_stands_beside_what_was_published():
     found = repvit_nas.path()
     frame = found.to_frame().set_index("step")
 
-    assert frame.loc["6", "published_ms"] == 0.77  # arXiv:2307.09283v8, section 3.2
+    assert frame.loc["6", "published_ms"] == 0.77  # arXiv:2307.09283v8, section 3.3
     assert frame.loc["6", "published_step_top1"] == pytest.approx(-0.6)
     assert frame.loc["9", "latency_ms"] == repvit_nas.predict("repvit_m0_9").latency_ms
     assert set(frame["predictor"]) == {found.found}

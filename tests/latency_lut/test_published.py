@@ -18,6 +18,7 @@ from repvit_nas.latency_lut.published import (
     read_path,
     read_published,
 )
+from repvit_nas.search_space.path import path as path_steps
 from repvit_nas.units import Features, Head
 
 # Parameters of fused networks without batch norm, from the papers' tables, in millions.
@@ -69,6 +70,18 @@ def test_the_path_is_of_the_networks_that_the_paper_tells_of():
         assert sum(unit.params * count for unit, count in units) == params
     assert len(steps) == 11
     assert sum(bool(step.after) for step in steps.values()) == 9
+
+
+def test_latency_and_accuracy_of_a_step_are_from_the_same_section_and_in_the_same_order():
+    rows = load_device("iphone12").path(PATH_FILE).read_text().splitlines()[1:]
+    where = {told.network: told.reference[:11] for told in path_steps().values()}
+    names = {told.step: told.network for told in path_steps().values()}
+
+    assert len(rows) == len(where) == 11
+    assert all(where[row.split(",")[0]] in row for row in rows)
+    assert {row.split(",")[0]: row.split(",")[1] for row in rows} == {
+        told.network: names.get(told.after, "") for told in path_steps().values()
+    }
 
 
 def test_a_step_from_nowhere_is_refused(tmp_path):

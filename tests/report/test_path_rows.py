@@ -1,8 +1,10 @@
+from matplotlib.figure import Figure
+
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.report.path_rows import path_picture, path_rows
+from repvit_nas.report.path_rows import draw_path, path_picture, path_rows
 
 PREDICTOR = load_predictor("iphone12")[0]
-TOLD = {"path_3_width": (0.9, ""), "path_4_stem": (0.8, "path_3_width")}
+TOLD = {"path_3_width": 0.9, "path_4_stem": 0.8}
 
 
 def test_a_step_is_compared_with_the_one_it_is_from():
@@ -27,4 +29,18 @@ def test_what_nothing_was_published_of_is_drawn_and_listed_as_predicted():
 
     assert len(found.lines()) == 1
     assert {row[2] for row in found.grid().rows} == {""}
+    # The order of the steps is known wherever nothing was timed.
+    known = [row["step"] for row in found.documents() if row["predicted_step_ms"] is not None]
+    assert known == list("123456789")
     assert path_picture(found).startswith(b"\x89PNG")
+
+
+def test_a_picture_says_which_kinds_of_figures_it_holds():
+    found = path_rows(load_predictor("cpu-epyc", foreign=True)[0], {})
+    axes = Figure().subplots()
+    draw_path(axes, found)
+
+    _, labels = axes.get_legend_handles_labels()
+    kinds = {row["source"] for row in found.documents()}
+    assert len(kinds) > 1
+    assert all(kind in labels[0] for kind in kinds)
