@@ -55,7 +55,8 @@ class Case(NamedTuple):
     lay: Callable[[], None] = lambda: None
 
 
-_SEARCH = ("search", "--budget-ms", "1", "--trials", "100", "--space", "coarse", "--out", "r")
+_SMALL = str(ROOT / "tests" / "small.toml")
+_SEARCH = ("search", "--budget-ms", "1", "--trials", "60", "--space", _SMALL, "--out", "r")
 _TRAIN = ("train", "repvit_m0_6", "--data", "digits", "--epochs", "1", "--resolution", "32")
 CASES = {
     "search": Case(_SEARCH, "r", ("--resume",), ("front.json", "winners/best.json")),

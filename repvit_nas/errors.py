@@ -24,6 +24,10 @@ class FileError(RepvitNasError):
     """A file cannot be read, written, or does not hold what its format asks for."""
 
 
+class ContradictionError(RepvitNasError):
+    """Latencies contradict each other: no model of a device fits all of them."""
+
+
 class UnknownNameError(RepvitNasError):
     """A name (network, device, space, sampler) is not known; the message lists the known ones."""
 

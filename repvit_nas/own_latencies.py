@@ -10,7 +10,7 @@ import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.architecture import Architecture, with_classes
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import ContradictionError, FileError, RepvitNasError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
     Device,
@@ -22,7 +22,9 @@ from repvit_nas.latency_lut.device import (
 )
 from repvit_nas.latency_lut.own import OWN_FILE, OwnLatency, own_observations, read_own, write_own
 from repvit_nas.named import load_architecture
-from repvit_nas.predictors.plausible import FURTHEST, check_like_predicted
+from repvit_nas.predictors.ensemble import FURTHEST_OFF
+from repvit_nas.predictors.fit_device import read_known
+from repvit_nas.predictors.plausible import FURTHEST, INSIST, check_like_predicted
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
 from repvit_nas.quantities import Count, Duration, Milliseconds, Side
 from repvit_nas.units import rows
@@ -198,7 +200,24 @@ def check_latencies(
     if not known:
         _check_rate(path, given)
     limit = FURTHEST if known else math.inf
-    check_like_predicted(str(path), predictor.device, ratios, furthest=limit)
+    # Where no model would fit both, insisting is of no use.
+    hopeless = not target.file.like and any(
+        abs(ratio) > math.log(FURTHEST_OFF) for _, ratio in ratios
+    )
+    otherwise = _as_another(target) if hopeless else INSIST
+    check_like_predicted(str(path), predictor.device, ratios, furthest=limit, otherwise=otherwise)
+
+
+def contradicted(path: Path, target: Target, error: ContradictionError) -> FileError:
+    """Return the error of rows that no model of a device fits together with what is known of it."""
+    return FileError(
+        f"{path}: {str(error).partition(';')[0]}; nothing was written: correct them, or "
+        f"{_as_another(target)}"
+    )
+
+
+def _as_another(target: Target) -> str:
+    return f"import them as another device, with --device NAME --like {target.name}"
 
 
 def _check_rate(path: Path, given: Sequence[OwnLatency]) -> None:
@@ -231,25 +250,46 @@ def _predictor(target: Target) -> Predictor | None:
     return load_predictor(target.file.like, foreign=True)[0] if target.file.like else None
 
 
-def claim(target: Target) -> None:
-    """Make the folder of a device, which has to be held, or copy what is shipped: the new one hides it."""
+def _claim(target: Target) -> None:
+    """Make the folder of a device, or copy what is shipped: the new one hides it."""
     if target.new:
         files.write_json(target.folder / DEVICE_FILE, target.file)
         return
     shipped = data.shipped_root() / "latency_lut" / target.name
-    names = [path.name for path in sorted(shipped.glob("*")) if path.is_file()]
+    names = [path.name for path in _visible(shipped)]
     copy_shipped(target.name, target.folder, *names)
 
 
-def add_latencies(target: Target, given: Sequence[OwnLatency]) -> tuple[Device, str]:
-    """Add rows to those of a device whose folder is held and claimed.
+def _visible(folder: Path) -> list[Path]:
+    """List the files of a folder, whoever holds it."""
+    return [path for path in sorted(folder.glob("[!.]*")) if path.is_file()]
 
-    Returns:
-        The device, and what it knows now in words.
+
+def with_latencies(target: Target, given: Sequence[OwnLatency], folder: Path) -> Device:
+    """Return a device as it would be with more rows, laid into an empty folder.
+
+    Args:
+        target: The device.
+        given: The rows.
+        folder: The empty folder.
+
+    Raises:
+        FileError: A file of the device is not valid.
     """
+    if not target.new:
+        there = load_device(target.name)
+        read_known(there)  # which names a file that is not valid where it lies
+        for path in _visible(there.folder.path):
+            files.write_bytes(folder / path.name, files.read_bytes(path))
+    write_own(folder / OWN_FILE, [*read_own(folder / OWN_FILE), *given])
+    return Device(data.Found(folder, shipped=False), target.file)
+
+
+def add_latencies(target: Target, given: Sequence[OwnLatency]) -> str:
+    """Add rows to those of a device whose folder is held, and return what it knows now in words."""
+    _claim(target)
     path = target.folder / OWN_FILE
     before = read_own(path)
     write_own(path, [*before, *given])
-    device = Device(data.Found(target.folder, shipped=False), target.file)
     said = f"{number_of(len(given), 'latency')} added to {path}"
-    return device, f"{said}, which holds {len(before) + len(given)} now" if before else said
+    return f"{said}, which holds {len(before) + len(given)} now" if before else said

@@ -1,5 +1,6 @@
 """What the commands that fit a device share: fit and write it, and show how far off the fit is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     from repvit_nas.predictors.validation import Validation
 
 
-def fit_and_write(device: "Device") -> "Validation":
-    """Fit a device to what is known of it, write its predictor, and return how far off that is."""
+def fit_and_write(device: "Device", before: Callable[[], object] = lambda: None) -> "Validation":
+    """Fit a device to what is known of it, write its predictor, and return how far off that is.
+
+    Args:
+        device: The device.
+        before: Called when the fit is there, before anything of it is written.
+    """
     from repvit_nas.predictors.fit_device import fit_device, write_fitted
     from repvit_nas.report.validation import validation_picture
 
@@ -23,6 +29,7 @@ def fit_and_write(device: "Device") -> "Validation":
         with progress_bar() as progress:
             fit = fit_device(device, progress)
         picture = validation_picture(fit.validation, fit.predictor)
+        before()
         write_fitted(folder, fit, picture=picture)
     return fit.validation
 
@@ -34,14 +41,19 @@ def show_validation(validation: "Validation") -> None:
     show(*validation_parts(validation))
 
 
-def fitted(device: "Device") -> Answer["Validation"]:
-    """Fit a device, and answer how far off the fit is and where both folders are."""
+def answer(validation: "Validation", folder: Path) -> Answer["Validation"]:
+    """Answer how far off the fit of a device is, and where its folder and its predictor are."""
 
     def show_all(validation: "Validation") -> None:
         show_validation(validation)
-        note(f"written to {device.folder.path} and {Path('predictors') / device.name}")
+        note(f"written to {folder} and {Path('predictors') / validation.device}")
 
-    return Answer(fit_and_write(device), show_all)
+    return Answer(validation, show_all)
+
+
+def fitted(device: "Device") -> Answer["Validation"]:
+    """Fit a device and write its predictor; see :func:`answer`."""
+    return answer(fit_and_write(device), device.folder.path)
 
 
 def combined_and_fitted(

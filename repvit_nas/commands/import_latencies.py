@@ -1,5 +1,6 @@
 """`repvit-nas import-latencies`: latencies of whole networks, measured anywhere, into a device."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,9 @@ import click
 
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.console import note
-from repvit_nas.commands.fitting import fitted
+from repvit_nas.commands.fitting import answer, fit_and_write
 from repvit_nas.commands.options import debug_option
+from repvit_nas.errors import ContradictionError
 
 if TYPE_CHECKING:
     from repvit_nas.predictors.validation import Validation
@@ -44,7 +46,7 @@ def command(
     They are added to what the device has; nothing is replaced. A new device needs nothing else: the
     predictor of the device that it is --like is shifted and scaled, with intervals as wide as so few
     latencies leave it, and each network is predicted by a fit without it. Nothing is written where a line is
-    not valid, is there already, or is most likely in another unit.
+    not valid, is there already, is most likely in another unit, or fits no model of the device.
 
     \b
     Example: repvit-nas import-latencies pixel8.csv --device pixel8 --like iphone12
@@ -53,17 +55,20 @@ def command(
     from repvit_nas.own_latencies import (
         add_latencies,
         check_latencies,
-        claim,
+        contradicted,
         read_latencies,
         target_of,
+        with_latencies,
     )
 
     target = target_of(device, like, title)
     given = read_latencies(file)
     check_latencies(file, target, given, unlike_predicted=unlike_predicted)
-    with hold(target.folder):
-        claim(target)
+    with hold(target.folder), tempfile.TemporaryDirectory() as beside:
         check_latencies(file, target, given, unlike_predicted=True)  # another may have added them
-        changed, said = add_latencies(target, given)
-        note(said)
-        return fitted(changed)
+        wanted = with_latencies(target, given, Path(beside))
+        try:
+            validation = fit_and_write(wanted, before=lambda: note(add_latencies(target, given)))
+        except ContradictionError as error:
+            raise contradicted(file, target, error) from error
+    return answer(validation, target.folder)

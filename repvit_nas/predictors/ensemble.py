@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import ContradictionError
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
 from repvit_nas.predictors.physical import (
@@ -43,7 +43,7 @@ LEAST_PREDICTED: Final = 1e-3
 # Forms that fit leave the typical latency within a tenth, and none further off than twice. Beyond these
 # factors, the typical one or any one, the latencies are not of one device in one unit.
 _TYPICALLY_OFF: Final = 2.0
-_FURTHEST_OFF: Final = 30.0
+FURTHEST_OFF: Final = 30.0
 
 
 class Expected(NamedTuple):
@@ -172,7 +172,7 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
         The members, the better forms drawn more often.
 
     Raises:
-        RepvitNasError: No form comes near the latencies.
+        ContradictionError: No form comes near the latencies.
     """
     rng = np.random.default_rng(seed)
     factor = np.linalg.cholesky(problem.correlated)
@@ -213,18 +213,18 @@ def _check_near(problem: Design, misses: Floats) -> None:
         misses: Logarithms of predicted to given latency, by the best form.
 
     Raises:
-        RepvitNasError: It is not.
+        ContradictionError: It is not.
     """
     # A latency whose own error is that large is no contradiction.
     deviation = np.sqrt(np.diag(problem.correlated))
-    far, limit = np.abs(misses) > np.log(_FURTHEST_OFF) + 2 * deviation, _FURTHEST_OFF
+    far, limit = np.abs(misses) > np.log(FURTHEST_OFF) + 2 * deviation, FURTHEST_OFF
     if len(far) and not far.any() and np.median(np.abs(misses)) > np.log(_TYPICALLY_OFF):
         far, limit = np.abs(misses) > np.log(_TYPICALLY_OFF), _TYPICALLY_OFF
     if not far.any():
         return
     worst = int(np.argmax(np.where(far, np.abs(misses), 0.0)))
     given = problem.latency_ms[worst]
-    raise RepvitNasError(
+    raise ContradictionError(
         f"no model of a device fits these latencies: {far.sum()} of {len(misses)} are more than "
         f"{limit:g} times off the best one, such as {given:.4g} ms where that says "
         f"{given * np.exp(misses[worst]):.4g} ms; see whether some of what was timed, imported or "

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import ContradictionError, RepvitNasError
 from repvit_nas.latency_lut.device import Device, device_names, load_device
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.own import OWN_FILE, own_observations, read_own
@@ -51,7 +51,8 @@ class KnownOfDevice(NamedTuple):
 
     Attributes:
         device: The device.
-        published: What others published of it, and latencies of whole networks that the user brought.
+        published: What others published of it.
+        brought: Latencies of whole networks that the user brought.
         table: What was timed of it; None where nothing was.
         digest: Digest of these figures.
         assumptions: What a fit takes for granted; None for a device that is like another.
@@ -63,12 +64,32 @@ class KnownOfDevice(NamedTuple):
 
     device: Device
     published: list[Observation]
+    brought: list[Observation]
     table: Table | None
     digest: str
     assumptions: Assumptions | None
     assumptions_digest: str
     bases: dict[str, Predictor]
     unwritten: bool
+
+    @property
+    def whole(self) -> list[Observation]:
+        """What others published, and what the user brought."""
+        return [*self.published, *self.brought]
+
+    def without_contradiction(self) -> "tuple[KnownOfDevice, int] | None":
+        """Return what one fit can take where no model fits all, and how many latencies it leaves aside.
+
+        What makes the device what it is stays: what was timed of a measured one, what was published
+        of a modelled one. None where there is nothing beside that. What is taken for granted of an
+        engine agrees with what was published, and goes with it.
+        """
+        if self.device.file.kind == "measured":
+            if not self.published or self.table is None:
+                return None
+            fewer = self._replace(published=[], assumptions=assumptions_for(self.table))
+            return fewer, len(self.published)
+        return (self._replace(table=None), len(self.table.rows)) if self.table else None
 
 
 class Fitted(NamedTuple):
@@ -95,7 +116,8 @@ def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
     A measured device is fitted to its table, and compared with the networks that were held out. A
     modelled one is fitted to what was published, with the little that was timed, and cross-validated;
     or it shifts and scales the predictor of the device that it is like. What was published of a
-    measured device, or brought, takes part in its fit too.
+    measured device, or brought, takes part in its fit too. Where no model fits both what was published
+    and what was timed, a measured device is fitted without the one, a modelled one without the other.
 
     Args:
         device: The device.
@@ -103,10 +125,11 @@ def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
 
     Raises:
         FileError: A file of the device is not valid.
+        ContradictionError: No model fits what is left then.
         RepvitNasError: There are too few latencies.
     """
     known = read_known(device)
-    learning, validation = _learned(known, progress)
+    learning, validation = _learned_of_one(known, progress)
     fitted_on = FittedOn(
         observations=learning.observations,
         digest=known.digest,
@@ -132,12 +155,13 @@ def read_known(device: Device) -> KnownOfDevice:
     timed = device.path(TABLE_FILE)
     measured = device.file.kind == "measured"
     table = read_table(timed, device.name) if measured or timed.is_file() else None
-    published = _whole_networks(device)
+    published, brought = _whole_networks(device)
     if device.file.like:
         base, found = load_predictor(device.file.like, foreign=True)
         return KnownOfDevice(
             device=device,
             published=published,
+            brought=brought,
             table=table,
             digest=device.digest(),
             assumptions=None,
@@ -161,6 +185,7 @@ def read_known(device: Device) -> KnownOfDevice:
     return KnownOfDevice(
         device=device,
         published=published,
+        brought=brought,
         table=table,
         digest=device.digest(),
         assumptions=assumptions,
@@ -170,12 +195,25 @@ def read_known(device: Device) -> KnownOfDevice:
     )
 
 
-def _whole_networks(device: Device) -> list[Observation]:
+def _whole_networks(device: Device) -> tuple[list[Observation], list[Observation]]:
     """Return what others published of a device, and what the user brought."""
     path, own = device.path(PUBLISHED_FILE), device.path(OWN_FILE)
     needed = device.file.kind == "modelled" and not device.file.like and not own.is_file()
     published = read_observations(path) if path.is_file() or needed else []
-    return [*published, *own_observations(read_own(own), published)]
+    return published, own_observations(read_own(own), published)
+
+
+def _learned_of_one(known: KnownOfDevice, progress: Progress) -> tuple[Learning, Validation]:
+    """Fit what is known, or as much of it as can be of one device."""
+    try:
+        return _learned(known, progress)
+    except ContradictionError:
+        rest = known.without_contradiction()
+        if rest is None:
+            raise
+    fewer, aside = rest
+    learning, validation = _learned(fewer, progress)
+    return learning, msgspec.structs.replace(validation, left_aside=aside)
 
 
 def _learned(known: KnownOfDevice, progress: Progress) -> tuple[Learning, Validation]:
@@ -183,31 +221,31 @@ def _learned(known: KnownOfDevice, progress: Progress) -> tuple[Learning, Valida
     device, table = known.device, known.table
     if known.assumptions is None:
         base = known.bases[device.file.like]
-        return learn_like(device.name, known.published, table, base, progress)
+        return learn_like(device.name, known.whole, table, base, progress)
     if device.file.kind == "modelled" or table is None:
-        if len(known.published) < FEWEST_OBSERVATIONS:
+        if len(known.whole) < FEWEST_OBSERVATIONS:
             raise RepvitNasError(
-                f"{device.path(PUBLISHED_FILE)}: {len(known.published)} rows are too few to fit a "
+                f"{device.path(PUBLISHED_FILE)}: {len(known.whole)} rows are too few to fit a "
                 f"device; at least {FEWEST_OBSERVATIONS} are needed"
             )
         steps = device.path(PATH_FILE)
         return learn_published(
             device.name,
-            known.published,
+            known.whole,
             table,
             known.assumptions,
             progress,
             path=read_path(steps) if steps.is_file() else (),
             origin=_origin(known.assumptions),
         )
-    learning = learn(table, known.assumptions, published=known.published)
+    learning = learn(table, known.assumptions, published=known.whole)
     networks = table.networks("held_out")
     if len(networks) < 2:
         raise RepvitNasError(
             f"{device.path(TABLE_FILE)}: {len(networks)} held-out networks are too few to say how far "
             "off a fit is; measure with --networks 2 or more"
         )
-    curve = learning_curve(table, known.assumptions, known.bases, progress, known.published)
+    curve = learning_curve(table, known.assumptions, known.bases, progress, known.whole)
     comparison = evaluate(
         device.file.title,
         table,

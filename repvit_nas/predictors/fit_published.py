@@ -56,7 +56,7 @@ def learn_published(
         origin: Another device's fit that the latencies are compared with.
 
     Raises:
-        RepvitNasError: No form of the model comes near the latencies.
+        ContradictionError: No form of the model comes near the latencies.
     """
     observations, units = list(published), list[Observation]()
     if table is not None:

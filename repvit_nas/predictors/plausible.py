@@ -10,6 +10,8 @@ from repvit_nas.errors import FileError
 # Latencies as a whole, and each of them beside the others, within these factors are believed.
 FURTHEST: Final = 4.0
 FURTHEST_ALONE: Final = 10.0
+# What else can be done about latencies that are right.
+INSIST: Final = "import them as they are with --unlike-predicted"
 # Units are powers of a thousand; this far from one, a ratio hints at none.
 _NEAR_A_UNIT: Final = 4.0
 # Latencies that are named in a message.
@@ -17,7 +19,12 @@ _SHOWN: Final = 3
 
 
 def check_like_predicted(
-    what: str, device: str, found: Sequence[tuple[str, float]], *, furthest: float = FURTHEST
+    what: str,
+    device: str,
+    found: Sequence[tuple[str, float]],
+    *,
+    furthest: float = FURTHEST,
+    otherwise: str = INSIST,
 ) -> None:
     """Raise if latencies are far from predicted ones: most likely they are in another unit.
 
@@ -26,6 +33,7 @@ def check_like_predicted(
         device: Whose predictor it is.
         found: Each latency's name and the logarithm of its ratio to what is predicted.
         furthest: The factor within which their median has to be of what is predicted.
+        otherwise: What to do where they are right.
 
     Raises:
         FileError: They are far from these.
@@ -33,7 +41,7 @@ def check_like_predicted(
     if not found:
         return
     middle = statistics.median(ratio for _, ratio in found)
-    rest = "correct them, or import them as they are with --unlike-predicted"
+    rest = f"correct them, or {otherwise}"
     if abs(middle) > math.log(furthest):
         raise FileError(
             f"{what}: latencies must be within a factor of {furthest:g} of those "

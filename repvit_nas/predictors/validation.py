@@ -140,6 +140,7 @@ class CrossValidation(
             and of the coefficients; empty where nothing was.
         checks: Every row.
         probes: What was never fitted.
+        left_aside: Latencies that were timed, but left out: no model fits them and the published ones.
     """
 
     schema: Literal[1] = 1
@@ -148,6 +149,7 @@ class CrossValidation(
     rates_free: dict[str, Summary] = {}
     checks: tuple[Check, ...]
     probes: tuple[Probe, ...] = ()
+    left_aside: Count = 0
 
     def __post_init__(self) -> None:
         """Check that there is a summary of all rows."""
@@ -230,6 +232,7 @@ class HeldOutComparison(
         curve: How the error falls with the number of units.
         checks: The held-out networks.
         unit_checks: The timed units.
+        left_aside: Published latencies that were left out: no model fits them and the timed ones.
     """
 
     schema: Literal[1] = 1
@@ -245,6 +248,7 @@ class HeldOutComparison(
     curve: tuple[CurvePoint, ...]
     checks: tuple[NetworkCheck, ...]
     unit_checks: tuple[UnitCheck, ...]
+    left_aside: Count = 0
 
     def __post_init__(self) -> None:
         """Check that the predictor was scored."""

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import service_reports
 from exported import WISHES, entries
+from writers import lay_reports
 
 from repvit_nas.commands import _run
 from repvit_nas.coreml.exporting import device_plan, planned
@@ -16,6 +17,7 @@ from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.series import read_series
 from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.predictors.validation import read_validation
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 
@@ -111,6 +113,22 @@ def test_latencies_unlike_predicted_are_taken_where_that_is_asked_for(lab, elsew
     assert _run([*IMPORT, "--unlike-predicted"], debug=False) == 0
 
     assert len(read_series(elsewhere / "latency_lut/iphone12", "iphone12")) == 1
+
+
+@pytest.mark.parametrize("times", [5.0, 100.0])
+def test_a_fit_to_what_contradicts_the_published_is_without_that_and_says_so(
+    times, elsewhere, capsys
+):
+    lay_reports(times)
+
+    assert _run([*IMPORT, "--unlike-predicted"], debug=False) == 0
+
+    assert "Left aside: 79 published latencies." in " ".join(capsys.readouterr().out.split())
+    found = read_validation(elsewhere / "predictors/iphone12/validation.json", "iphone12")
+    assert found.left_aside == 79
+    assert found.coverage_percent == 100
+    # As slow as the phone was timed, not as it was published.
+    assert 0.6 < found.checks[0].predicted_ms / found.checks[0].measured_ms < 1.6
 
 
 @pytest.mark.usefixtures("unfitted")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from support import ROOT
-from writers import SHIPPED_RUN, TRAINED, lay_phone, lay_trained
+from writers import SHIPPED_RUN, TRAINED, lay_phone, lay_reports, lay_trained
 
 from repvit_nas.commands import COMMANDS, cli, main
 
@@ -19,6 +19,7 @@ PACKAGE = ROOT / "repvit_nas"
 FOREIGN = {"--upgrade", "--target", "--nnodes", "--nproc-per-node", "--find", "--switch"}
 # Modules that speak to Apple's tools.
 TO_APPLE = ("coreml/app", "coreml/client", "coreml/xcrun", "coreml/mac", "coreml/discovery")
+SMALL = TRAINED / "architecture.json"
 SEARCH = f"search --budget-ms 1 --space {ROOT / 'tests' / 'small.toml'}"
 TRAIN = (
     "train repvit_m0_6 --data shapes --train-images 96 --val-images 24 --resolution 32 --epochs 1 "
@@ -168,6 +169,25 @@ REMEDIES = {
         ("import-latencies own.csv --device iphone12 --unlike-predicted",),
         _own("repvit_m0_9,5,stopwatch\nrepvit_m1_0,5.5,stopwatch"),
     ),
+    "latencies that no model fits": Remedy(
+        "import-latencies own.csv --device iphone12",
+        "import them as another device, with --device NAME --like iphone12",
+        ("import-latencies own.csv --device slow --like iphone12",),
+        _own("repvit_m0_9,90,stopwatch\nrepvit_m1_0,91,stopwatch"),
+    ),
+    "latencies that no model fits, insisted on": Remedy(
+        "import-latencies own.csv --device iphone12 --unlike-predicted",
+        "nothing was written: correct them, or import them as another device, with --device NAME "
+        "--like iphone12",
+        ("import-latencies own.csv --device slow --like iphone12",),
+        _own("repvit_m0_9,90,stopwatch\nrepvit_m1_0,91,stopwatch"),
+    ),
+    "reports unlike the predicted": Remedy(
+        "import-measurements reports --device iphone12",
+        "import them as they are with --unlike-predicted",
+        ("import-measurements reports --device iphone12 --unlike-predicted",),
+        lambda: lay_reports(5.0),
+    ),
     "a new device": Remedy(
         "import-latencies own.csv --device pixel8",
         "for a new one give --like",
@@ -187,9 +207,9 @@ REMEDIES = {
         f"{TRAIN} --out r", "choose another folder with --out", (f"{TRAIN} --out q",), _other_files
     ),
     "an untrained network's folder": Remedy(
-        "export repvit_m0_6 --format onnx",
+        f"export {SMALL} --format onnx",
         "say with --out DIR",
-        ("export repvit_m0_6 --format onnx --out q",),
+        (f"export {SMALL} --format onnx --out q",),
     ),
     "a run's forms": Remedy(
         "export run --format onnx --out q",
@@ -198,7 +218,7 @@ REMEDIES = {
         lay_trained,
     ),
     "an ONNX file's opset": Remedy(
-        "export run --opset 17",
+        "export run --opset 17 --format coreml",
         "add onnx to --format, or leave it out",
         ("export run --opset 17 --format onnx", "export run"),
         lay_trained,
