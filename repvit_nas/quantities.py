@@ -9,17 +9,17 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 # Eleven days, in milliseconds.
-_MOST_MS: Final = 1e9
+MOST_MS: Final = 1e9
 _MOST: Final = 1e6
 # The largest whole number that a JSON reader of any language keeps.
 _MOST_COUNT: Final = 2**53
 
 # A time that something took, in milliseconds.
-Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=_MOST_MS)]
+Milliseconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=MOST_MS)]
 # A time that may be nothing, in whatever unit: an overhead, minutes or seconds spent.
-Duration: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=_MOST_MS)]
+Duration: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=MOST_MS)]
 # An end of an interval of a time; below 0 where a small cost is hardly known.
-SignedMilliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=-_MOST_MS, le=_MOST_MS)]
+SignedMilliseconds: TypeAlias = Annotated[float, msgspec.Meta(ge=-MOST_MS, le=MOST_MS)]
 
 # A standard deviation, or an error without its sign, in whatever unit.
 Deviation: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=_MOST)]

@@ -29,7 +29,7 @@ from repvit_nas.predictors.physical import (
     Member,
     member_costs,
 )
-from repvit_nas.quantities import Count, Deviation, Duration, Factor
+from repvit_nas.quantities import MOST_MS, Count, Deviation, Duration, Factor
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Network, Unit, count, rows
 
@@ -169,7 +169,7 @@ class Costs:
             costs = self._physical(units)
             if self._learned:
                 costs = self._learned.refine(units, costs, self._outside)
-        senseless = ~(np.isfinite(costs) & (costs >= 0)).all(axis=1)
+        senseless = ~((costs >= 0) & (costs <= MOST_MS)).all(axis=1)  # no number is neither
         if senseless.any():
             raise RepvitNasError(
                 f"the predictor takes {units[int(senseless.argmax())]} to cost no number of "

@@ -148,14 +148,14 @@ def test_a_mutated_file_is_refused_in_a_line_or_read_as_sound(name, tmp_path):
         content = ways[number % 2](rng, seed)
         (tmp_path / item.file).write_bytes(content)
         adopt(tmp_path, item.file, content)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             found = item.read(tmp_path)
         except RepvitNasError as error:
             assert len(str(error)) <= LONGEST_MESSAGE, str(error)[:300]
         else:
             sound(found)
-        assert time.monotonic() - start < LONGEST_S
+        assert time.process_time() - start < LONGEST_S
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     assert grown < MOST_BYTES
 
