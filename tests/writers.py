@@ -173,5 +173,7 @@ WRITERS = {
 # What writes one file, beside it first and then in its place, and what writes nothing.
 ONE_FILE = {"report", "path"}
 NOTHING = {
-    *("predict", "show", "compare", "family", "devices", "doctor", "measure", "validate"),
+    *("predict", "show", "compare", "family", "devices", "doctor", "measure", "validate", "status"),
 }
+# What writes trainings and no more, each as `train` does; its campaign is in a storage.
+TRAINS = {"work"}
