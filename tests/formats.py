@@ -645,7 +645,7 @@ FORMATS: dict[str, Format] = {
         "lab.json",
         written(LAB),
         lambda folder: generic.read_json(folder / "lab.json"),
-        ("coreml.importers.generic.read_json", "coreml.importers.folder.read_folder"),
+        ("coreml.importers.generic.read_json",),
     ),
     "a device lab's CSV": Format(
         "lab.csv",

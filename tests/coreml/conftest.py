@@ -1,5 +1,6 @@
 """The stand-in for xcrun as a program: its processes and time-outs are real."""
 
+import multiprocessing.util
 import tempfile
 
 import pytest
@@ -18,5 +19,7 @@ def xcrun(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def own_clock(tmp_path, monkeypatch):
     """The same phone stands in every test, and tests run side by side: each has its own clock."""
+    # Asked for once in a process, then kept: in a test's own folder the names of sockets get too long.
+    multiprocessing.util.get_temp_dir()
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

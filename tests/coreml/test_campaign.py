@@ -21,7 +21,7 @@ WORDS = [
 def programs(elsewhere, monkeypatch):
     """What only coremltools for macOS holds, and programs as long as the simulated device's."""
     runner = "repvit_nas.coreml.runner"
-    for room in ("app", "doctor", "opening"):
+    for room in ("building", "doctor", "opening"):
         monkeypatch.setattr(
             f"repvit_nas.coreml.{room}.sources", lambda: app_source(elsewhere / "app")
         )

@@ -18,7 +18,14 @@ PACKAGE = ROOT / "repvit_nas"
 # Options of other programs that messages name.
 FOREIGN = {"--upgrade", "--target", "--nnodes", "--nproc-per-node", "--find", "--switch"}
 # Modules that speak to Apple's tools.
-TO_APPLE = ("coreml/app", "coreml/client", "coreml/xcrun", "coreml/mac", "coreml/discovery")
+TO_APPLE = (
+    "coreml/app",
+    "coreml/client",
+    "coreml/xcrun",
+    "coreml/mac",
+    "coreml/discovery",
+    "coreml/importers",
+)
 SMALL = TRAINED / "architecture.json"
 SEARCH = f"search --budget-ms 1 --space {ROOT / 'tests' / 'small.toml'}"
 TRAIN = (
@@ -309,5 +316,6 @@ def test_every_command_that_a_message_names_is_one():
     assert unknown <= {
         ("folders.py", "takes"),
         ("coreml/app.py", "phone"),
+        ("campaign/study.py", "campaign"),
         ("searching/shared.py", "search"),
     }

@@ -189,7 +189,7 @@ def test_arrays_that_are_none_are_refused(learning, tmp_path, content):
     document["measured"]["arrays_digest"] = files.digest(content)
     (tmp_path / "predictor.json").write_text(json.dumps(document))
 
-    with pytest.raises(FileError, match="holds no arrays of a residual"):
+    with pytest.raises(FileError, match="holds no arrays that can be read"):
         read_predictor(tmp_path / "predictor.json")
 
 
