@@ -56,6 +56,10 @@ NOWHERE = "postgresql://me:geheim@127.0.0.1:9/db"
         (("work", "--name", "n", "--data", "shapes"), "work needs --storage"),
         (("status", "--name", "n"), "status needs --storage"),
         (("status", "--name", "n", "--storage", "sqlite:///new.db"), "campaign 'n' is not known"),
+        (
+            ("work", "--name", "n", "--data", "shapes", "--storage", "sqlite:///new.db"),
+            "a new one is begun by measure-accuracy with the same --storage",
+        ),
         (("status", "--name", "n", "--storage", NOWHERE, "--wait", "0"), "cannot be opened"),
         (
             ("work", "--name", "n", "--data", "shapes", "--storage", NOWHERE, "--wait", "0.2"),
