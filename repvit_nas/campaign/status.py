@@ -131,5 +131,9 @@ def _left_s(took: Sequence[float], trainings: int, running: Sequence[Try]) -> fl
     """Return how long trainings take that as many workers share as are at work now."""
     if not took or not running:
         return None
-    begun = sum(each.beat.seconds for each in running if each.beat)
-    return max(0.0, statistics.fmean(took) * trainings - begun) / len(running)
+    each_s = statistics.fmean(took)
+    # One that takes longer than most makes the others no shorter.
+    under_way = sum(
+        max(0.0, each_s - (each.beat.seconds if each.beat else 0.0)) for each in running
+    )
+    return (each_s * max(0, trainings - len(running)) + under_way) / len(running)

@@ -130,7 +130,10 @@ class CampaignStudy:
 
         names = self.call(lambda: optuna.get_all_study_names(self.storage))
         if self.sharing.name not in names:
-            raise UnknownNameError.of("campaign", self.sharing.name, sorted(names))
+            error = UnknownNameError.of("campaign", self.sharing.name, sorted(names))
+            raise UnknownNameError(
+                f"{error}; a new one is begun by measure-accuracy with the same --storage and --name"
+            )
         self._load(otherwise=None)
         return self.file
 

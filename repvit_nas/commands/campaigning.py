@@ -12,6 +12,7 @@ from repvit_nas.commands.answer import Answer
 from repvit_nas.commands.arguments import own_words, parse_budgets, repeated
 from repvit_nas.commands.artifacts import kept_in, open_store
 from repvit_nas.commands.console import note, progress_bar, show
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.commands.training_options import asked_data, asked_recipe
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.storages import masked
@@ -64,7 +65,7 @@ def ran_campaign(
             board = StudyBoard(study, campaign.workplace, campaign, note, kept)
         helpers = _helpers(processes, given["threads"])
         try:
-            progress = stack.enter_context(progress_bar())
+            progress = stack.enter_context(stoppable(stack.enter_context(progress_bar())))
             outcome = run_campaign(
                 campaign,
                 limits,
@@ -73,6 +74,10 @@ def ran_campaign(
                 say=note,
                 progress=progress,
             )
+        except KeyboardInterrupt:
+            for helper in helpers:
+                helper.terminate()  # `kill` stopped this process alone
+            raise
         finally:
             for helper in helpers:
                 helper.wait()

@@ -10,6 +10,7 @@ from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.artifacts import artifacts_options, kept_in, open_store
 from repvit_nas.commands.console import note, progress_bar, tell
 from repvit_nas.commands.options import debug_option, storage_options, threads_option
+from repvit_nas.commands.stopping import stoppable
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -85,7 +86,7 @@ def command(
             say=note,
         )
         kept = kept_in(store, study, workplace, given)
-        with progress_bar() as progress:
+        with progress_bar() as bar, stoppable(bar) as progress:
             worked = work_on(
                 StudyBoard(study, workplace, None, note, kept),
                 workplace,

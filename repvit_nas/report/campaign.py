@@ -43,5 +43,7 @@ def status_text(status: "CampaignStatus") -> str:
     if status.ended:
         return f"{said}. Ended: {status.ended}."
     if status.left_s is not None:
-        said += f"; about {status.left_s / 60:,.0f} minutes left with those who are at work"
+        minutes = round(status.left_s / 60)
+        about = f"about {number_of(minutes, 'minute')}" if minutes else "less than a minute"
+        said += f"; {about} left with those who are at work"
     return f"{said}."

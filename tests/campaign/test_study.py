@@ -15,6 +15,7 @@ import pytest
 from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.campaign.planning import task_of
 from repvit_nas.campaign.records import CampaignFile, Planned
+from repvit_nas.campaign.status import status_of
 from repvit_nas.campaign.study import CAMPAIGN, open_study
 from repvit_nas.campaign.training import Result, circumstances_of, losses_name
 from repvit_nas.campaign.tries import PlanTask
@@ -170,6 +171,20 @@ def test_a_task_that_is_enqueued_twice_is_made_once(tmp_path):
         study.claim(one, "a")
         study.tell(one, result(one.task))
         assert study.look().state.open == []
+
+
+def test_a_training_that_takes_longer_makes_the_others_no_shorter(tmp_path):
+    with open_study(Sharing(f"journal:///{tmp_path}/s.log", "mine")) as study:
+        study.agree(FILE)
+        for number in range(3):
+            study.enqueue(task(number))
+        done, slow, other = waiting(study)
+        for one in (done, slow, other):
+            study.claim(one, "somebody")
+        study.tell(done, result(done.task))  # in 2.5 seconds
+        study._note(slow, {"progress": {"count": 1, "seconds": 100.0}})
+
+        assert status_of(study).left_s == 1.25, "2.5 seconds of work, shared by two"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,20 @@
 """measure-accuracy, work and status on one storage, as a user with two machines goes."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+from support import ROOT
+
+from repvit_nas.campaign.status import status_of
+from repvit_nas.campaign.study import open_study
+from repvit_nas.errors import UnknownNameError
+from repvit_nas.searching.shared import Sharing
 
 STORAGE = ("--storage", "sqlite:///s.db", "--name", "toys")
 CAMPAIGN = (
@@ -47,6 +59,34 @@ def test_a_campaign_is_shared_helped_and_looked_at(invoke, elsewhere):
     assert "holds a study 'toys' already" in err.splitlines()[-1]
 
 
+def test_who_is_asked_to_go_gives_the_training_back_at_once(elsewhere):
+    """As a scheduler asks before it takes a machine away: nobody was lost, nobody waits a minute."""
+    words = [*CAMPAIGN, "--train-images", "20000"]
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "repvit_nas", *words],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        open_study(Sharing("sqlite:///s.db", "toys")) as study,
+    ):
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            with contextlib.suppress(UnknownNameError):
+                study.join()
+                if any(each.by for each in study.look().running if each.task.name != "plan-0"):
+                    break
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        status = status_of(study)
+
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "error: interrupted"
+    assert (status.lost, status.running, status.waiting) == (0, (), ("donor-seed-0",))
+
+
 NOWHERE = "postgresql://me:geheim@127.0.0.1:9/db"
 
 
@@ -56,6 +96,10 @@ NOWHERE = "postgresql://me:geheim@127.0.0.1:9/db"
         (("work", "--name", "n", "--data", "shapes"), "work needs --storage"),
         (("status", "--name", "n"), "status needs --storage"),
         (("status", "--name", "n", "--storage", "sqlite:///new.db"), "campaign 'n' is not known"),
+        (
+            ("work", "--name", "n", "--data", "shapes", "--storage", "sqlite:///new.db"),
+            "a new one is begun by measure-accuracy with the same --storage",
+        ),
         (("status", "--name", "n", "--storage", NOWHERE, "--wait", "0"), "cannot be opened"),
         (
             ("work", "--name", "n", "--data", "shapes", "--storage", NOWHERE, "--wait", "0.2"),

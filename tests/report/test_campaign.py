@@ -1,3 +1,6 @@
+import msgspec
+import pytest
+
 from repvit_nas.campaign.status import CampaignStatus, Ended, Running
 from repvit_nas.report.campaign import status_table, status_text
 
@@ -31,4 +34,15 @@ def test_a_line_says_what_is_left_and_who_was_lost():
     assert status_text(STATUS) == (
         "1 training finished, 2 left, 1 left out; 1 worker lost on the way, and replaced; about 10 "
         "minutes left with those who are at work."
+    )
+
+
+@pytest.mark.parametrize(
+    ("left_s", "said"), [(20.0, "less than a minute"), (70.0, "about 1 minute")]
+)
+def test_the_last_minutes_are_said_in_words_that_fit(left_s, said):
+    status = msgspec.structs.replace(STATUS, lost=0, failed={}, left_s=left_s)
+
+    assert status_text(status) == (
+        f"1 training finished, 2 left; {said} left with those who are at work."
     )
