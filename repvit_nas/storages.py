@@ -112,6 +112,24 @@ def open_storage(url: str, *, wait_s: float = WAIT_S, say: Say = lambda _: None)
         raise RepvitNasError(f"the storage {shown} cannot be opened: {said}") from error
 
 
+def check_there(url: str) -> None:
+    """Raise where a storage is a file that is not there: opening it would make one.
+
+    Args:
+        url: As for :func:`open_storage`.
+
+    Raises:
+        RepvitNasError: There is none.
+    """
+    scheme, _, rest = url.partition(":///")
+    path = Path(rest.partition("?")[0])
+    if scheme in ("sqlite", JOURNAL) and path.name and not path.exists():
+        raise RepvitNasError(
+            f"the storage {url!r} is not there: no file {path}; measure-accuracy with this --storage "
+            "begins a campaign in a new one"
+        )
+
+
 def close_storage(storage: "BaseStorage") -> None:
     """Close the connections of a storage."""
     from optuna.storages import GrpcStorageProxy, RDBStorage

@@ -27,9 +27,11 @@ def command(*, storage: str | None, name: str, wait: float) -> Answer["CampaignS
     from repvit_nas.campaign.status import status_of
     from repvit_nas.campaign.study import open_study
     from repvit_nas.searching.shared import Sharing
+    from repvit_nas.storages import check_there
 
     if storage is None:
         raise RepvitNasError("status needs --storage: where the campaign is")
+    check_there(storage)
     with open_study(Sharing(storage, name, wait_s=wait, say=note)) as study:
         study.join()
         status = status_of(study)

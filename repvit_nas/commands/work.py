@@ -64,6 +64,7 @@ def command(
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.together import StudyBoard
     from repvit_nas.searching.shared import Sharing
+    from repvit_nas.storages import check_there
     from repvit_nas.training.place import Place, find_device
 
     if storage is None:
@@ -76,6 +77,7 @@ def command(
         torch.set_num_threads(threads)
     device = find_device(on)
     store = open_store(given | {"storage": storage})
+    check_there(storage)
     with open_study(Sharing(storage, name, wait_s=wait, say=note)) as study:
         workplace = open_workplace(
             study.join(),

@@ -95,10 +95,10 @@ NOWHERE = "postgresql://me:geheim@127.0.0.1:9/db"
     [
         (("work", "--name", "n", "--data", "shapes"), "work needs --storage"),
         (("status", "--name", "n"), "status needs --storage"),
-        (("status", "--name", "n", "--storage", "sqlite:///new.db"), "campaign 'n' is not known"),
+        (("status", "--name", "n", "--storage", "sqlite:///new.db"), "no file new.db"),
         (
-            ("work", "--name", "n", "--data", "shapes", "--storage", "sqlite:///new.db"),
-            "a new one is begun by measure-accuracy with the same --storage",
+            ("work", "--name", "n", "--data", "shapes", "--storage", "journal:///new.log"),
+            "measure-accuracy with this --storage begins a campaign in a new one",
         ),
         (("status", "--name", "n", "--storage", NOWHERE, "--wait", "0"), "cannot be opened"),
         (
@@ -111,7 +111,7 @@ NOWHERE = "postgresql://me:geheim@127.0.0.1:9/db"
         ),
     ],
 )
-def test_what_cannot_be_is_one_line(invoke, words, said):
+def test_what_cannot_be_is_one_line(invoke, elsewhere, words, said):
     pytest.importorskip("psycopg")
     code, out, err = invoke(*words)
 
@@ -120,3 +120,16 @@ def test_what_cannot_be_is_one_line(invoke, words, said):
     assert said in err.splitlines()[-1]
     assert "geheim" not in err
     assert err.count("\n") <= 2, "a line for the wait, and one for the error"
+    assert not [*elsewhere.glob("new.*")]
+
+
+def test_a_storage_without_the_campaign_says_how_one_is_begun(invoke, elsewhere):
+    with open_study(Sharing("sqlite:///s.db", "other")):
+        pass
+
+    for words in (("status",), ("work", "--data", "shapes")):
+        code, _, err = invoke(*words, "--name", "n", "--storage", "sqlite:///s.db")
+
+        assert code == 1
+        assert "campaign 'n' is not known" in err
+        assert "a new one is begun by measure-accuracy with the same --storage" in err
