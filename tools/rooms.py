@@ -37,7 +37,7 @@ ORDER: Final = (
     ("timing",),
     ("accuracy",),
     ("training",),
-    ("export",),
+    ("decoder", "export"),
     ("searching",),
     ("named",),
     ("checking", "own_latencies", "timm_entry"),

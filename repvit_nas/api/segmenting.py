@@ -4,19 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from repvit_nas.api.loading import path_of
-from repvit_nas.architecture import SAM, SAM_CHANNELS, SAM_STEP
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.architecture import SAM, SAM_STEP
+from repvit_nas.decoder import decoder_weights, new_decoder, segment_anything
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.named import Named, load, load_architecture
 
 if TYPE_CHECKING:
     import torch
 
 _ENCODER: Final = "image_encoder."
-_DECODER: Final = ("prompt_encoder.", "mask_decoder.")
-# SAM's own sizes: channels of a mask prompt, masks for a prompt, and of the decoder's transformer.
-_MASK_CHANNELS: Final = 16
-_MASKS: Final = 3
-_TRANSFORMER: Final[dict[str, int]] = {"depth": 2, "mlp_dim": 2048, "num_heads": 8}
 
 
 def sam(encoder: Named, checkpoint: str | Path | None = None) -> Any:
@@ -39,36 +35,19 @@ def sam(encoder: Named, checkpoint: str | Path | None = None) -> Any:
     """
     from repvit_nas.training.records import is_training_run
 
-    modules = _segment_anything()
+    modules = segment_anything()
     trained = isinstance(encoder, str | Path) and is_training_run(Path(encoder))
     output = load_architecture(encoder).output
     network: Any = load(encoder, output=output if output in SAM_STEP else SAM)
-    side = network.img_size
+    decoder = new_decoder(network.img_size)
     model = modules.Sam(
         image_encoder=network,
-        prompt_encoder=modules.PromptEncoder(
-            embed_dim=SAM_CHANNELS,
-            image_embedding_size=(side // SAM_STEP[SAM], side // SAM_STEP[SAM]),
-            input_image_size=(side, side),
-            mask_in_chans=_MASK_CHANNELS,
-        ),
-        mask_decoder=modules.MaskDecoder(
-            num_multimask_outputs=_MASKS,
-            transformer=modules.TwoWayTransformer(embedding_dim=SAM_CHANNELS, **_TRANSFORMER),
-            transformer_dim=SAM_CHANNELS,
-        ),
+        prompt_encoder=decoder.prompts,
+        mask_decoder=decoder.masks,
     )
     if checkpoint is not None:
         _take(model, path_of("checkpoint", checkpoint), trained=trained)
     return model.eval()
-
-
-def _segment_anything() -> Any:
-    try:
-        from segment_anything import modeling
-    except ImportError as error:
-        raise RepvitNasError("sam() needs: pip install 'repvit-nas[sam]'") from error
-    return modeling
 
 
 def _take(model: "torch.nn.Module", path: Path, *, trained: bool) -> None:
@@ -76,16 +55,14 @@ def _take(model: "torch.nn.Module", path: Path, *, trained: bool) -> None:
     from repvit_nas.training.start import read_weights
     from repvit_nas.training.trainer import load_strictly
 
-    state = read_weights(path)
-    own = model.state_dict()
-    decoder = {key: value for key, value in state.items() if key.startswith(_DECODER)}
-    if not decoder:
-        raise FileError(f"{path}: holds no prompt encoder and mask decoder of SAM")
+    own, decoder = model.state_dict(), decoder_weights(path)
     kept = {key: value for key, value in own.items() if key.startswith(_ENCODER)}
     if not trained:
         from repvit_nas.network.weights import from_official, is_official
 
-        theirs = {key: value for key, value in state.items() if key.startswith(_ENCODER)}
+        theirs = {
+            key: value for key, value in read_weights(path).items() if key.startswith(_ENCODER)
+        }
         if not is_official(theirs):
             raise RepvitNasError(
                 f"{path}: holds no RepViT encoder, and the network is untrained; give a run that train "

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from repvit_nas import files
 from repvit_nas.checking.beside import beside
+from repvit_nas.checking.masks import mask_agreement
 from repvit_nas.checking.promises import promises_of
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord
 from repvit_nas.errors import RepvitNasError
@@ -36,12 +37,14 @@ class Where(NamedTuple):
             or the usual one where no run kept that.
         foreign: Accept a processor's table that was measured on another machine.
         access: How the device is reached, if it is a phone.
+        decoder: A checkpoint of SAM, whose decoder makes masks of the network's maps and its teacher's.
     """
 
     device: str = "iphone12"
     space: str | None = None
     foreign: bool = False
     access: Access = Access()
+    decoder: Path | None = None
 
 
 class ToCheck(NamedTuple):
@@ -129,6 +132,7 @@ def _checked(
     if images.missing:
         say(f"without the images to validate on, accuracy is not checked: {images.missing}")
     subject = trained_subject(run, verify=False)  # whether it is as written is a promise
+    masks = mask_agreement(subject.model, run.record, where.decoder) if where.decoder else None
     with _exported(run, subject, images, keep=keep) as (exported, place):
         promises = promises_of(
             run,
@@ -153,6 +157,7 @@ def _checked(
         not_measured=timed.why_not,
         off_engine=timed.off_engine,
         export=exported,
+        masks=masks,
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from repvit_nas.export.records import ExportRecord
 from repvit_nas.predictors.lookup import Source
-from repvit_nas.quantities import Count, Duration, Milliseconds, Percent, check_interval
+from repvit_nas.quantities import Count, Duration, Milliseconds, Percent, Share, check_interval
 
 CHECK_FILE: Final = "check.json"
 
@@ -66,6 +66,24 @@ class ComparedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         check_interval(self.low_ms, self.latency_ms, self.high_ms, "latency_ms")
 
 
+class MaskAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How alike the masks are that a decoder makes of a network's maps and of its teacher's.
+
+    Attributes:
+        decoder: The checkpoint whose decoder it is.
+        points: Points asked for in each picture, one mask each.
+        pictures: How many pictures.
+        masks: How many masks were compared: those that are not empty by both.
+        iou: Their mean intersection over union.
+    """
+
+    decoder: str
+    points: Count
+    pictures: Count
+    masks: Count
+    iou: Share
+
+
 class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The content of `check.json` (schema 1).
 
@@ -80,6 +98,7 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         not_measured: Why it was not; empty if it was, or where an older version wrote it.
         off_engine: Whether not all of it ran on the Neural Engine, which its prediction is for.
         export: The forms of the network and the latency of unfused and fused on this machine.
+        masks: How alike masks are to the teacher's, where a decoder was given.
     """
 
     schema: Literal[1] = 1
@@ -93,6 +112,7 @@ class CheckRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     not_measured: str = ""
     off_engine: bool = False
     export: ExportRecord
+    masks: MaskAgreement | None = None
 
     @property
     def kept(self) -> bool:

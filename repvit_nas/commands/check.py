@@ -41,6 +41,11 @@ PICTURE_FILE: Final = "family.png"
     help="Train these reference networks by the same recipe on the same images first.",
 )
 @data_now_option
+@click.option(
+    "--decoder",
+    type=click.Path(path_type=Path),
+    help="A checkpoint of SAM: compare the masks that its decoder makes of maps and the teacher's.",
+)
 @threads_option
 @foreign_option
 @phone_options
@@ -53,6 +58,7 @@ def command(
     space: str | None,
     train_family: str | None,
     data: str,
+    decoder: Path | None,
     threads: int | None,
     foreign: bool,
     team: str,
@@ -82,7 +88,7 @@ def command(
         torch.set_num_threads(threads)
     given = BESIDE if train_family == "all" else (train_family or "").split(",")
     names = [name.strip() for name in given if name.strip()]
-    where = Where(device, space or Where().space, foreign, Access(team, udid))
+    where = Where(device, space or Where().space, foreign, Access(team, udid), decoder)
     if len(runs) > 1:
         same_but_for_seed(runs)  # before anything is trained
     checked = []

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from repvit_nas.checking.records import CheckRecord, ComparedNetwork, standard_error
+from repvit_nas.checking.records import CheckRecord, ComparedNetwork, MaskAgreement, standard_error
 from repvit_nas.checking.seeds import SeededRow, SeedsRecord, settled
 from repvit_nas.report import text
 from repvit_nas.report.tables import Grid
@@ -22,10 +22,19 @@ def check_parts(run: str, found: CheckRecord, *, beside: bool) -> list[Grid | st
     """
     promised = Grid.of(run, PROMISE_HEADER, promise_rows(found), wraps=PROMISE_HEADER[2:])
     if not beside:
-        return [promised, *measured_lines(found)]
+        return [promised, *_mask_lines(found.masks), *measured_lines(found)]
     title = f"Beside the family, on {found.device} ({found.variant.source})"
     family = Grid.of(title, *family_table(found), left=("relation",))
-    return [promised, family, *filter(None, [chance_line(found)]), *measured_lines(found)]
+    lines = (*filter(None, [chance_line(found)]), *_mask_lines(found.masks))
+    return [promised, family, *lines, *measured_lines(found)]
+
+
+def _mask_lines(masks: MaskAgreement | None) -> list[str]:
+    if masks is None:
+        return []
+    iou = f"mean IoU {100 * masks.iou:.1f} % with those of the teacher's maps"
+    counts = f"{masks.masks:,} masks of {masks.pictures:,} pictures"
+    return [f"Masks by {masks.decoder}, at {masks.points} points of each picture: {iou} ({counts})"]
 
 
 def seeds_parts(found: SeedsRecord) -> list[Grid | str]:
