@@ -32,7 +32,7 @@ _CHUNK: Final = 100_000
 ASKED: Final = (
     *("measure-accuracy", "--data", "shapes", "--train-images", "4800", "--val-images", "960"),
     *("--space", "cifar", "--device", "cpu-epyc", "--foreign", "--budget-ms", "0.2", "--anyway"),
-    *("--networks", "8", "--held-out", "0", "--epochs", "4", "--init", "random", "--threads", "1"),
+    *("--networks", "16", "--held-out", "0", "--epochs", "2", "--init", "random", "--threads", "1"),
 )
 
 
