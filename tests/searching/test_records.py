@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.architecture import write_architecture
@@ -9,10 +10,12 @@ from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.search_space.family import family
 from repvit_nas.searching.records import (
     FRONT_FILE,
+    RUN_FILE,
     DeviceLatency,
     FrontEntry,
     Result,
     front_columns,
+    read_run,
     read_winner,
     winner_path,
 )
@@ -97,3 +100,11 @@ def test_a_front_says_what_opens_stages_only_where_one_is_plain():
 
     assert "downsample" not in front_columns(result(entry("deep", "modelled"), winners=()))
     assert front_columns(mixed)["downsample"] == ["deep-deep-deep-deep", "deep-deep-plain-deep"]
+
+
+def test_the_shipped_run_is_as_this_version_writes_it():
+    run = ROOT / "results" / "iphone12-1.0ms"
+
+    front = files.encode_lines(files.read_json(run / FRONT_FILE, Result), "front")
+    assert front == (run / FRONT_FILE).read_bytes()
+    assert files.encode_json(read_run(run)) == (run / RUN_FILE).read_bytes()
