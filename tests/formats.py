@@ -1,6 +1,6 @@
 """Every format that is read: a small file of it, and what reads it.
 
-`tests/test_formats.py` holds that no function of the package reads a file without standing here, and
+`tests/field/test_formats.py` holds that no function of the package reads a file without standing here, and
 mutates each. A new reader is added to `FORMATS`, or to `NO_FORMAT` with the reason why not.
 """
 
@@ -23,9 +23,8 @@ from repvit_nas.accuracy.offcurve import read_trained
 from repvit_nas.accuracy.responses import read_losses
 from repvit_nas.accuracy.trained import PosteriorFile
 from repvit_nas.architecture import read_architecture
-from repvit_nas.campaign.records import CampaignFile, Planned, read_campaign, task_log
+from repvit_nas.campaign.records import CampaignFile, read_campaign, task_log
 from repvit_nas.campaign.trial import facts_of_result, read_try
-from repvit_nas.campaign.tries import Beat, PlanTask
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.coreml.exporting import Converted, Manifest
 from repvit_nas.coreml.importers import generic, melange, xctest
@@ -59,7 +58,6 @@ from repvit_nas.searching.whole import read_whole, whole_bytes
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import EpochRow, read_training
-from repvit_nas.units import Listed
 
 SHIPPED_RUN = ROOT / "results" / "iphone12-1.0ms"
 TRAINED = ROOT / "results" / "shapes-30ms" / "seed-0"
@@ -74,7 +72,6 @@ class Format(NamedTuple):
         content: A small valid one.
         read: Reads the file in a folder, and returns what it holds.
         readers: The functions of the package that read such a file.
-        records: The records that it is read into.
         beside: What else has to lie in the folder.
     """
 
@@ -82,7 +79,6 @@ class Format(NamedTuple):
     content: Callable[[], bytes]
     read: Callable[[Path], Any]
     readers: tuple[str, ...]
-    records: tuple[Any, ...] = ()
     beside: Callable[[], Mapping[str, bytes]] = dict
 
 
@@ -389,28 +385,24 @@ FORMATS: dict[str, Format] = {
         (ROOT / "search_space" / "family.toml").read_bytes,
         lambda folder: files.read_toml(folder / "family.toml", FamilyFile),
         ("search_space.family.family",),
-        (FamilyFile,),
     ),
     "published accuracies": Format(
         "published_accuracy.csv",
         lines(ROOT / "search_space" / "published_accuracy.csv", 5),
         lambda folder: files.read_csv(folder / "published_accuracy.csv", PublishedAccuracy),
         ("search_space.family.published_accuracies", "files.read_csv"),
-        (PublishedAccuracy,),
     ),
     "peers": Format(
         "peers.csv",
         lines(ROOT / "search_space" / "peers.csv", 5),
         lambda folder: files.read_csv(folder / "peers.csv", Peer),
         ("search_space.peers.peers",),
-        (Peer,),
     ),
     "downstream": Format(
         "downstream.csv",
         lines(ROOT / "search_space" / "downstream.csv", 5),
         lambda folder: files.read_csv(folder / "downstream.csv", Downstream),
         ("search_space.downstream.downstream",),
-        (Downstream,),
     ),
     "trainings elsewhere": Format(
         "evidence.csv.gz",
@@ -427,7 +419,6 @@ FORMATS: dict[str, Format] = {
             "latency_lut.series.series_name",
             "coreml.session.planned_otherwise",
         ),
-        (msgspec.Struct,),
     ),
     "table": Format(
         "table.json",
@@ -446,7 +437,6 @@ FORMATS: dict[str, Format] = {
             "coreml.exporting.read_plan",
             "coreml.exporting._claim",
         ),
-        (Plan,),
     ),
     "visits": Format(
         "visits.jsonl",
@@ -471,7 +461,6 @@ FORMATS: dict[str, Format] = {
         written(SOURCES),
         json_file("sources.json", Sources),
         ("coreml.publishing.moved_away", "coreml.publishing.take_back"),
-        (Sources,),
     ),
     "published latencies": Format(
         "published.csv",
@@ -533,7 +522,6 @@ FORMATS: dict[str, Format] = {
         (ROOT / "predictors" / "iphone12" / "assumptions.json").read_bytes,
         json_file("assumptions.json", Assumptions),
         ("predictors.fit_device.read_known",),
-        (Assumptions,),
     ),
     "run": Format(
         "run.json",
@@ -552,7 +540,6 @@ FORMATS: dict[str, Format] = {
             "searching.merge._read",
             "api.search.read_search",
         ),
-        (Result,),
     ),
     "whole front": Format(
         "front.npz",
@@ -583,7 +570,6 @@ FORMATS: dict[str, Format] = {
         (TRAINED / "log.csv").read_bytes,
         lambda folder: files.read_csv(folder / "log.csv", EpochRow),
         ("commands.report._training",),
-        (EpochRow,),
     ),
     "pointer to a checkpoint": Format(
         "checkpoints/last.json",
@@ -619,21 +605,18 @@ FORMATS: dict[str, Format] = {
         (TRAINED / "check.json").read_bytes,
         json_file("check.json", CheckRecord),
         ("commands.report._training",),
-        (CheckRecord,),
     ),
     "manifest of an export": Format(
         "manifest.json",
         written(MANIFEST),
         json_file("manifest.json", Manifest),
         ("coreml.exporting.read_manifest",),
-        (Manifest,),
     ),
     "converted packages": Format(
         "converted.jsonl",
         lambda: json.dumps(CONVERTED).encode() + b"\n",
         line_file("converted.jsonl", Converted),
         ("coreml.exporting.convert",),
-        (Converted,),
     ),
     "Xcode's report": Format(
         "report.json",
@@ -712,14 +695,12 @@ FORMATS |= {
         lambda: files.encode_lines(path_network("1"), "units"),
         lambda folder: read_network(folder / "listed.json"),
         ("networks.read_network", "networks.network_from"),
-        (Listed,),
     ),
     "path to RepViT": Format(
         "path.toml",
         (ROOT / "search_space" / "path.toml").read_bytes,
         lambda folder: files.read_toml(folder / "path.toml", PathFile),
         ("search_space.path._file",),
-        (PathFile,),
     ),
     "accuracies": Format(
         "observations.jsonl",
@@ -744,7 +725,6 @@ FORMATS |= {
         written(POSTERIOR),
         json_file("posterior.json", PosteriorFile),
         ("accuracy.trained.read",),
-        (PosteriorFile,),
     ),
     "tasks of a campaign": Format(
         "tasks.jsonl",
@@ -763,7 +743,6 @@ FORMATS |= {
         trial,
         read_trial,
         ("campaign.trial.read_try.read",),
-        (Beat, PlanTask),
     ),
     "choice of a campaign": Format(
         "trial.json",
@@ -775,7 +754,6 @@ FORMATS |= {
         ).encode(),
         read_trial,
         ("campaign.trial.read_try.read",),
-        (Planned, PlanTask),
     ),
 }
 
@@ -800,9 +778,9 @@ NO_FORMAT: dict[str, str] = {
     "coreml.building.build": "of Apple's source, whose digest is checked",
     "coreml.building._built": "of Apple's source, whose digest is checked",
     "coreml.doctor._app": "looks for a line of Apple's source",
-    "coreml.client.ModelRunner._answer": "an answer of the phone: tests/coreml/test_faults.py",
+    "coreml.client.ModelRunner._answer": "an answer of the phone: tests/coreml/test_client.py",
     "coreml.importers.xctest._decoded": "an answer of Apple's tool, as XCTest's metrics above",
-    "coreml.xcrun.devicectl": "an answer of Apple's tool: tests/coreml/test_faults.py",
+    "coreml.xcrun.devicectl": "an answer of Apple's tool: tests/coreml/test_xcrun.py",
     "coreml.mac._LoadedHere.__init__": "Core ML loads what was written a moment before",
     "export.maps._by_core_ml": "Core ML loads what was written a moment before",
     "export.classifier._by_core_ml": "Core ML loads what was written a moment before",

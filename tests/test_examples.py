@@ -23,7 +23,7 @@ def understood(words):
 
 
 def shell_words(text):
-    """Return the words of the last command of a shell line."""
+    """Return the words of a command that may go over several lines."""
     return shlex.split(text.replace("\\\n", " "))
 
 
