@@ -1,7 +1,10 @@
-"""A network that trains in seconds, and a run of it."""
+"""A network that trains in seconds, a run of it, and a teacher of maps."""
+
+import warnings
 
 import msgspec
 import torch
+from torch import nn
 
 from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.training.recipe import load_recipe
@@ -38,11 +41,11 @@ def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution
     )
 
 
-def small_asked():
+def small_asked(batch=16):
     """Return what a run of an epoch on few images is asked."""
     return Asked(
         architecture=msgspec.structs.replace(small(), num_classes=24),
-        recipe=load_recipe("quick", {"epochs": 1, "lr": 0.02, "warmup_epochs": 0, "batch": 16}),
+        recipe=load_recipe("quick", {"epochs": 1, "lr": 0.02, "warmup_epochs": 0, "batch": batch}),
         data=DataSpec(name="shapes", train_images=96, val_images=48),
     )
 
@@ -50,10 +53,21 @@ def small_asked():
 def train_small(folder):
     """Leave a finished run on few images in `folder`."""
     torch.set_num_threads(1)
-    asked = Asked(
-        architecture=msgspec.structs.replace(small(), num_classes=24),
-        recipe=load_recipe("quick", {"epochs": 1, "lr": 0.02, "warmup_epochs": 0}),
-        data=DataSpec(name="shapes", train_images=96, val_images=48),
-    )
-    train(asked, folder)
+    train(small_asked(batch=64), folder)
     return folder
+
+
+def map_network(channels=256):
+    """Return a network that makes a map of 4x4 of an image of 64 px."""
+    torch.manual_seed(3)
+    layers = (nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Conv2d(8, channels, 4, 4))
+    return nn.Sequential(*layers).eval()
+
+
+def scripted(folder, module=None):
+    """Write such a network, or another, as a TorchScript file; return its path."""
+    path = folder / "teacher.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of scripting
+        torch.jit.trace(module or map_network(), torch.zeros(1, 3, 64, 64)).save(str(path))
+    return str(path)

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from training.test_pictures import write_pictures
-from training.test_teacher import scripted
-from training_support import small
+from image_folders import write_pictures
+from training_support import scripted, small
 
 import repvit_nas
 from repvit_nas.architecture import with_output

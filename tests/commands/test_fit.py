@@ -10,5 +10,6 @@ def test_fit_writes_what_predict_uses(invoke, elsewhere):
     assert json.loads(out)["device"] == "iphone13"
     assert "predictors/iphone13" in err
     assert (elsewhere / "predictors" / "iphone13" / "validation.png").is_file()
-    code, out, _ = invoke("predict", "repvit_m1_0", "--device", "iphone13")
+    code, _, err = invoke("predict", "repvit_m1_0", "--device", "iphone13")
     assert code == 0
+    assert err == "predictor: iphone13, modelled, from predictors/iphone13\n"

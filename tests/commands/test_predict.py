@@ -62,15 +62,10 @@ def test_predict_at_another_resolution(invoke):
 
 
 def test_a_network_outside_is_taken_with_a_wider_space(invoke, outside):
-    import tomllib
-
-    from support import ROOT
-
     text = (ROOT / "search_space" / "repvit.toml").read_text()
     for low, wide in ((32, 80), (64, 160), (128, 320), (256, 640)):
         text = text.replace(f"min = {low}, max = {wide}", f"min = 8, max = {wide}")
     text = text.replace("min = 6, max = 36", "min = 1, max = 36")
-    assert tomllib.loads(text)
     (outside / "wide.toml").write_text(text)
 
     code, out, _ = invoke("predict", "outside.json", "--space", "wide.toml", "--json")

@@ -6,9 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from training.test_pictures import write_pictures
-from training.test_teacher import scripted
-from training_support import small_asked
+from image_folders import write_pictures
+from training_support import scripted, small_asked
 
 from repvit_nas.commands import _run
 from repvit_nas.training.records import read_training
@@ -105,8 +104,6 @@ import os, signal, sys
 from pathlib import Path
 from repvit_nas.training.place import Place
 from repvit_nas.training.run import train
-from training.test_pictures import write_pictures
-from training.test_teacher import scripted
 from training_support import small_asked
 
 def progress(doing, done, total):

@@ -4,7 +4,6 @@ import pytest
 from cable import UNIT, opened, runner
 from fake_apple import FakeApple
 
-from repvit_nas.coreml.app import Phone
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.programs import chain
 
@@ -57,4 +56,3 @@ def test_no_serial_number_or_name_is_kept(tmp_path):
 
     assert "SECRET" not in kept
     assert "Ada" not in kept
-    assert isinstance(phone, Phone)

@@ -17,7 +17,6 @@ from repvit_nas.predictors.lookup import MeasuredPart, TimedCosts, TimedUnit
 from repvit_nas.predictors.physical import CostForm
 from repvit_nas.predictors.predictor import (
     Predictor,
-    PredictorFile,
     load_predictor,
     read_predictor,
 )
@@ -97,14 +96,6 @@ def test_a_predictor_survives_its_file(predictor, tmp_path):
 
     network = family()["repvit_m1_5"].architecture
     assert again.estimate(network) == predictor.estimate(network)
-
-
-def test_loading_needs_no_library_of_the_fit(predictor):
-    """The file is coefficients and names: no pickle, no version of scikit-learn or scipy."""
-    text = (ROOT / "predictors" / "iphone12" / "predictor.json").read_text()
-
-    assert isinstance(json.loads(text), dict)
-    assert isinstance(Predictor(msgspec.convert(json.loads(text), PredictorFile)), Predictor)
 
 
 @pytest.mark.parametrize(

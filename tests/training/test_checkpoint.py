@@ -83,7 +83,9 @@ def test_no_whole_checkpoint_is_said(tmp_path):
         Checkpoints(tmp_path).load()
 
 
-@pytest.mark.parametrize("name", ["../../elsewhere", "update-0000\0001", "/etc", ""])
+@pytest.mark.parametrize(
+    "name", ["../../elsewhere", "update-00000001/../x", "update-0000\0001", "/etc", ""]
+)
 def test_a_pointer_names_a_checkpoint_of_its_run(tmp_path, name):
     Checkpoints(tmp_path).save(1, {"w": torch.ones(3)}, None, {})
     pointer = tmp_path / "checkpoints" / "last.json"

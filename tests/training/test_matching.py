@@ -6,10 +6,9 @@ import json
 import msgspec
 import pytest
 import torch
+from image_folders import write_pictures
 from safetensors.torch import load_file
-from training.test_pictures import write_pictures
-from training.test_teacher import network, scripted
-from training_support import small
+from training_support import map_network, scripted, small
 
 import repvit_nas
 from repvit_nas.architecture import with_output
@@ -108,7 +107,7 @@ def test_what_is_padded_changes_nothing():
     """Neither the picture's padding nor what the teacher's map says of it."""
     torch.manual_seed(0)
     model = repvit_nas.load(ENCODER)
-    teacher = network()
+    teacher = map_network()
     images = torch.randn(2, 3, 64, 64)
     places = torch.tensor([[0, 32, 64], [1, 64, 16]])
     other = images.clone()

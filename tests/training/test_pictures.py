@@ -1,8 +1,8 @@
 """Pictures in a square: scaled, padded behind the preprocessing, found in folders."""
 
-import numpy as np
 import pytest
 import torch
+from image_folders import write_pictures
 from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
@@ -15,14 +15,6 @@ from repvit_nas.training.pictures import (
     pictures_digest,
 )
 from repvit_nas.training.spec import DataSpec
-
-
-def write_pictures(folder, count=12, size=(40, 24)):
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
-    return folder
 
 
 @pytest.mark.parametrize(

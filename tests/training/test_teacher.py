@@ -1,10 +1,9 @@
 """Teachers of maps: whatever makes one map of an image, and what is said of others."""
 
-import warnings
-
 import pytest
 import torch
 from torch import nn
+from training_support import map_network, scripted
 
 from repvit_nas.conversion.onnx import exported_model
 from repvit_nas.errors import FileError, RepvitNasError
@@ -16,20 +15,6 @@ CPU = torch.device("cpu")
 class TwoMaps(nn.Module):
     def forward(self, x):
         return x, x
-
-
-def network(channels=256):
-    torch.manual_seed(3)
-    layers = (nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Conv2d(8, channels, 4, 4))
-    return nn.Sequential(*layers).eval()
-
-
-def scripted(folder, module=None):
-    path = folder / "teacher.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces the end of scripting
-        torch.jit.trace(module or network(), torch.zeros(1, 3, 64, 64)).save(str(path))
-    return str(path)
 
 
 def as_onnx(folder, module, *names, batch=2):
@@ -45,9 +30,9 @@ def test_files_of_both_kinds_make_the_map_of_the_network(tmp_path, batch):
     images = torch.randn(3, 3, 64, 64)
     names = () if batch == 1 else ("image", "map")
     with torch.no_grad():
-        expected = network()(images)
+        expected = map_network()(images)
 
-    for name in (scripted(tmp_path), as_onnx(tmp_path, network(), *names, batch=batch)):
+    for name in (scripted(tmp_path), as_onnx(tmp_path, map_network(), *names, batch=batch)):
         teacher = load_map_teacher(name, CPU)
         check_map(teacher, (256, 4, 4), 64)
         assert torch.allclose(teacher.maps(images), expected, atol=1e-5)
@@ -55,7 +40,7 @@ def test_files_of_both_kinds_make_the_map_of_the_network(tmp_path, batch):
 
 
 def test_another_size_or_other_channels_are_said_before_anything_is_trained(tmp_path):
-    teacher = load_map_teacher(scripted(tmp_path, network(128)), CPU)
+    teacher = load_map_teacher(scripted(tmp_path, map_network(128)), CPU)
 
     with pytest.raises(
         RepvitNasError, match=r"map of \(128, 4, 4\) .* of 64 px, the network one of \(256"
