@@ -3,7 +3,8 @@
 # make test-all install and run all tests
 # make docs     build the documentation's site into site/
 # make lint     formatter, linter and type checker
-# make fuzz     20,000 mutations of each format that is read; SEED=2 for others
+# make bench    run the benchmarks
+# make fuzz     20,000 mutations of each format that is read, half an hour and more; SEED=2 for others
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +28,6 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# 20,000 mutations of each format that is read; half an hour and more.
 fuzz: $(VENV)/.test
 	FUZZ_MUTATIONS=20000 FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -n auto tests/field/test_formats.py
 
