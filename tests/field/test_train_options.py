@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from image_folders import folder
 from training_support import small
 
 from repvit_nas.architecture import write_architecture
@@ -57,18 +58,6 @@ def here(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def images(here):
-    import numpy as np
-    from PIL import Image
-
-    for split in ("train", "val"):
-        for name in ("cat", "dog"):
-            (here / "data" / split / name).mkdir(parents=True)
-            Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(
-                here / "data" / split / name / "1.png"
-            )
-
-
 def test_every_option_of_train_is_tried():
     known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
 
@@ -81,7 +70,7 @@ def test_every_option_of_train_is_tried():
 @pytest.mark.parametrize("option", OF_DATA)
 @pytest.mark.parametrize("kind", ["digits", "shapes", "folder", "named"])
 def test_an_option_of_the_data_that_means_nothing_for_them_is_refused(here, capsys, option, kind):
-    images(here)
+    folder(here / "data", images=1)
     value, takes = OF_DATA[option]
     if kind in takes:
         pytest.skip("means something here")
