@@ -1,7 +1,6 @@
 """`estimate`: how accurate networks would be."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import msgspec
@@ -10,12 +9,11 @@ from repvit_nas.accuracy.estimator import AccuracySource, Observed, meaning_at
 from repvit_nas.accuracy.estimator import estimate as estimated
 from repvit_nas.accuracy.family import FamilyEstimator
 from repvit_nas.api.loading import architecture_of, estimator_of, networks_in, title_of
-from repvit_nas.api.shown import Shown, bars_with_intervals
+from repvit_nas.api.shown import Shown, ShownRows, bars_with_intervals
 from repvit_nas.architecture import Architecture
 from repvit_nas.named import Named
 from repvit_nas.report import text
 from repvit_nas.report.tables import Grid
-from repvit_nas.searching.records import FrontEntry
 from repvit_nas.shapes import shapes_of
 
 
@@ -69,18 +67,10 @@ class Accuracy(Shown, msgspec.Struct, frozen=True):
         return Accuracies((self,)).plot(axes)
 
 
-class Accuracies(Shown, msgspec.Struct, frozen=True):
+class Accuracies(ShownRows[Accuracy], msgspec.Struct, frozen=True):
     """The estimated accuracies of networks, in the order in which they were given."""
 
     rows: tuple[Accuracy, ...]
-
-    def __iter__(self) -> Iterator[Accuracy]:
-        """Go through the accuracies."""
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        """Count the accuracies."""
-        return len(self.rows)
 
     def __getitem__(self, index: int) -> Accuracy:
         """Return one accuracy."""
@@ -175,4 +165,4 @@ def estimate(
             )
             for network, mean, std in zip(networks, found.mean, found.std, strict=True)
         )
-    return rows[0] if isinstance(arch, str | Path | Architecture | FrontEntry) else Accuracies(rows)
+    return rows[0] if isinstance(arch, Named) else Accuracies(rows)

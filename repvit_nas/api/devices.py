@@ -6,8 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 from repvit_nas.accuracy.family import FamilyEstimator
-from repvit_nas.api.loading import estimator_of, predictor_of, title_of
-from repvit_nas.api.shown import Shown, axes_or_new, bars_with_intervals
+from repvit_nas.api.loading import estimator_of, integer, predictor_of, title_of
+from repvit_nas.api.shown import ShownRows, axes_or_new, bars_with_intervals
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import UnknownNameError, WrongTypeError
 from repvit_nas.latency_lut.device import load_device
@@ -26,18 +26,10 @@ from repvit_nas.report.tables import Grid
 from repvit_nas.search_space.space import load_space
 
 
-class Devices(Shown, msgspec.Struct, frozen=True):
+class Devices(ShownRows[DeviceOverview], msgspec.Struct, frozen=True):
     """The devices there are; `devices()["iphone12"]` is one of them."""
 
     rows: tuple[DeviceOverview, ...]
-
-    def __iter__(self) -> Iterator[DeviceOverview]:
-        """Go through the devices."""
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        """Count the devices."""
-        return len(self.rows)
 
     def __getitem__(self, name: str) -> DeviceOverview:
         """Return the device of a name."""
@@ -96,7 +88,7 @@ def devices() -> Devices:
     return Devices(tuple(overview()))
 
 
-class Family(Shown, msgspec.Struct, frozen=True):
+class Family(ShownRows[FamilyRow], msgspec.Struct, frozen=True):
     """The reference networks on a device, published and predicted.
 
     Attributes:
@@ -108,14 +100,6 @@ class Family(Shown, msgspec.Struct, frozen=True):
     device: str
     rows: tuple[FamilyRow, ...]
     found: str
-
-    def __iter__(self) -> Iterator[FamilyRow]:
-        """Go through the networks."""
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        """Count the networks."""
-        return len(self.rows)
 
     def __getitem__(self, name: str) -> FamilyRow:
         """Return the network of a name, such as `repvit_m0_9`."""
@@ -176,9 +160,7 @@ def family(
         WrongTypeError: An argument is of a type that has no meaning here.
         RepvitNasError: There is no such device or estimator, or the resolution is none of the space.
     """
-    if isinstance(resolution, bool) or not isinstance(resolution, int):
-        raise WrongTypeError.of("resolution", "an integer", resolution)
-    load_space("repvit")[0].check_resolution(resolution)
+    load_space("repvit")[0].check_resolution(integer("resolution", resolution))
     predictor, found = predictor_of(device, foreign=foreign, outside=outside)
     published = published_of(load_device(device))
     rows = family_rows(published, predictor, estimator_of(accuracy), resolution=resolution)
@@ -213,7 +195,7 @@ class Known(msgspec.Struct, frozen=True):
     source: str
 
 
-class DeviceTable(Shown, msgspec.Struct, frozen=True):
+class DeviceTable(ShownRows[Known], msgspec.Struct, frozen=True):
     """What is known of a device.
 
     Attributes:
@@ -227,14 +209,6 @@ class DeviceTable(Shown, msgspec.Struct, frozen=True):
     title: str
     rows: tuple[Known, ...]
     found: str
-
-    def __iter__(self) -> Iterator[Known]:
-        """Go through the latencies."""
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        """Count the latencies."""
-        return len(self.rows)
 
     def grid(self) -> Grid:
         """Return the table that is shown."""
@@ -294,8 +268,8 @@ def _timed(timed: Table) -> Iterator[Known]:
             kind: Kind = "network"
             name = title_of(row.architecture)
         else:
-            kind = msgspec.to_builtins(row)["type"]
-            name = unit_text(msgspec.to_builtins(row.unit))
+            written = msgspec.to_builtins(row)
+            kind, name = written["type"], unit_text(written["unit"])
         yield Known(
             kind,
             name,

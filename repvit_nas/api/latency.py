@@ -1,14 +1,13 @@
 """`predict`: what networks cost on devices."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
 from repvit_nas.api.loading import devices_in, network_of, networks_in, predictor_of, title_of
-from repvit_nas.api.shown import Shown, bars_with_intervals
-from repvit_nas.architecture import Architecture, OutputKind
+from repvit_nas.api.shown import Shown, ShownRows, bars_with_intervals
+from repvit_nas.architecture import OutputKind
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import WrongTypeError
 from repvit_nas.latency_lut.device import load_device
@@ -17,8 +16,7 @@ from repvit_nas.networks import summary
 from repvit_nas.operations import HALF, checked_bits
 from repvit_nas.predictors.lookup import Outside, Source
 from repvit_nas.predictors.predictor import CALIBRATED
-from repvit_nas.searching.records import FrontEntry
-from repvit_nas.units import Listed, Network
+from repvit_nas.units import Network
 
 if TYPE_CHECKING:
     from repvit_nas.report.tables import Grid
@@ -90,18 +88,10 @@ class Latency(Shown, msgspec.Struct, frozen=True):
         return Latencies((self,)).plot(axes)
 
 
-class Latencies(Shown, msgspec.Struct, frozen=True):
+class Latencies(ShownRows[Latency], msgspec.Struct, frozen=True):
     """The latencies of networks on devices, network by network; `latencies[0]` is the first."""
 
     rows: tuple[Latency, ...]
-
-    def __iter__(self) -> Iterator[Latency]:
-        """Go through the latencies."""
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        """Count the latencies."""
-        return len(self.rows)
 
     def __getitem__(self, index: int) -> Latency:
         """Return one latency."""
@@ -233,9 +223,7 @@ def predict(
         for one in networks
         for where in devices
     )
-    alone = isinstance(device, str) and isinstance(
-        arch, str | Path | Architecture | Listed | FrontEntry
-    )
+    alone = isinstance(device, str) and isinstance(arch, Named)
     return rows[0] if alone else Latencies(rows)
 
 

@@ -14,8 +14,7 @@ from repvit_nas.named import Named, load_architecture, load_network, shaped
 from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
 from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
-from repvit_nas.searching.records import FrontEntry
-from repvit_nas.units import Listed, Network
+from repvit_nas.units import Network
 
 if TYPE_CHECKING:
     from repvit_nas.accuracy.estimator import JointEstimator
@@ -123,7 +122,7 @@ def network_of(
         raise UnknownNameError.of("output", str(output), list(OUTPUTS))
     if resolution is None and output is None:
         return network
-    side = None if resolution is None else _integer("resolution", resolution)
+    side = None if resolution is None else integer("resolution", resolution)
     return _shaped(network, side, output)
 
 
@@ -142,7 +141,12 @@ def _shaped(network: Network, resolution: int | None, output: OutputKind | None)
     return shaped(network, output, resolution)
 
 
-def _integer(what: str, arrived: object) -> int:
+def integer(what: str, arrived: object) -> int:
+    """Return an integer as it is.
+
+    Raises:
+        WrongTypeError: It is none.
+    """
     if isinstance(arrived, bool) or not isinstance(arrived, int):
         raise WrongTypeError.of(what, "an integer", arrived)
     return arrived
@@ -158,7 +162,7 @@ def title_of(architecture: Network) -> str:
 
 def networks_in(given: Named | Sequence[Named]) -> tuple[Named, ...]:
     """Return what names networks, whether one is given or several."""
-    if isinstance(given, str | Path | Architecture | Listed | FrontEntry):
+    if isinstance(given, Named):
         return (given,)
     if not isinstance(given, Sequence):
         raise WrongTypeError.of("a network", "a name, a path or an architecture", given)

@@ -12,7 +12,7 @@ from repvit_nas import files
 from repvit_nas.accuracy.trained import FAMILY
 from repvit_nas.api.loading import estimator_of, path_of
 from repvit_nas.api.shown import Shown, axes_or_new
-from repvit_nas.architecture import LOGITS, OUTPUTS
+from repvit_nas.architecture import LOGITS, OUTPUTS, shape_text
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError, WrongTypeError
 from repvit_nas.folders import Resume
@@ -89,8 +89,6 @@ class Search(Shown, msgspec.Struct, frozen=True):
 
     def why_none(self) -> str:
         """Say why there is no best network, and how far off the nearest is."""
-        from repvit_nas.architecture import shape_text
-
         nearest = shape_text(self.result.front[0].architecture)
         return (
             f"no network of space {self.run.settings.space!r} keeps what was asked; the nearest, "
@@ -190,7 +188,8 @@ class Search(Shown, msgspec.Struct, frozen=True):
         if where not in devices:
             raise UnknownNameError.of("device of the search", str(where), devices)
         drawn = axes_or_new(axes)
-        draw(drawn, self.finding(), where, self.families()[where])
+        finding = self.finding()
+        draw(drawn, finding, where, families_of(finding)[where])
         return drawn
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> None:

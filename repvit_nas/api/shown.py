@@ -1,13 +1,15 @@
 """What all results have in common: they show themselves as a table, in a notebook and as a frame."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from repvit_nas.report.tables import Grid
+
+Row = TypeVar("Row")
 
 
 class Shown:
@@ -34,6 +36,21 @@ class Shown:
         from repvit_nas.report.tables import html
 
         return html(self.grid())
+
+
+class ShownRows(Shown, Generic[Row]):
+    """A result of several things, which stand in its field `rows`."""
+
+    __slots__ = ()
+    rows: tuple[Row, ...]
+
+    def __iter__(self) -> Iterator[Row]:
+        """Go through the rows."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.rows)
 
 
 def axes_or_new(axes: Any) -> Any:
