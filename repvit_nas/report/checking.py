@@ -1,6 +1,7 @@
 """The tables of `check`: one run beside the family, and several seeds together."""
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Final
 
 from repvit_nas.checking.records import CheckRecord, ComparedNetwork, MaskAgreement, standard_error
@@ -60,8 +61,8 @@ def measured_lines(found: CheckRecord) -> list[str]:
     else:
         lines = [f"Not measured: {found.not_measured}"] if found.not_measured else []
     here = found.export
-    text = f"{here.unfused_ms:.2f} ms unfused, {here.fused_ms:.2f} ms fused"
-    return [*lines, f"One image by torch on one thread here: {text}"]
+    timed = f"{here.unfused_ms:.2f} ms unfused, {here.fused_ms:.2f} ms fused"
+    return [*lines, f"One image by torch on one thread here: {timed}"]
 
 
 def chance_line(found: CheckRecord) -> str:
@@ -113,13 +114,8 @@ def family_table(found: CheckRecord) -> tuple[Sequence[str], list[Sequence[str]]
         )
 
     rows = [cells(found.variant), *(cells(row) for row in found.family)]
-    said = [
-        name
-        for name, column in zip(_FAMILY_HEADER, zip(*rows, strict=True), strict=True)
-        if any(column)
-    ]
-    shown = [_FAMILY_HEADER.index(name) for name in said]
-    return said, [[row[place] for place in shown] for row in rows]
+    said = [any(column) for column in zip(*rows, strict=True)]
+    return [*compress(_FAMILY_HEADER, said)], [[*compress(row, said)] for row in rows]
 
 
 _FAMILY_HEADER: Final = (

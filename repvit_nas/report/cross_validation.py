@@ -1,14 +1,9 @@
 """The table and the picture of a cross-validation: predicted against published."""
 
-import io
 from typing import Final
 
-from repvit_nas.predictors.validation import (
-    TARGET_FAMILY,
-    CrossValidation,
-    Probe,
-    Summary,
-)
+from repvit_nas.predictors.validation import TARGET_FAMILY, CrossValidation, Probe, Summary
+from repvit_nas.report.pictures import draw_bands, png
 from repvit_nas.report.tables import Grid
 
 SUMMARY_HEADER: Final = (
@@ -18,9 +13,6 @@ SUMMARY_HEADER: Final = (
     "RepViT and RepNeXt left out",
     "in 90 % interval",
 )
-_BANDS: Final = ((0.10, 0.10), (0.05, 0.18))
-
-
 PROBE_HEADER: Final = ("never seen by the fit", "latencies", "error", "in 90 % interval", "steps")
 
 
@@ -78,16 +70,7 @@ def cross_validation_picture(validation: CrossValidation) -> bytes:
     axes = figure.add_subplot()
     low = 0.9 * min(check.published_ms for check in validation.checks)
     high = 1.1 * max(check.published_ms for check in validation.checks)
-    for band, alpha in _BANDS:
-        axes.fill_between(
-            [low, high],
-            [low * (1 - band), high * (1 - band)],
-            [low * (1 + band), high * (1 + band)],
-            color="0.5",
-            alpha=alpha,
-            linewidth=0,
-            label=f"within {band:.0%}",
-        )
+    draw_bands(axes, low, high)
     for family in sorted({check.family for check in validation.checks}):
         checks = [check for check in validation.checks if check.family == family]
         target = family == TARGET_FAMILY
@@ -108,6 +91,4 @@ def cross_validation_picture(validation: CrossValidation) -> bytes:
         axis.set_ticks([], minor=True)
     axes.legend(fontsize=8, ncols=2)
     axes.grid(alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

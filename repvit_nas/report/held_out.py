@@ -1,12 +1,12 @@
 """The tables and the pictures of a measured device: predicted against what was held out."""
 
-import io
 from typing import Any, Final
 
 import numpy as np
 
 from repvit_nas.predictors.predictor import Predictor
-from repvit_nas.predictors.validation import HeldOutComparison, UnitCheck
+from repvit_nas.predictors.validation import HeldOutComparison
+from repvit_nas.report.pictures import draw_bands, png
 from repvit_nas.report.tables import Grid
 from repvit_nas.units import Block, block
 
@@ -21,7 +21,6 @@ SCORE_HEADER: Final = (
     "Spearman rho",
 )
 CURVE_HEADER: Final = ("units timed", "RMSPE %")
-_BANDS: Final = ((0.10, 0.10), (0.05, 0.18))
 _KINDS: Final = ("stem", "block", "block with SE", "downsample", "ffn", "head")
 
 
@@ -92,9 +91,7 @@ def held_out_picture(found: HeldOutComparison, predictor: Predictor) -> bytes:
     _draw_units(axes[1, 0], found, predictor)
     _draw_residuals(axes[1, 1], found)
     figure.suptitle(f"{found.device}: {found.title}", fontsize=11)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _draw_networks(axes: Any, found: HeldOutComparison) -> None:
@@ -102,17 +99,7 @@ def _draw_networks(axes: Any, found: HeldOutComparison) -> None:
     measured = np.array([check.measured_ms for check in checks])
     predicted = np.array([check.predicted_ms for check in checks])
     low, high = 0.9 * measured.min(), 1.1 * measured.max()
-    line = np.array([low, high])
-    for band, alpha in _BANDS:
-        axes.fill_between(
-            line,
-            line * (1 - band),
-            line * (1 + band),
-            color="0.5",
-            alpha=alpha,
-            linewidth=0,
-            label=f"within {band:.0%}",
-        )
+    draw_bands(axes, low, high)
     axes.errorbar(
         measured,
         predicted,
@@ -154,12 +141,11 @@ def _draw_curve(axes: Any, found: HeldOutComparison) -> None:
 
 def _draw_units(axes: Any, found: HeldOutComparison, predictor: Predictor) -> None:
     """Draw blocks by stage: what was timed, and the predictor's line at expansion 2 without SE."""
-    timed = [check for check in found.unit_checks if isinstance(check.unit, Block)]
-    sizes = sorted({check.unit.size for check in timed if isinstance(check.unit, Block)})[::-1]
-    for stage, size in enumerate(sizes):
-        here = [(c.unit, c.latency_ms) for c in timed if _block(c).size == size]
-        widths = sorted({unit.width for unit, _ in here if isinstance(unit, Block)})
-        steps = list(range(widths[0], widths[-1] + 1, 8))
+    timed = [(c.unit, c.latency_ms) for c in found.unit_checks if isinstance(c.unit, Block)]
+    for stage, size in enumerate(sorted({unit.size for unit, _ in timed}, reverse=True)):
+        here = [(unit, ms) for unit, ms in timed if unit.size == size]
+        widths = [unit.width for unit, _ in here]
+        steps = list(range(min(widths), max(widths) + 1, 8))
         line = [block(width, 2.0, 3, size, se=False) for width in steps]
         costs = predictor.unit_costs(line)
         color = f"C{stage}"
@@ -174,8 +160,8 @@ def _draw_units(axes: Any, found: HeldOutComparison, predictor: Predictor) -> No
         )
         for gated, marker in ((False, "o"), (True, "x")):
             axes.plot(
-                [u.width for u, _ in here if isinstance(u, Block) and (u.se > 0) == gated],
-                [ms for u, ms in here if isinstance(u, Block) and (u.se > 0) == gated],
+                [unit.width for unit, _ in here if (unit.se > 0) == gated],
+                [ms for unit, ms in here if (unit.se > 0) == gated],
                 marker,
                 color=color,
                 markersize=3,
@@ -195,12 +181,6 @@ def _draw_units(axes: Any, found: HeldOutComparison, predictor: Predictor) -> No
     axes.set_title("blocks (x with SE; all expansions); line: expansion 2, no SE")
     axes.legend(fontsize=8, title="stage")
     axes.grid(alpha=0.25, which="both")
-
-
-def _block(check: UnitCheck) -> Block:
-    if not isinstance(check.unit, Block):
-        raise TypeError(f"a block is needed; got {type(check.unit).__name__}")
-    return check.unit
 
 
 def _draw_residuals(axes: Any, found: HeldOutComparison) -> None:

@@ -1,9 +1,9 @@
 """The table and the picture of a device that is like another: its latencies, each left out in turn."""
 
-import io
 from typing import Final
 
 from repvit_nas.predictors.validation import LeaveOneOut, LeftOutCheck
+from repvit_nas.report.pictures import png
 from repvit_nas.report.tables import Grid
 from repvit_nas.words import number_of
 
@@ -76,6 +76,4 @@ def leave_one_out_picture(found: LeaveOneOut) -> bytes:
     axes.set_xlabel(f"given of {found.device}, ms")
     axes.set_ylabel("predicted by a fit without the network, ms (modelled)")
     axes.grid(alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

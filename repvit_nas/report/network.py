@@ -1,5 +1,7 @@
 """A network row by row."""
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -159,11 +161,5 @@ def unit_text(unit: dict[str, Any]) -> str:
     return " ".join([unit["type"], *fields])
 
 
-def _runs(listed: tuple[UnitLine, ...]) -> list[tuple[int, UnitLine]]:
-    runs: list[tuple[int, UnitLine]] = []
-    for row in listed:
-        if runs and runs[-1][1] == row:
-            runs[-1] = (runs[-1][0] + 1, row)
-        else:
-            runs.append((1, row))
-    return runs
+def _runs(listed: tuple[UnitLine, ...]) -> Iterator[tuple[int, UnitLine]]:
+    return ((len([*same]), row) for row, same in groupby(listed))

@@ -19,6 +19,7 @@ from repvit_nas.report.cross_validation import SUMMARY_HEADER, summary_cells
 from repvit_nas.report.family_rows import FamilyRow
 from repvit_nas.report.held_out import SCORE_HEADER, score_rows, summary
 from repvit_nas.report.leave_one_out import LEFT_OUT_HEADER, left_out_rows, left_out_summary
+from repvit_nas.report.run_report import budgets
 from repvit_nas.search_space.peers import PEERS_DEVICE, Peer
 from repvit_nas.searching.records import Result, RunFile
 from repvit_nas.training.records import EpochRow, TrainFile
@@ -192,10 +193,9 @@ def front_panel(
         )
         for place, entry in enumerate(result.front)
     )
-    budgets = ", ".join(f"{ms:g} ms on {device}" for device, ms in run.settings.budgets_ms.items())
     return FrontPanel(
         name=name,
-        said=f"{name}: within {budgets}, {first.resolution} px. Repeat with: {run.command}",
+        said=f"{name}: within {budgets(run)}, {first.resolution} px. Repeat with: {run.command}",
         accuracy_meaning=result.accuracy_meaning,
         resolution=first.resolution,
         num_classes=first.num_classes,

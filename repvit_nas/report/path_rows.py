@@ -1,12 +1,12 @@
 """The path from MobileNetV3-L to RepViT-M0.9, step by step: published against predicted."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
+from repvit_nas.report.pictures import png
 from repvit_nas.report.tables import Grid
 from repvit_nas.search_space.path import PublishedStep, networks, path
 
@@ -233,6 +233,4 @@ def path_picture(found: PathRows) -> bytes:
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     draw_path(figure.subplots(), found)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

@@ -1,10 +1,10 @@
 """The picture of a run: accuracy against latency, on each device."""
 
-import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from repvit_nas.report.family_rows import FamilyRow, family_input
+from repvit_nas.report.pictures import png
 
 if TYPE_CHECKING:
     from repvit_nas.searching.records import Result
@@ -19,10 +19,7 @@ def run_picture(finding: "Finding", families: dict[str, list[FamilyRow]]) -> byt
     figure = Figure(figsize=(8, 5 * len(devices)), dpi=120, layout="constrained")
     for place, device in enumerate(devices, start=1):
         draw(figure.add_subplot(len(devices), 1, place), finding, device, families[device])
-    buffer = io.BytesIO()
-    # Without the version of the drawing library, the same run gives the same bytes.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def draw(axes: Any, finding: "Finding", device: str, family: list[FamilyRow]) -> None:

@@ -1,7 +1,8 @@
 """The pictures of training: the curves of one run, and networks beside each other."""
 
-import io
 from typing import TYPE_CHECKING, Any
+
+from repvit_nas.report.pictures import png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ def curves_picture(rows: "Sequence[EpochRow]", title: str = "") -> bytes:
     for axes in (left, right):
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def family_picture(points: "Mapping[str, Sequence[tuple[float, float]]]", x: str) -> bytes:
@@ -45,16 +46,10 @@ def family_picture(points: "Mapping[str, Sequence[tuple[float, float]]]", x: str
     axes.set(xlabel=x, ylabel="top-1 on the validation images, %")
     axes.margins(x=0.22)  # for the last network's name
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def _figure(size: tuple[float, float]) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=110, layout="constrained")
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
