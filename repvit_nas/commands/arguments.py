@@ -101,5 +101,7 @@ def own_words() -> list[str]:
 
 
 def repeated() -> str:
-    """Return the command line that repeats this one."""
-    return shlex.join(["repvit-nas", *own_words()])
+    """Return the command line that repeats this one, without the password of a storage."""
+    from repvit_nas.storages import masked
+
+    return masked(shlex.join(["repvit-nas", *own_words()]))

@@ -15,7 +15,6 @@ from repvit_nas.commands.console import note, progress_bar, show
 from repvit_nas.commands.stopping import stoppable
 from repvit_nas.commands.training_options import asked_data, asked_recipe
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.storages import masked
 
 if TYPE_CHECKING:
     from repvit_nas.campaign.board import CampaignLimits
@@ -52,7 +51,7 @@ def ran_campaign(
         campaign = open_campaign(
             name,
             _asked(given),
-            command=masked(repeated()),
+            command=repeated(),
             trainings=Path(given["out"]) if given["out"] else None,
             foreign=given["foreign"],
             anyway=anyway,

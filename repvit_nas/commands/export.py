@@ -115,11 +115,12 @@ def _run_record(
     from repvit_nas.named import load_network
     from repvit_nas.training.records import is_training_run, read_training
 
-    if not is_training_run(Path(run)) and not Path(run).is_dir():
+    folder = Path(run)
+    trained_here = is_training_run(folder)
+    if not trained_here and not folder.is_dir():
         load_network(run)  # says what is wrong with a name that stands for nothing
         raise RepvitNasError(f"{run} is untrained: say with --out DIR where its files shall go")
-    folder = Path(run)
-    trained = read_training(folder).asked.architecture.output if is_training_run(folder) else output
+    trained = read_training(folder).asked.architecture.output if trained_here else output
     if output not in (None, trained):
         note(f"{run} was trained for {trained}: its head is left out")
     return export_run(

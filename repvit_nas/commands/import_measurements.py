@@ -8,7 +8,7 @@ import click
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.console import note
 from repvit_nas.commands.fitting import combined_and_fitted
-from repvit_nas.commands.options import debug_option
+from repvit_nas.commands.options import any_placement_option, debug_option
 from repvit_nas.errors import UnknownNameError
 from repvit_nas.words import number_of
 
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 @click.command("import-measurements")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--device", required=True, help="The Core ML device that they were timed on.")
-@click.option(
-    "--any-placement",
-    is_flag=True,
-    help="Count programs too that did not run on the Neural Engine alone.",
-)
+@any_placement_option
 @click.option(
     "--unlike-predicted",
     is_flag=True,

@@ -20,6 +20,7 @@ from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
     from repvit_nas.architecture import OutputKind
+    from repvit_nas.units import Network
 
 
 @click.command("measure")
@@ -118,7 +119,7 @@ def _show(document: dict[str, Any]) -> None:
         )
 
 
-def _predicted(device: str, architecture: Any, measured_ms: float) -> dict[str, Any]:
+def _predicted(device: str, architecture: "Network", measured_ms: float) -> dict[str, Any]:
     from repvit_nas.predictors.predictor import load_predictor
 
     try:

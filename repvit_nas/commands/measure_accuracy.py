@@ -15,6 +15,7 @@ from repvit_nas.commands.options import (
     budget_option,
     debug_option,
     foreign_option,
+    hours_option,
     searched_space_option,
     storage_options,
 )
@@ -38,7 +39,7 @@ _MOST: Final = 2**63 - 2
 )
 @searched_space_option
 @click.option("--networks", type=click.IntRange(min=2), default=24, show_default=True)
-@click.option("--hours", type=float, help="Start no training that would end after so many hours.")
+@hours_option
 @click.option(
     "--held-out",
     type=click.IntRange(min=0),
@@ -108,8 +109,6 @@ def command(
 
     from repvit_nas.campaign.board import CampaignLimits
 
-    if hours is not None and not 0 < hours < 1e5:
-        raise RepvitNasError(f"--hours must be above 0; got {hours}")
     if processes > 1 and given["threads"] is None:
         given["threads"] = max(1, (os.cpu_count() or 1) // processes)
     if given["threads"] is not None:

@@ -12,7 +12,7 @@ from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.console import note, progress_bar
 from repvit_nas.commands.coreml import core_ml_device, export_programs, measure_device
 from repvit_nas.commands.fitting import fitted
-from repvit_nas.commands.options import debug_option, phone_options
+from repvit_nas.commands.options import any_placement_option, debug_option, phone_options
 from repvit_nas.commands.runtime import (
     RUNTIME,
     check_minutes,
@@ -43,11 +43,7 @@ from repvit_nas.folders import clock
     help="For a Core ML device: only write every program to time, with a manifest, to DIR.",
 )
 @phone_options
-@click.option(
-    "--any-placement",
-    is_flag=True,
-    help="Count programs too that did not run on the Neural Engine alone.",
-)
+@any_placement_option
 @answers
 @debug_option
 def command(

@@ -8,6 +8,7 @@ import click
 from repvit_nas.architecture import OUTPUTS
 from repvit_nas.commands.completion import complete_device, complete_network, complete_space
 from repvit_nas.data import DEFAULT_DEVICE
+from repvit_nas.errors import RepvitNasError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -31,6 +32,12 @@ def budget_option(*, required: bool) -> Decorator:
         metavar="MS|DEVICE=MS,...",
         help="The most milliseconds a network may take, on --device or on each device named.",
     )
+
+
+def _checked_hours(_: click.Context, __: click.Parameter, hours: float | None) -> float | None:
+    if hours is not None and not 0 < hours < 1e5:
+        raise RepvitNasError(f"--hours must be above 0; got {hours}")
+    return hours
 
 
 device_option: Decorator = click.option(
@@ -141,6 +148,17 @@ data_now_option: Decorator = click.option(
 )
 threads_option: Decorator = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of torch."
+)
+hours_option: Decorator = click.option(
+    "--hours",
+    type=float,
+    callback=_checked_hours,
+    help="Start no training that would end after so many hours.",
+)
+any_placement_option: Decorator = click.option(
+    "--any-placement",
+    is_flag=True,
+    help="Count programs too that did not run on the Neural Engine alone.",
 )
 debug_option: Decorator = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."

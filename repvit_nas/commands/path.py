@@ -7,7 +7,7 @@ import click
 
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.arguments import say_predictors
-from repvit_nas.commands.console import console, note, show
+from repvit_nas.commands.console import note, show
 from repvit_nas.commands.options import debug_option, devices_option, foreign_option, outside_option
 from repvit_nas.errors import RepvitNasError
 
@@ -59,9 +59,7 @@ def command(
 
 def _show(found: "Sequence[PathTable]") -> None:
     for each in found:
-        show(each.grid())
-        for line in each.lines():
-            console().print(line)
+        show(each.grid(), *each.lines())
 
 
 def _document(found: "Sequence[PathTable]") -> object:

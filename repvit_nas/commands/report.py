@@ -60,10 +60,8 @@ def _panel(name: str) -> "Panel":
 
     folder = Path(name)
     if not folder.is_dir():
-        shelf = folder.parent.name or "results"
-        folder = (
-            data.listed(shelf)[folder.name].path if folder.name in data.listed(shelf) else folder
-        )
+        shipped = data.listed(folder.parent.name or "results").get(folder.name)
+        folder = folder if shipped is None else shipped.path
     if (folder / RUN_FILE).is_file():
         return _front(name, folder)
     if is_training_run(folder):

@@ -24,6 +24,7 @@ from repvit_nas.commands.training_options import (
     recipe_options,
 )
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.recipe import NONE
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from repvit_nas.training.records import Matching, TrainFile
     from repvit_nas.units import Network
 
-# What says that there is no teacher, or that its maps are not kept.
-NO_TEACHER: Final = "none"
 # Options that are values of the recipe under their own name.
 _RECIPE: Final = ("batch", "accumulate", "lr")
 # And values of the data.
@@ -176,7 +175,7 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
                 given["compiled"],
                 given["save_every"],
                 given["tensorboard"],
-                "" if given["cache"] in (None, NO_TEACHER) else given["cache"],
+                "" if given["cache"] in (None, NONE) else given["cache"],
             ),
             opened=opened,
             command=shlex.join([*_program(asked.processes), *words]),
@@ -207,7 +206,7 @@ def _show(name: str, folder: Path, record: "TrainFile") -> None:
 def _refuse_idle(given: Mapping[str, Any]) -> None:
     """Refuse options that mean nothing for the task."""
     if given["task"] == "match":
-        if given["teacher"] in (None, NO_TEACHER):
+        if given["teacher"] in (None, NONE):
             raise RepvitNasError(
                 "--task match needs --teacher: an ONNX or TorchScript file, a run, or a model of timm"
             )
@@ -225,7 +224,7 @@ def _matching(given: Mapping[str, Any]) -> "Matching":
         teacher=given["teacher"],
         digest=teacher_digest(given["teacher"]),
         cosine=given["cosine"] or 0.0,
-        kept=given["cache"] != NO_TEACHER,
+        kept=given["cache"] != NONE,
     )
 
 

@@ -34,3 +34,11 @@ def test_a_line_is_repeated_without_how_it_is_printed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["repvit-nas", *words])
 
     assert repeated() == "repvit-nas search --budget-ms 1 --out 'a b'"
+
+
+def test_a_line_is_repeated_without_the_password_of_a_storage(monkeypatch):
+    words = ["measure-accuracy", "--finals", "run", "--storage", "postgresql://me:geheim@host/nas"]
+    monkeypatch.setattr(sys, "argv", ["repvit-nas", *words])
+
+    assert "postgresql://me:" in repeated()
+    assert "geheim" not in repeated()
