@@ -16,7 +16,6 @@ from repvit_nas.architecture import LOGITS, OUTPUTS, shape_text
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError, WrongTypeError
 from repvit_nas.folders import Resume
-from repvit_nas.report.family_rows import FamilyRow
 from repvit_nas.report.run_picture import draw
 from repvit_nas.report.run_report import budgets, families_of, render, winners_table
 from repvit_nas.report.tables import Grid, html
@@ -152,10 +151,6 @@ class Search(Shown, msgspec.Struct, frozen=True):
         """Return the columns of the frame: every network of the front, fastest first."""
         return front_columns(self.result)
 
-    def families(self) -> dict[str, list[FamilyRow]]:
-        """Return the reference family on each device, of the search's resolution and classes."""
-        return families_of(self.finding())
-
     def finding(self) -> Finding:
         """Return what the report of a run is made of; a search that was read loads its inputs."""
         inputs = self.inputs or load_inputs(self.run.settings, foreign=True)
@@ -206,9 +201,8 @@ class Search(Shown, msgspec.Struct, frozen=True):
         _ = self.best
         place = path_of("folder", folder)
         finding = self.finding()
-        with (run_folder := RunFolder(place, self.run.settings, self.run.digest)).claimed(
-            overwrite=overwrite
-        ):
+        run_folder = RunFolder(place, self.run.settings, self.run.digest)
+        with run_folder.claimed(overwrite=overwrite):
             page, picture = render(finding)
             run_folder.write(
                 self.result,

@@ -62,12 +62,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command; None if there is no such command."""
-        name = cmd_name.replace("-", "_")
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"repvit_nas.commands.{name}").command
-        if not isinstance(command, click.Command):
-            return None
+        module = importlib.import_module(f"repvit_nas.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
         # Help is a raw docstring, in which click's mark of lines to keep is two characters.
         command.help = (command.help or "").replace("\\b\n", "\b\n")
         return command

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from repvit_nas.commands.console import note
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.storages import masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +103,4 @@ def own_words() -> list[str]:
 
 def repeated() -> str:
     """Return the command line that repeats this one, without the password of a storage."""
-    from repvit_nas.storages import masked
-
     return masked(shlex.join(["repvit-nas", *own_words()]))

@@ -83,12 +83,12 @@ def progress_bar(every_s: float = _EVERY_S) -> Iterator[Callable[[str, int, int]
     Args:
         every_s: Where stderr is no terminal, a line is printed whenever so many seconds have passed.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     if not escapes_allowed(sys.stderr):
         yield _lines(every_s)
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

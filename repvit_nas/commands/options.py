@@ -9,6 +9,7 @@ from repvit_nas.architecture import OUTPUTS
 from repvit_nas.commands.completion import complete_device, complete_network, complete_space
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.storages import WAIT_S
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -99,7 +100,7 @@ storage_options: Decorator = grouped(
     click.option(
         "--wait",
         type=click.FloatRange(min=0),
-        default=60.0,
+        default=WAIT_S,
         show_default=True,
         metavar="S",
         help="Seconds to wait for a storage that does not answer.",
