@@ -9,8 +9,6 @@ from repvit_nas.errors import FileError, RepvitNasError
 if TYPE_CHECKING:
     import torch
 
-# What the two are called in SAM's checkpoints.
-DECODER: Final = ("prompt_encoder.", "mask_decoder.")
 # SAM's own sizes: channels of a mask prompt, masks for a prompt, and of the decoder's transformer.
 _MASK_CHANNELS: Final = 16
 _MASKS: Final = 3
@@ -71,6 +69,7 @@ def decoder_weights(path: Path) -> "dict[str, torch.Tensor]":
     Raises:
         FileError: It cannot be read, or holds none.
     """
+    from repvit_nas.network.weights import DECODER
     from repvit_nas.training.start import read_weights
 
     state = read_weights(path)
@@ -87,6 +86,7 @@ def read_decoder(path: Path, side: int) -> SamDecoder:
         RepvitNasError: `segment-anything` is not installed.
         FileError: The checkpoint cannot be read, or holds no decoder of SAM.
     """
+    from repvit_nas.network.weights import DECODER
     from repvit_nas.training.trainer import load_strictly
 
     found, state = new_decoder(side), decoder_weights(path)

@@ -110,50 +110,8 @@ class Pointwise(msgspec.Struct, frozen=True, tag="pointwise", forbid_unknown_fie
         return self.channels * self.size**2
 
 
-class Pool(msgspec.Struct, frozen=True, tag="pool", forbid_unknown_fields=True):
-    """The mean over a whole feature map."""
-
-    channels: Extent
-    size: Extent
-
-    macs = 0
-    params = 0
-    weights = 0
-
-    @property
-    def elements_in(self) -> int:
-        """Elements read."""
-        return self.channels * self.size**2
-
-    @property
-    def elements_out(self) -> int:
-        """Elements written."""
-        return self.channels
-
-
-class Output(msgspec.Struct, frozen=True, tag="output", forbid_unknown_fields=True):
-    """A feature map handed back to the caller, beyond a classifier's logits."""
-
-    channels: Extent
-    size: Extent
-
-    macs = 0
-    params = 0
-    weights = 0
-
-    @property
-    def elements_in(self) -> int:
-        """Elements read."""
-        return self.channels * self.size**2
-
-    @property
-    def elements_out(self) -> int:
-        """Elements written."""
-        return self.elements_in
-
-
-class Norm(msgspec.Struct, frozen=True, tag="norm", forbid_unknown_fields=True):
-    """A layer norm over the channels of each pixel, which no convolution can take up."""
+class _OnMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What reads a map, without weights, and writes one as large where it does not say otherwise."""
 
     channels: Extent
     size: Extent
@@ -163,8 +121,8 @@ class Norm(msgspec.Struct, frozen=True, tag="norm", forbid_unknown_fields=True):
 
     @property
     def params(self) -> int:
-        """Scale and shift of each channel."""
-        return 2 * self.channels
+        """Weights and biases."""
+        return 0
 
     @property
     def elements_in(self) -> int:
@@ -175,6 +133,28 @@ class Norm(msgspec.Struct, frozen=True, tag="norm", forbid_unknown_fields=True):
     def elements_out(self) -> int:
         """Elements written."""
         return self.elements_in
+
+
+class Pool(_OnMap, frozen=True, tag="pool"):
+    """The mean over a whole feature map."""
+
+    @property
+    def elements_out(self) -> int:
+        """Elements written."""
+        return self.channels
+
+
+class Output(_OnMap, frozen=True, tag="output"):
+    """A feature map handed back to the caller, beyond a classifier's logits."""
+
+
+class Norm(_OnMap, frozen=True, tag="norm"):
+    """A layer norm over the channels of each pixel, which no convolution can take up."""
+
+    @property
+    def params(self) -> int:
+        """Scale and shift of each channel."""
+        return 2 * self.channels
 
 
 class Resize(msgspec.Struct, frozen=True, tag="resize", forbid_unknown_fields=True):

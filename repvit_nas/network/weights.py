@@ -31,10 +31,9 @@ _HEAD: Final = (
     ("classifier.classifier.", "head.head."),
 )
 
-
-# What an official checkpoint of RepViT-SAM calls its encoder, and the parts of SAM beside it.
+# What checkpoints of SAM call the encoder, and the two parts beside it that make masks.
 _ENCODER: Final = "image_encoder."
-_DECODER: Final = ("prompt_encoder.", "mask_decoder.")
+DECODER: Final = ("prompt_encoder.", "mask_decoder.")
 
 
 def is_official(state: Mapping[str, Any]) -> bool:
@@ -53,14 +52,14 @@ def from_official(state: Mapping[str, torch.Tensor], architecture: Architecture)
         architecture: The network it is of.
 
     Returns:
-        The same tensors, of RepViT-SAM those of the encoder alone; a key without a counterpart keeps its name, so that whoever loads the
-        state dict treats it as any other that is too many.
+        The same tensors, of RepViT-SAM those of the encoder alone; a key without a counterpart keeps
+        its name, so that whoever loads the state dict treats it as any other that is too many.
     """
     places = _places(architecture)
     return {
         _renamed(key.removeprefix(_ENCODER), places): value
         for key, value in state.items()
-        if not key.startswith(_DECODER)
+        if not key.startswith(DECODER)
     }
 
 
