@@ -63,8 +63,8 @@ def repvit_nas(
         pretrained: Load timm's published weights of a reference network, or those that
             `pretrained_cfg` names.
         architecture: A reference name, an architecture file, a winner of a run, an architecture,
-            a network told by its units, or the content of an architecture file. Libraries that build encoders by timm's name alone
-            get a reference network.
+            a network told by its units, or the content of an architecture file. Libraries that build
+            encoders by timm's name alone get a reference network.
         pretrained_cfg: timm's configuration of pretrained weights, or one of timm's tags, such as
             `dist_450e_in1k`; by default timm's own default.
         out_indices: Stages whose maps `features_only=True` returns.
@@ -98,13 +98,7 @@ def repvit_nas(
             f"with weights: {', '.join(n.name for n in family().values() if n.timm)}"
         )
 
-    # What is saved is built again by this function, also where timm has a network of the same shape.
-    said: dict[str, Any] = {"architecture": "repvit_nas"}
-    if not _states_input(pretrained_cfg):
-        said |= _input_of(built)
-    if pretrained_cfg is None:
-        said["num_classes"] = built.num_classes
-    kwargs["pretrained_cfg_overlay"] = said | overlay
+    kwargs["pretrained_cfg_overlay"] = _said(built, pretrained_cfg) | overlay
 
     def filtered(checkpoint: Mapping[str, Any], _: Any) -> "Mapping[str, torch.Tensor]":
         state = unwrapped(checkpoint)
@@ -142,11 +136,7 @@ def _listed(
     overlay = kwargs.get("pretrained_cfg_overlay") or {}
     if pretrained and pretrained_cfg is None and not overlay:
         raise RepvitNasError(f"there are no published weights of {built.name or 'this network'}")
-    said: dict[str, Any] = {"architecture": "repvit_nas", "first_conv": None}
-    if not _states_input(pretrained_cfg):
-        said |= _input_of(built)
-    if pretrained_cfg is None:
-        said["num_classes"] = built.num_classes
+    said = _said(built, pretrained_cfg) | {"first_conv": None}
     kwargs["pretrained_cfg_overlay"] = said | overlay
     kwargs.setdefault("num_classes", built.num_classes)
     kwargs.pop("legacy", None)
@@ -172,20 +162,20 @@ def resolve(named: "Named") -> "Network":
     return load_network(named)
 
 
-def _input_of(architecture: "Network") -> dict[str, Any]:
-    """Return timm's words for the input that a network was made for, if timm's default is another."""
+def _said(architecture: "Network", pretrained_cfg: Any) -> dict[str, Any]:
+    """Return what timm's configuration says of a network, where none from outside says it itself."""
     from repvit_nas.units import stage_sizes
 
+    # What is saved is built again by our entry, also where timm has a network of the same shape.
+    said: dict[str, Any] = {"architecture": "repvit_nas"}
     side = architecture.resolution
-    if side == _TIMMS_SIDE:
-        return {}
-    last = stage_sizes(side)[-1]
-    return {"input_size": (3, side, side), "pool_size": (last, last)}
-
-
-def _states_input(pretrained_cfg: Any) -> bool:
-    """Tell whether a configuration came from outside and says itself what the input is."""
-    return isinstance(pretrained_cfg, Mapping) and "input_size" in pretrained_cfg
+    states_input = isinstance(pretrained_cfg, Mapping) and "input_size" in pretrained_cfg
+    if side != _TIMMS_SIDE and not states_input:
+        last = stage_sizes(side)[-1]
+        said |= {"input_size": (3, side, side), "pool_size": (last, last)}
+    if pretrained_cfg is None:
+        said["num_classes"] = architecture.num_classes
+    return said
 
 
 def _reference(architecture: "Architecture") -> "Reference | None":

@@ -77,11 +77,24 @@ def fuse_branches(mixer: RepVggDw) -> nn.Conv2d:
     return fused
 
 
+def depthwise(width: int, kernel: int, stride: int = 1) -> ConvNorm:
+    """Return a depthwise convolution in one branch, with its batch norm."""
+    return ConvNorm(width, width, kernel, stride, kernel // 2, groups=width)
+
+
+def spatial(unit: Downsample | Widen) -> ConvNorm:
+    """Return the depthwise convolution of a downsample, which has a stride where the unit has."""
+    return depthwise(unit.c_in, unit.kernel, 2 if isinstance(unit, Downsample) else 1)
+
+
 def token_mixer(width: int, kernel: int, form: TrainingForm) -> nn.Module:
     """Return the depthwise convolution of a block in training form."""
-    if form.branches:
-        return TokenMixer(width, kernel, form.legacy)
-    return ConvNorm(width, width, kernel, 1, kernel // 2, groups=width)
+    return TokenMixer(width, kernel, form.legacy) if form.branches else depthwise(width, kernel)
+
+
+def gate(width: int, bottleneck: int) -> nn.Module:
+    """Return SE of so many bottleneck channels; of 0, nothing."""
+    return SqueezeExcite(width, rd_channels=bottleneck) if bottleneck else nn.Identity()
 
 
 def _fused(layer: ConvNorm) -> nn.Conv2d:
@@ -108,7 +121,7 @@ class RepVitBlock(nn.Module):
     def __init__(self, unit: Block, act_layer: type[nn.Module], form: TrainingForm) -> None:
         super().__init__()
         self.token_mixer = token_mixer(unit.width, unit.kernel, form)
-        self.se = SqueezeExcite(unit.width, rd_channels=unit.se) if unit.se else nn.Identity()
+        self.se = gate(unit.width, unit.se)
         self.channel_mixer = RepVitMlp(unit.width, unit.hidden, act_layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -134,10 +147,7 @@ class RepVitDownsample(nn.Module):
     ) -> None:
         super().__init__()
         self.pre_block = RepVitBlock(pre_block, act_layer, form)
-        stride = 2 if isinstance(unit, Downsample) else 1
-        self.spatial_downsample = ConvNorm(
-            unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
-        )
+        self.spatial_downsample = spatial(unit)
         self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
         self.ffn = RepVitMlp(ffn.width, ffn.hidden, act_layer)
 
@@ -157,10 +167,7 @@ class PlainDownsample(nn.Module):
 
     def __init__(self, unit: Downsample | Widen) -> None:
         super().__init__()
-        stride = 2 if isinstance(unit, Downsample) else 1
-        self.spatial_downsample = ConvNorm(
-            unit.c_in, unit.c_in, unit.kernel, stride, unit.kernel // 2, groups=unit.c_in
-        )
+        self.spatial_downsample = spatial(unit)
         self.channel_downsample = ConvNorm(unit.c_in, unit.c_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,10 @@ from collections import OrderedDict
 from typing import cast
 
 import torch
-from timm.layers.squeeze_excite import SEModule as SqueezeExcite
 from timm.models.repvit import ConvNorm
 from torch import nn
 
-from repvit_nas.network.model import BRANCHED, TrainingForm, token_mixer
+from repvit_nas.network.model import BRANCHED, TrainingForm, depthwise, gate, token_mixer
 from repvit_nas.path_units import (
     ConvGelu,
     GatedDownsample,
@@ -17,14 +16,6 @@ from repvit_nas.path_units import (
     Separated,
     WideHead,
 )
-
-
-def _depthwise(width: int, kernel: int, stride: int) -> nn.Module:
-    return ConvNorm(width, width, kernel, stride, kernel // 2, groups=width)
-
-
-def _gate(width: int, bottleneck: int) -> nn.Module:
-    return SqueezeExcite(width, rd_channels=bottleneck) if bottleneck else nn.Identity()
 
 
 class InvertedBlock(nn.Module):
@@ -38,8 +29,8 @@ class InvertedBlock(nn.Module):
             if unit.expands
             else nn.Identity()
         )
-        self.depthwise = _depthwise(unit.hidden, unit.kernel, unit.stride)
-        self.se = _gate(unit.hidden, unit.se)
+        self.depthwise = depthwise(unit.hidden, unit.kernel, unit.stride)
+        self.se = gate(unit.hidden, unit.se)
         self.act = nn.GELU()
         self.project = ConvNorm(unit.hidden, unit.c_out)
 
@@ -55,9 +46,9 @@ class SeparatedBlock(nn.Module):
     def __init__(self, unit: Separated, form: TrainingForm) -> None:
         super().__init__()
         halves = unit.stride == 2  # in one branch, whatever the form
-        self.depthwise = _depthwise(unit.c_in, unit.kernel, 2) if halves else nn.Identity()
+        self.depthwise = depthwise(unit.c_in, unit.kernel, 2) if halves else nn.Identity()
         self.token_mixer = nn.Identity() if halves else token_mixer(unit.c_in, unit.kernel, form)
-        self.se = _gate(unit.c_in, unit.se)
+        self.se = gate(unit.c_in, unit.se)
         # RepVitMlp begins as nothing, which only a residual makes up for.
         self.channel_mixer = nn.Sequential(
             ConvNorm(unit.c_in, unit.hidden), nn.GELU(), ConvNorm(unit.hidden, unit.c_out)
@@ -100,8 +91,6 @@ def path_module(unit: PathUnit, form: TrainingForm = BRANCHED) -> nn.Module:
         case Separated():
             return SeparatedBlock(unit, form)
         case GatedDownsample(c_in, c_out, se, kernel):
-            return nn.Sequential(
-                _depthwise(c_in, kernel, 2), _gate(c_in, se), ConvNorm(c_in, c_out)
-            )
+            return nn.Sequential(depthwise(c_in, kernel, 2), gate(c_in, se), ConvNorm(c_in, c_out))
         case WideHead():
             return WideClassifier(unit)

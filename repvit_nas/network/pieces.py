@@ -17,7 +17,7 @@ from torch import nn
 
 from repvit_nas.necks import FusedNeck, Neck, Widen
 from repvit_nas.network.fusing import reparameterize
-from repvit_nas.network.model import BRANCHED, RepVitBlock, TrainingForm
+from repvit_nas.network.model import BRANCHED, RepVitBlock, TrainingForm, spatial
 from repvit_nas.network.necks import SamNeck
 from repvit_nas.network.path_pieces import path_module
 from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, ends
@@ -88,12 +88,7 @@ def unit_module(unit: Unit, form: TrainingForm = BRANCHED) -> nn.Module:
         case Block():
             return RepVitBlock(unit, nn.GELU, form)
         case Downsample() | Widen():
-            stride = 2 if isinstance(unit, Downsample) else 1
-            pad = unit.kernel // 2
-            return nn.Sequential(
-                ConvNorm(unit.c_in, unit.c_in, unit.kernel, stride, pad, groups=unit.c_in),
-                ConvNorm(unit.c_in, unit.c_out),
-            )
+            return nn.Sequential(spatial(unit), ConvNorm(unit.c_in, unit.c_out))
         case Ffn():
             return ResidualFfn(unit)
         case Head() | Neck():

@@ -7,7 +7,7 @@ says how it was read. Rows are those of MobileNetV3's paper: kernel, expansion, 
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -226,16 +226,12 @@ def _first_rows(second_width: int) -> Sequence[Unit]:
 
 def _body(rows: Sequence[Row], c_in: int, block: _Block, opening: _Block) -> Sequence[Unit]:
     """Return the units of the rows after the first two; those of stride 2 are an `opening`."""
-    return tuple(itertools.chain(*_each(rows, c_in, block, opening)))
-
-
-def _each(
-    rows: Sequence[Row], c_in: int, block: _Block, opening: _Block
-) -> Iterator[Sequence[Unit]]:
+    units: list[Unit] = []
     size = halved(halved(_SIDE))
     for row in rows:
-        yield (block if row.stride == 1 else opening)(c_in, row, size)
+        units += (block if row.stride == 1 else opening)(c_in, row, size)
         c_in, size = row.width, after_stride(size, row.stride)
+    return units
 
 
 def _wide_head(width: int, middle: int) -> Sequence[Unit]:
