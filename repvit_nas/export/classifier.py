@@ -1,7 +1,6 @@
 """A trained network as a Core ML classifier: a picture goes in, a class and probabilities come out."""
 
 import platform
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,20 +12,12 @@ from repvit_nas.conversion.converter import converted, coremltools
 from repvit_nas.conversion.mil import run
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.comparing import Answers, Scoring, torch_scores
-from repvit_nas.export.program import (
-    Preparation,
-    fewer_bits,
-    form_name,
-    package_bytes,
-    write_package,
-)
-from repvit_nas.export.records import Form, form_digest
+from repvit_nas.export.program import Preparation, compared_form, write_package
+from repvit_nas.export.records import Form
 from repvit_nas.export.subject import Subject
 from repvit_nas.operations import HALF
 from repvit_nas.shapes import Singles
 
-# Half precision, as a relative root mean square of the probabilities.
-COREML_TOLERANCE: Final = 1e-2
 # On how many images a program is compared; interpreted, each takes a while.
 INTERPRETED: Final = 64
 
@@ -87,42 +78,23 @@ def core_ml_form(
     side = subject.architecture.resolution
     prepare = Preparation.of(fused)
     model = _converted(_Classifier(fused, prepare), side, subject.classes)
-    program, held = write_package(model, package, fused, subject, bits)
-    operations = Counter(program.types)
+    written = write_package(model, package, fused, subject, bits)
     pixels = prepare.pixels(images)
     prepared = prepare(pixels)
     before = _probabilities(scores(prepared))
-    expected = before if bits == HALF else _probabilities(torch_scores(held, prepared))
+    expected = before if bits == HALF else _probabilities(torch_scores(written.network, prepared))
     if platform.system() == "Darwin":
         found, ran = _by_core_ml(package, pixels, subject.classes), "Core ML"
     else:
-        found, ran = interpreted(program, pixels), "interpreter in half precision"
-    form = Form(
-        name=form_name(bits),
-        file=package.name,
-        digest=form_digest(package),
-        size_bytes=package_bytes(package),
-        error=_relative(found, expected),
-        allowed=COREML_TOLERANCE,
-        agreement=100 * float((found.argmax(1) == before.argmax(1)).mean()),
-        images=len(found),
-        ran=ran,
-        fewer_bits=fewer_bits(program, bits, _relative(found, before)),
+        found, ran = interpreted(written.program, pixels), "interpreter in half precision"
+    form = compared_form(
+        written, package, bits, found=[found], expected=expected, before=before, ran=ran
     )
-    if not form.error <= form.allowed:  # a nan is refused too
-        raise RepvitNasError(
-            f"{package.name}: differs from the training form by {form.error:.1e}; at most "
-            f"{form.allowed:.0e} is half precision: do not use it"
-        )
-    return form, dict(sorted(operations.items())), held
+    return form, written.operations, written.network
 
 
-def _probabilities(scores: Answers) -> Singles:
-    return np.asarray(torch.from_numpy(scores[0]).softmax(1).numpy())
-
-
-def _relative(found: Singles, expected: Singles) -> float:
-    return float(np.sqrt(np.square(found - expected).mean() / np.square(expected).mean()))
+def _probabilities(scores: Answers) -> Answers:
+    return [torch.from_numpy(each).softmax(1).numpy() for each in scores]
 
 
 def _converted(classifier: nn.Module, side: int, classes: tuple[str, ...]) -> Any:

@@ -1,14 +1,14 @@
 """The images that forms are compared on: the run's to validate on, or drawn ones where none are here."""
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training import shapes
+from repvit_nas.training.boxed import DrawnShapes
 from repvit_nas.training.data import Images, is_folder, moved, open_validation
 from repvit_nas.training.loading import World, val_batches
 from repvit_nas.training.recipe import Recipe
@@ -35,34 +35,15 @@ class ComparedOn(NamedTuple):
     missing: str = ""
 
 
-class DrawnImages:
-    """Images that are of no data set: outlines in the one half, noise in the other.
+class DrawnImages(DrawnShapes):
+    """Images that are of no data set: outlines in the one half, noise in the other."""
 
-    Args:
-        count: How many.
-        size: Side in pixels.
-    """
-
-    def __init__(self, count: int, size: int) -> None:
-        self.count = count
-        self.size = size
-        self.transform: Any = None
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
+    def drawn(self, place: int) -> tuple[shapes.Image, int]:
         """Draw an image; it is of no class, which 0 stands for."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"there are {self.count} images; got {index}")
-        if index % 2:
-            shape = (self.size, self.size, 3)
-            pixels = np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8)
-        else:
-            pixels = shapes.draw(index, self.size, 0)
-        image = Image.fromarray(pixels)
-        return (image if self.transform is None else self.transform(image)), 0
+        if not place % 2:
+            return super().drawn(place)[0], 0
+        shape = (self.size, self.size, 3)
+        return np.random.default_rng(place).integers(0, 256, shape, dtype=np.uint8), 0
 
 
 def drawn(resolution: int, missing: str, count: int = DRAWN) -> ComparedOn:

@@ -6,7 +6,6 @@ and wide the picture is, and takes no notice of anything beyond.
 """
 
 import platform
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,17 +16,10 @@ from torch import nn
 from repvit_nas.architecture import SAM_STEP
 from repvit_nas.conversion.converter import converted, coremltools
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.classifier import COREML_TOLERANCE
-from repvit_nas.export.comparing import Answers, Scoring, agreement, torch_scores
+from repvit_nas.export.comparing import Answers, Scoring, torch_scores
 from repvit_nas.export.images import MAPS
-from repvit_nas.export.program import (
-    Preparation,
-    fewer_bits,
-    form_name,
-    package_bytes,
-    write_package,
-)
-from repvit_nas.export.records import Form, form_digest
+from repvit_nas.export.program import Preparation, compared_form, write_package
+from repvit_nas.export.records import Form
 from repvit_nas.export.subject import Subject
 from repvit_nas.operations import HALF
 from repvit_nas.units import Network
@@ -54,7 +46,6 @@ class Encoder(nn.Module):
         super().__init__()
         self.network = network
         self.prepare = prepare
-        self.padded = side is not None
         places = torch.arange(float(side or 0))
         self.register_buffer("rows", places.view(1, 1, -1, 1))
         self.register_buffer("columns", places.view(1, 1, 1, -1))
@@ -120,8 +111,7 @@ def core_ml_maps(
         )
     encoder = Encoder(fused, prepare, side if padded else None)
     model = _converted(encoder.eval(), side, names, padded=padded)
-    program, held = write_package(model, package, fused, subject, bits)
-    operations = Counter(program.types)
+    written = write_package(model, package, fused, subject, bits)
     # A picture that is not square, as nearly all are.
     size = torch.tensor([float(side), float(max(1, side * 3 // 4))]) if padded else None
     pixels = prepare.pixels(images[:MAPS])
@@ -129,29 +119,17 @@ def core_ml_maps(
     if size is not None:
         taken[..., int(size[1]) :] = 0
     before = scores(taken)
-    expected = before if bits == HALF else torch_scores(held, taken)
-    by_core_ml = platform.system() == "Darwin"
-    run = _by_core_ml(package) if by_core_ml else _interpreted(program)
+    expected = before if bits == HALF else torch_scores(written.network, taken)
+    if platform.system() == "Darwin":
+        run, ran = _by_core_ml(package), "Core ML"
+    else:
+        run, ran = _interpreted(written.program), "interpreter in half precision"
     parts = [run(image, size, names) for image in pixels[:, None]]
     found = [np.concatenate(each) for each in zip(*parts, strict=True)]
-    form = Form(
-        name=form_name(bits),
-        file=package.name,
-        digest=form_digest(package),
-        size_bytes=package_bytes(package),
-        error=_apart(found, expected),
-        allowed=COREML_TOLERANCE,
-        agreement=100 * agreement(found, before),
-        images=len(pixels),
-        ran="Core ML" if by_core_ml else "interpreter in half precision",
-        fewer_bits=fewer_bits(program, bits, _apart(found, before)),
+    form = compared_form(
+        written, package, bits, found=found, expected=expected, before=before, ran=ran
     )
-    if not form.error <= form.allowed:  # a nan is refused too
-        raise RepvitNasError(
-            f"{package.name}: differs from the training form by {form.error:.1e}; at most "
-            f"{form.allowed:.0e} is half precision: do not use it"
-        )
-    return form, dict(sorted(operations.items())), held
+    return form, written.operations, written.network
 
 
 def _converted(encoder: Encoder, side: int, names: tuple[str, ...], *, padded: bool) -> Any:
@@ -191,12 +169,3 @@ def _by_core_ml(package: Path) -> Any:
         return [np.asarray(found[name], dtype=np.float32) for name in names]
 
     return run
-
-
-def _apart(found: Answers, expected: Answers) -> float:
-    """Return the relative root mean square of the map that is furthest off."""
-    errors = [
-        np.sqrt(np.square(one - other).mean() / np.square(other).mean())
-        for one, other in zip(found, expected, strict=True)
-    ]
-    return float(np.max(errors))

@@ -14,7 +14,8 @@ from repvit_nas.conversion.compression import compressed
 from repvit_nas.conversion.converter import save
 from repvit_nas.conversion.mil import MilProgram, read_package
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.records import FewerBits
+from repvit_nas.export.comparing import Answers, agreement
+from repvit_nas.export.records import FewerBits, Form, form_digest
 from repvit_nas.export.stored import check_stored, half_bytes, holding
 from repvit_nas.export.subject import Subject
 from repvit_nas.operations import HALF
@@ -29,6 +30,8 @@ _OPERATIONS: Final = frozenset(
 )
 
 _LEAST_NORMAL: Final = 2.0**-14
+# Half precision, as a relative root mean square of probabilities or of a map.
+COREML_TOLERANCE: Final = 1e-2
 
 
 class Preparation(nn.Module):
@@ -83,6 +86,11 @@ class Written(NamedTuple):
     program: MilProgram
     network: nn.Module
 
+    @property
+    def operations(self) -> dict[str, int]:
+        """How often each operation occurs in the program."""
+        return dict(sorted(Counter(self.program.types).items()))
+
 
 def write_package(
     model: Any, package: Path, fused: nn.Module, subject: Subject, bits: int
@@ -117,14 +125,61 @@ def write_package(
     return Written(program, holding(fused, half, program))
 
 
-def fewer_bits(program: MilProgram, bits: int, change: float) -> FewerBits | None:
-    """Return what weights of fewer bits change, if they have fewer.
+def compared_form(
+    written: Written,
+    package: Path,
+    bits: int,
+    *,
+    found: Answers,
+    expected: Answers,
+    before: Answers,
+    ran: str,
+) -> Form:
+    """Return the form that a package is, compared with the network that it holds.
 
     Args:
-        program: What was read back.
+        written: The package as it was read back.
+        package: Where it is.
         bits: Of a stored weight.
-        change: Relative root mean square of the answers' change.
+        found: Its answers.
+        expected: Those of the network with the weights that it stores.
+        before: Those of the training form.
+        ran: What ran it.
+
+    Raises:
+        RepvitNasError: They are further apart than half precision makes them.
     """
+    form = Form(
+        name=form_name(bits),
+        file=package.name,
+        digest=form_digest(package),
+        size_bytes=package_bytes(package),
+        error=_apart(found, expected),
+        allowed=COREML_TOLERANCE,
+        agreement=100 * agreement(found, before),
+        images=len(found[0]),
+        ran=ran,
+        fewer_bits=_fewer_bits(written.program, bits, _apart(found, before)),
+    )
+    if not form.error <= form.allowed:  # a nan is refused too
+        raise RepvitNasError(
+            f"{package.name}: differs from the training form by {form.error:.1e}; at most "
+            f"{form.allowed:.0e} is half precision: do not use it"
+        )
+    return form
+
+
+def _apart(found: Answers, expected: Answers) -> float:
+    """Return the relative root mean square of the answer that is furthest off."""
+    errors = [
+        np.sqrt(np.square(one - other).mean() / np.square(other).mean())
+        for one, other in zip(found, expected, strict=True)
+    ]
+    return float(np.max(errors))
+
+
+def _fewer_bits(program: MilProgram, bits: int, change: float) -> FewerBits | None:
+    """Return what weights of fewer bits change, if they have fewer."""
     if bits == HALF:
         return None
     sizes = {name: values.size for name, values in program.weights.items()}

@@ -19,7 +19,8 @@ class FewerBits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Attributes:
         bits: Of a stored weight.
         stored: Percent of the weights that are stored so; small tensors stay in half precision.
-        change: Relative root mean square of the probabilities' change, on the images of the form.
+        change: Relative root mean square of the change of the probabilities, or of the map that changes
+            most, on the images of the form.
         top1: Percent right of the validation images with the stored weights, by torch in single
             precision; None where there are none.
         top1_before: The same with the network's own weights.

@@ -36,9 +36,12 @@ class DrawnShapes:
         """Draw an image; returns it and its class."""
         if not 0 <= index < self.count:
             raise IndexError(f"there are {self.count} images; got {index}")
-        place = self.first + index
-        image = Image.fromarray(shapes.draw(place, self.size, self.seed))
-        return _transformed(self.transform, image), shapes.label(place)
+        pixels, label = self.drawn(self.first + index)
+        return _transformed(self.transform, Image.fromarray(pixels)), label
+
+    def drawn(self, place: int) -> tuple[shapes.Image, int]:
+        """Draw what is at a place of the stream; returns it and its class."""
+        return shapes.draw(place, self.size, self.seed), shapes.label(place)
 
 
 class Digits:
