@@ -87,7 +87,7 @@ def read_decoder(path: Path, side: int) -> SamDecoder:
         FileError: The checkpoint cannot be read, or holds no decoder of SAM.
     """
     from repvit_nas.network.weights import DECODER
-    from repvit_nas.training.trainer import load_strictly
+    from repvit_nas.training.checkpoint import load_strictly
 
     found, state = new_decoder(side), decoder_weights(path)
     for name, module in zip(DECODER, found, strict=True):

@@ -52,8 +52,8 @@ def sam(encoder: Named, checkpoint: str | Path | None = None) -> Any:
 
 def _take(model: "torch.nn.Module", path: Path, *, trained: bool) -> None:
     """Load a checkpoint's decoder, and its encoder if ours has no weights of its own."""
+    from repvit_nas.training.checkpoint import load_strictly
     from repvit_nas.training.start import read_weights
-    from repvit_nas.training.trainer import load_strictly
 
     own, decoder = model.state_dict(), decoder_weights(path)
     kept = {key: value for key, value in own.items() if key.startswith(_ENCODER)}

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from repvit_nas import files
 from repvit_nas.checking.beside import beside
+from repvit_nas.checking.embedding import matched_on
 from repvit_nas.checking.masks import mask_agreement
 from repvit_nas.checking.promises import promises_of
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord
@@ -132,7 +133,9 @@ def _checked(
     if images.missing:
         say(f"without the images to validate on, accuracy is not checked: {images.missing}")
     subject = trained_subject(run, verify=False)  # whether it is as written is a promise
-    masks = mask_agreement(subject.model, run.record, where.decoder) if where.decoder else None
+    matched, masks = matched_on(run.record), None
+    if where.decoder:
+        masks = mask_agreement(subject.model, run.record, matched, where.decoder)
     with _exported(run, subject, images, keep=keep) as (exported, place):
         promises = promises_of(
             run,
@@ -140,6 +143,7 @@ def _checked(
             exported,
             place,
             images=images,
+            matched=matched,
             space=where.space,
             progress=progress,
         )

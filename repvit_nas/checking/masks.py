@@ -7,13 +7,12 @@ import torch
 from torch import nn
 
 from repvit_nas.architecture import SAM_STEP
-from repvit_nas.checking.embedding import matched_on
+from repvit_nas.checking.embedding import MatchedOn
 from repvit_nas.checking.records import MaskAgreement
 from repvit_nas.decoder import SamDecoder, read_decoder
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.embeddings import TargetOf
-from repvit_nas.training.loading import World
-from repvit_nas.training.pictures import HEIGHT, WIDTH, inside, validation_batches
+from repvit_nas.training.pictures import HEIGHT, WIDTH, inside
 from repvit_nas.training.records import TrainFile
 
 # Points of a grid along each side of a picture.
@@ -21,7 +20,9 @@ GRID = 4
 _FOREGROUND = 1
 
 
-def mask_agreement(model: nn.Module, record: TrainFile, checkpoint: Path) -> MaskAgreement:
+def mask_agreement(
+    model: nn.Module, record: TrainFile, found: MatchedOn | str, checkpoint: Path
+) -> MaskAgreement:
     """Compare the masks that a decoder makes of a network's maps with those of its teacher's.
 
     A decoder is asked for one mask at each point of a grid over each picture to validate on.
@@ -29,6 +30,7 @@ def mask_agreement(model: nn.Module, record: TrainFile, checkpoint: Path) -> Mas
     Args:
         model: The network, which matched SAM's map.
         record: Its run.
+        found: What it learned the map on, or why that is not here.
         checkpoint: Of SAM; its prompt encoder and mask decoder are taken.
 
     Raises:
@@ -43,19 +45,11 @@ def mask_agreement(model: nn.Module, record: TrainFile, checkpoint: Path) -> Mas
             "is sam, or leave --decoder out"
         )
     decoder = read_decoder(checkpoint, architecture.resolution)
-    found = matched_on(record)
     if isinstance(found, str):
         raise RepvitNasError(f"--decoder: {found}")
-    batches = validation_batches(
-        found.pictures.val,
-        record.asked.recipe.batch,
-        world=World(),
-        device=torch.device("cpu"),
-        workers=0,
-    )
     shares = [
         share
-        for images, places in batches
+        for images, places in found.batches
         for share in _batch(model, found.target_of, decoder, images, places)
     ]
     compared = [share for share in shares if share is not None]

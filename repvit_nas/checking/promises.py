@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from repvit_nas.architecture import Architecture
-from repvit_nas.checking.embedding import embedding
+from repvit_nas.checking.embedding import MatchedOn, embedding
 from repvit_nas.checking.records import Promise
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.forms import COREML_FILES, ONNX_FILE
@@ -35,6 +35,7 @@ def promises_of(
     place: Path,
     *,
     images: ComparedOn,
+    matched: MatchedOn | str,
     space: str | None = None,
     progress: Progress = lambda _, __, ___: None,
 ) -> tuple[Promise, ...]:
@@ -46,6 +47,7 @@ def promises_of(
         exported: What was exported of it.
         place: Where the files of that are.
         images: To validate on; drawn ones tell nothing of accuracy.
+        matched: What it learned a map on, or why that is not here.
         space: The search space that the network must lie in; None for its own.
         progress: Told how far the validation is.
 
@@ -59,7 +61,7 @@ def promises_of(
         *_forms(run, exported, place),
         _accuracy(model, run, run.outcome, images, progress)
         if isinstance(run.outcome, TrainOutcome)
-        else embedding(model, run.record),
+        else embedding(model, run.record, matched),
     )
 
 

@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as tensor_bytes
+from torch import nn
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
@@ -97,6 +98,33 @@ def read_tensors(path: Path) -> State:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
         raise FileError(f"{path}: is no safetensors file: {error}") from error
+
+
+def load_strictly(model: nn.Module, state: State, origin: str) -> None:
+    """Load weights into a network of exactly their keys and shapes.
+
+    Raises:
+        RepvitNasError: They are of another network; the message names keys and shapes.
+    """
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    apart = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and own[key].shape != state[key].shape
+    ]
+    found = [
+        f"{len(keys)} {what}: {', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''}"
+        for what, keys in (
+            ("keys missing", missing),
+            ("keys too many", extra),
+            ("shapes differ", apart),
+        )
+        if keys
+    ]
+    if found:
+        raise RepvitNasError(f"{origin} is of another architecture: {'; '.join(found)}")
+    model.load_state_dict(state)
 
 
 class Checkpoints:

@@ -10,22 +10,14 @@ from repvit_nas.training.checkpoint import write_tensors
 from repvit_nas.training.loading import World
 from repvit_nas.training.matching import match_text
 from repvit_nas.training.place import Place
-from repvit_nas.training.records import (
-    CURVES_FILE,
-    LOG_FILE,
-    EpochRow,
-    MatchRow,
-    file_digest,
-)
+from repvit_nas.training.records import CURVES_FILE, LOG_FILE, EpochRow, MatchRow, file_digest
 from repvit_nas.training.trainer import Trainer
 from repvit_nas.words import Say
 
 BEST_FILES: Final = "best-*.safetensors"
 Picture = Callable[[Sequence[EpochRow]], bytes]
-
-
 # What is drawn of an epoch, as far as its row says it.
-_SCALARS: Final = (*("lr", "train_loss", "loss", "top1", "ema_top1", "mse", "cosine", "ema_loss"),)
+_SCALARS: Final = ("lr", "train_loss", "loss", "top1", "ema_top1", "mse", "cosine", "ema_loss")
 
 
 class RunLog:

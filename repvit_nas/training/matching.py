@@ -1,5 +1,6 @@
 """Learning a teacher's map: the loss over what is not padded, and the loop that it is learned in."""
 
+from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import torch
@@ -10,14 +11,23 @@ from repvit_nas.architecture import SAM_STEP
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.necks import FusedNeck, Neck
 from repvit_nas.training.checkpoint import Checkpoints
-from repvit_nas.training.embeddings import TargetOf
+from repvit_nas.training.data import Opened
+from repvit_nas.training.embeddings import Embeddings, TargetOf, unkept
 from repvit_nas.training.evaluation import Evaluation, How, laid_out
 from repvit_nas.training.loading import Batches
-from repvit_nas.training.pictures import inside
+from repvit_nas.training.pictures import (
+    inside,
+    picture_batches,
+    pictures_digest,
+    validation_batches,
+)
 from repvit_nas.training.recipe import Recipe, load_recipe
-from repvit_nas.training.records import MatchOutcome, MatchRow
+from repvit_nas.training.records import Asked, Matching, MatchOutcome, MatchRow
+from repvit_nas.training.start import started_network
+from repvit_nas.training.teacher import check_map, load_map_teacher
 from repvit_nas.training.trainer import Trainer
 from repvit_nas.units import Network, rows
+from repvit_nas.words import Say
 
 # What of a recipe changes pictures, labels or losses of classes.
 _PLAIN: Final = (
@@ -184,6 +194,78 @@ class MatchTrainer(Trainer):
     def _is_better(self, scores: Any) -> bool:
         return bool(scores.loss < self.best.loss)
 
+    def outcome(self, val_images: int) -> MatchOutcome:
+        """Return how near the best epoch came, on so many validation pictures."""
+        return MatchOutcome(
+            epoch=self.best_epoch,
+            updates=self.updates,
+            loss=self.best.loss,
+            mse=self.best.mse,
+            cosine=self.best.cosine,
+            val_images=val_images,
+            seconds=round(self.seconds, 1),
+        )
+
+
+def match_trainer(
+    asked: Asked,
+    matching: Matching,
+    images: Opened,
+    cache: Path,
+    *,
+    workers: int,
+    how: How,
+    checkpoints: Checkpoints,
+    say: Say,
+) -> MatchTrainer:
+    """Return the trainer of a network that learns a teacher's map.
+
+    Args:
+        asked: What the run is asked.
+        matching: What of it concerns the map.
+        images: The pictures.
+        cache: Where the teacher's maps are kept, if they are.
+        workers: Processes that read pictures.
+        how: How the run is computed.
+        checkpoints: Where it can go on from.
+        say: Told what the user should know.
+
+    Raises:
+        RepvitNasError: The teacher, its map or the recipe cannot be used, or there is no room for maps.
+    """
+    refuse_augmentation(asked.recipe)
+    side, shape = asked.architecture.resolution, map_shape(asked.architecture)
+    teacher = load_map_teacher(matching.teacher, how.device)
+    check_map(teacher, shape, side)
+    target_of = unkept(teacher.maps)
+    if matching.kept:
+        pictures = len(images.train) + len(images.val)
+        kept = Embeddings(teacher, cache, pictures, shape, pictures_digest(images, side))
+        say(kept.said())
+        target_of = kept
+    batches = picture_batches(
+        images.train,
+        asked.recipe,
+        seed=asked.seed,
+        world=how.world,
+        device=how.device,
+        workers=workers,
+    )
+    val = validation_batches(
+        images.val, asked.recipe.batch, world=how.world, device=how.device, workers=workers
+    )
+    unpadded = getattr(images.train, "images", images.train)
+    return MatchTrainer(
+        started_network(asked, unpadded, checkpoints, flip=False, say=say),
+        asked.recipe,
+        batches,
+        val,
+        target_of=target_of,
+        cosine=matching.cosine,
+        how=how,
+        checkpoints=checkpoints,
+    )
+
 
 def map_shape(architecture: Network) -> tuple[int, int, int]:
     """Return channels, height and width of the one map that a network hands back.
@@ -224,18 +306,4 @@ def match_text(row: MatchRow, epochs: int) -> str:
     return (
         f"epoch {row.epoch}/{epochs}: training loss {row.train_loss:.4g}, validation loss "
         f"{row.loss:.4g}{averaged}: squared error {row.mse:.4g}, cosine {row.cosine:.4f}{speed}"
-    )
-
-
-def match_outcome(trainer: Trainer, val_images: int) -> MatchOutcome:
-    """Return how near a trained network came."""
-    scores: MapScores = trainer.best
-    return MatchOutcome(
-        epoch=trainer.best_epoch,
-        updates=trainer.updates,
-        loss=scores.loss,
-        mse=scores.mse,
-        cosine=scores.cosine,
-        val_images=val_images,
-        seconds=round(trainer.seconds, 1),
     )

@@ -114,8 +114,9 @@ def open_pictures(spec: DataSpec, resolution: int) -> Opened:
         train, val = (_pictures(each, skip_broken=spec.skip_bad_images) for each in apart)
     else:
         every = _pictures(root, skip_broken=spec.skip_bad_images)
-        val = every[:: max(2, min(HELD_OUT, len(every)))]
-        train = [path for path in every if path not in set(val)]
+        step = max(2, min(HELD_OUT, len(every)))
+        val = every[::step]
+        train = [path for place, path in enumerate(every) if place % step]
     if not train or not val:
         raise RepvitNasError(
             f"--data {spec.name}: holds {number_of(len(train) + len(val), 'picture')}; at least one to "

@@ -10,9 +10,7 @@ import torch
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.loading import World
-from repvit_nas.training.records import (
-    Precision,
-)
+from repvit_nas.training.records import Precision
 
 # What the libraries that join processes say when one does not answer any more.
 _LOST: Final = re.compile(

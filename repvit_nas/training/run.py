@@ -18,25 +18,14 @@ from repvit_nas.folders import LOCK_FILES, Resume, held
 from repvit_nas.machine import machine
 from repvit_nas.networks import adapted, write_network
 from repvit_nas.search_space.space_file import SpaceFile
-from repvit_nas.training.checkpoint import Checkpoints, read_tensors
+from repvit_nas.training.checkpoint import Checkpoints, load_strictly, read_tensors
 from repvit_nas.training.data import Opened, open_data
-from repvit_nas.training.embeddings import Embeddings, unkept
 from repvit_nas.training.evaluation import How, evaluate
 from repvit_nas.training.found import found_text
 from repvit_nas.training.loading import World, train_batches, val_batches
 from repvit_nas.training.log import BEST_FILES, Picture, RunLog, best_file
-from repvit_nas.training.matching import (
-    MatchTrainer,
-    map_shape,
-    match_outcome,
-    refuse_augmentation,
-)
-from repvit_nas.training.pictures import (
-    open_pictures,
-    picture_batches,
-    pictures_digest,
-    validation_batches,
-)
+from repvit_nas.training.matching import match_trainer
+from repvit_nas.training.pictures import open_pictures
 from repvit_nas.training.place import Place, processes, reading_workers
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
@@ -54,10 +43,9 @@ from repvit_nas.training.records import (
     is_training_run,
     read_training,
 )
-from repvit_nas.training.start import start_from
+from repvit_nas.training.start import started_network
 from repvit_nas.training.tasks import new_network
-from repvit_nas.training.teacher import check_map, load_map_teacher
-from repvit_nas.training.trainer import Trainer, load_strictly
+from repvit_nas.training.trainer import Trainer
 from repvit_nas.units import Network
 from repvit_nas.version import __version__
 from repvit_nas.words import Progress, Say
@@ -161,8 +149,7 @@ def train(
             machine=machine(),
             space=space,
         )
-        trained_as = _trainer if asked.matching is None else _match_trainer
-        trainer = trained_as(asked, folder, place, images, device=device, world=world, say=say)
+        trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
         if world.rank == 0:  # what cannot be trained leaves nothing behind
             files.write_json(folder / TRAINING_FILE, record)
         loaded = trainer.checkpoints.load(say)
@@ -229,8 +216,20 @@ def _trainer(
     world: World,
     say: Say,
 ) -> Trainer:
-    resolution = asked.architecture.resolution
+    checkpoints, how = Checkpoints(folder), _how(asked, place, device, world)
     workers = reading_workers(place.workers, device, world)
+    if asked.matching is not None:
+        return match_trainer(
+            asked,
+            asked.matching,
+            images,
+            Path(place.cache) if place.cache else folder / MAPS_FOLDER,
+            workers=workers,
+            how=how,
+            checkpoints=checkpoints,
+            say=say,
+        )
+    resolution = asked.architecture.resolution
     batches = train_batches(
         images.train,
         asked.recipe,
@@ -244,72 +243,8 @@ def _trainer(
     val = val_batches(
         images.val, asked.recipe, resolution, world=world, device=device, workers=workers
     )
-    model = new_network(asked.architecture, asked.recipe, asked.seed)
-    checkpoints = Checkpoints(folder)
-    if checkpoints.last() is None:  # else the weights come from there
-        start_from(
-            asked.init, model, images.train, asked.recipe, asked.seed, flip=images.flip, say=say
-        )
-    how = _how(asked, place, device, world)
+    model = started_network(asked, images.train, checkpoints, flip=images.flip, say=say)
     return Trainer(model, asked.recipe, batches, val, how=how, checkpoints=checkpoints)
-
-
-def _match_trainer(
-    asked: Asked,
-    folder: Path,
-    place: Place,
-    images: Opened,
-    *,
-    device: torch.device,
-    world: World,
-    say: Say,
-) -> Trainer:
-    """Return the trainer of a network that learns a teacher's map; see :func:`_trainer`.
-
-    Raises:
-        RepvitNasError: The teacher, its map or the recipe cannot be used, or there is no room for maps.
-    """
-    matching = asked.matching
-    if matching is None:
-        raise TypeError("there is no map to match")
-    refuse_augmentation(asked.recipe)
-    side = asked.architecture.resolution
-    model = new_network(asked.architecture, asked.recipe, asked.seed)
-    shape = map_shape(asked.architecture)
-    teacher = load_map_teacher(matching.teacher, device)
-    check_map(teacher, shape, side)
-    target_of = unkept(teacher.maps)
-    if matching.kept:
-        kept = Embeddings(
-            teacher,
-            Path(place.cache) if place.cache else folder / MAPS_FOLDER,
-            len(images.train) + len(images.val),
-            shape,
-            pictures_digest(images, side),
-        )
-        say(kept.said())
-        target_of = kept
-    workers = reading_workers(place.workers, device, world)
-    batches = picture_batches(
-        images.train, asked.recipe, seed=asked.seed, world=world, device=device, workers=workers
-    )
-    val = validation_batches(
-        images.val, asked.recipe.batch, world=world, device=device, workers=workers
-    )
-    checkpoints = Checkpoints(folder)
-    if checkpoints.last() is None:
-        pictures = getattr(images.train, "images", images.train)
-        start_from(asked.init, model, pictures, asked.recipe, asked.seed, flip=False, say=say)
-    return MatchTrainer(
-        model,
-        asked.recipe,
-        batches,
-        val,
-        target_of=target_of,
-        cosine=matching.cosine,
-        how=_how(asked, place, device, world),
-        checkpoints=checkpoints,
-    )
 
 
 def _how(asked: Asked, place: Place, device: torch.device, world: World) -> How:
@@ -351,22 +286,9 @@ def _finish(
     folder: Path, record: TrainFile, trainer: Trainer, val_images: int, world: World
 ) -> TrainFile:
     """Write the network and the record, and remove what is only needed to go on."""
-    scores = trainer.best
-    if scores is None:
+    if trainer.best is None:
         raise RepvitNasError(f"{folder}: no epoch was trained")
-    ended: TrainOutcome | MatchOutcome
-    if record.asked.matching is None:
-        ended = TrainOutcome(
-            epoch=trainer.best_epoch,
-            updates=trainer.updates,
-            top1=scores.top1,
-            top5=scores.top5,
-            loss=scores.loss,
-            val_images=val_images,
-            seconds=round(trainer.seconds, 1),
-        )
-    else:
-        ended = match_outcome(trainer, val_images)
+    ended = trainer.outcome(val_images)
     if world.rank:
         return _with(record, ended)
     asked = record.asked
@@ -377,8 +299,7 @@ def _finish(
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
-    classified = asked.matching is None
-    if classified and world.processes == 1:  # of several, each has seen its share
+    if asked.matching is None and world.processes == 1:  # of several, each has seen its share
         files.write_bytes(folder / LOSSES_FILE, losses_npy(_losses(trainer, final)))
     write_network(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)

@@ -10,11 +10,13 @@ from torch import nn
 from repvit_nas.architecture import Architecture
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.network.branches import in_form
-from repvit_nas.network.weights import Weights
+from repvit_nas.network.weights import Weights, from_official, is_official
 from repvit_nas.networks import adapted
+from repvit_nas.training.checkpoint import Checkpoints, load_strictly
 from repvit_nas.training.inherit import inherit, recalibrate
 from repvit_nas.training.recipe import Recipe
-from repvit_nas.training.records import RANDOM, is_training_run
+from repvit_nas.training.records import RANDOM, Asked, is_training_run
+from repvit_nas.training.tasks import new_network
 from repvit_nas.units import Listed, Network, rows
 from repvit_nas.words import Say
 
@@ -26,6 +28,27 @@ _ENDS: Final = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 _HEAD: Final = "head."
 _NECK: Final = "neck."
 _CLASSES: Final = "head.head.l.bias"
+
+
+def started_network(
+    asked: Asked, images: "Images", checkpoints: Checkpoints, *, flip: bool, say: Say
+) -> nn.Module:
+    """Return the network that a run trains; where there is a checkpoint, its weights come from there.
+
+    Args:
+        asked: What the run is asked.
+        images: For the statistics of batch norms.
+        checkpoints: Of the run.
+        flip: Whether a mirrored image is of the same class.
+        say: Told what was taken over.
+
+    Raises:
+        RepvitNasError: See :func:`start_from`.
+    """
+    model = new_network(asked.architecture, asked.recipe, asked.seed)
+    if checkpoints.last() is None:
+        start_from(asked.init, model, images, asked.recipe, asked.seed, flip=flip, say=say)
+    return model
 
 
 def start_from(
@@ -99,8 +122,6 @@ def read_weights(path: Path) -> Weights:
 
 def _named(state: Weights, architecture: Network) -> dict[str, torch.Tensor]:
     """Return weights under our names, which are timm's, if they have the official ones."""
-    from repvit_nas.network.weights import from_official, is_official
-
     if is_official(state) and isinstance(architecture, Architecture):
         return from_official(state, architecture)
     return dict(state)
@@ -111,8 +132,6 @@ def _load(source: Weights, model: Any, init: str) -> str:
 
     A head of other classes is not, and a second head is new where the weights have none.
     """
-    from repvit_nas.training.trainer import load_strictly
-
     named = _named(source, model.architecture)
     state = in_form(named, branches=model.branches, legacy=model.legacy)
     own = model.state_dict()
@@ -197,7 +216,6 @@ def _source(init: str) -> nn.Module | Weights:
 def _reference(architecture: Architecture, path: Path, init: str) -> nn.Module:
     """Return a reference network with the weights of a file."""
     from repvit_nas.network import create
-    from repvit_nas.training.trainer import load_strictly
 
     state = _named(read_weights(path), architecture)
     old: Any = create(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.training.records import file_digest, is_training_run
+from repvit_nas.training.records import WEIGHTS_FILE, file_digest, is_training_run
 
 # Maps `(images, channels, height, width)` of prepared images.
 Mapper = Callable[[torch.Tensor], torch.Tensor]
@@ -47,9 +47,8 @@ def load_map_teacher(name: str, device: torch.device) -> Teacher:
     if is_training_run(path):
         from repvit_nas.training.trained import load_trained, trained_run
 
-        return _of_module(
-            name, load_trained(trained_run(path)), device, file_digest(path / "model.safetensors")
-        )
+        run = trained_run(path)
+        return _of_module(name, load_trained(run), device, run.weights.found)
     if path.suffix.lower() == _ONNX:
         return Teacher(name, _onnx(path), _digest(path))
     if path.suffix.lower() in _TORCHSCRIPT:
@@ -61,7 +60,7 @@ def teacher_digest(name: str) -> str:
     """Return what tells a teacher from another one of the same name: the digest of its file."""
     path = Path(name)
     if is_training_run(path):
-        return file_digest(path / "model.safetensors")
+        return file_digest(path / WEIGHTS_FILE)
     return _digest(path) if path.is_file() else ""
 
 

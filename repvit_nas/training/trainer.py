@@ -17,12 +17,11 @@ from timm.utils.distributed import distribute_bn
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.network.weights import State
-from repvit_nas.training.checkpoint import Checkpoints, Loaded
+from repvit_nas.training.checkpoint import Checkpoints, Loaded, load_strictly
 from repvit_nas.training.evaluation import Evaluation, How, Scores, evaluate, laid_out
 from repvit_nas.training.loading import STEP, Batches, seed_everything
 from repvit_nas.training.recipe import NONE, Recipe
-from repvit_nas.training.records import EpochRow, MatchRow
+from repvit_nas.training.records import EpochRow, MatchOutcome, MatchRow, TrainOutcome
 from repvit_nas.training.tasks import new_task
 from repvit_nas.words import Progress
 
@@ -321,6 +320,18 @@ class Trainer:
         """Tell whether scores are better than the best so far."""
         return bool(scores.top1 > self.best.top1)
 
+    def outcome(self, val_images: int) -> TrainOutcome | MatchOutcome:
+        """Return what the best epoch reached, on so many validation images."""
+        return TrainOutcome(
+            epoch=self.best_epoch,
+            updates=self.updates,
+            top1=self.best.top1,
+            top5=self.best.top5,
+            loss=self.best.loss,
+            val_images=val_images,
+            seconds=round(self.seconds, 1),
+        )
+
     def _mean_loss(self) -> float:
         total = self.loss_sum.clone()
         if self.how.world.processes > 1:
@@ -384,33 +395,6 @@ class Trainer:
 
 
 _ERROR_PREFIX: Final = "repvit_nas.errors.RepvitNasError: "
-
-
-def load_strictly(model: nn.Module, state: State, origin: str) -> None:
-    """Load weights into a network of exactly their keys and shapes.
-
-    Raises:
-        RepvitNasError: They are of another network; the message names keys and shapes.
-    """
-    own = model.state_dict()
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    apart = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state and own[key].shape != state[key].shape
-    ]
-    found = [
-        f"{len(keys)} {what}: {', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''}"
-        for what, keys in (
-            ("keys missing", missing),
-            ("keys too many", extra),
-            ("shapes differ", apart),
-        )
-        if keys
-    ]
-    if found:
-        raise RepvitNasError(f"{origin} is of another architecture: {'; '.join(found)}")
-    model.load_state_dict(state)
 
 
 def _scaler(device: torch.device) -> Any:

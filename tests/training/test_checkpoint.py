@@ -9,8 +9,9 @@ from damage import EXPONENT, MANTISSA, flip
 from safetensors.torch import load_file
 from training_support import EVERYTHING, TINY
 
+import repvit_nas
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.training.checkpoint import Checkpoints
+from repvit_nas.training.checkpoint import Checkpoints, load_strictly
 from repvit_nas.training.place import Place
 from repvit_nas.training.run import train
 
@@ -194,3 +195,16 @@ def test_the_checkpoint_before_the_last_is_kept_and_no_more(tmp_path):
 
     names = sorted(path.name for path in (tmp_path / "checkpoints").glob("update-*"))
     assert names == ["update-00000002", "update-00000003"]
+
+
+def test_weights_of_another_architecture_are_named():
+    model = repvit_nas.load("repvit_m0_6", num_classes=10, distillation=False)
+    state = model.state_dict() | {"more": torch.zeros(1), "stem.conv1.c.weight": torch.zeros(2)}
+    del state["head.head.l.bias"]
+
+    with pytest.raises(
+        RepvitNasError,
+        match=r"1 keys missing: head.head.l.bias; 1 keys too many: more; "
+        r"1 shapes differ: stem.conv1.c.weight \(2,\) instead of \(20, 3, 3, 3\)",
+    ):
+        load_strictly(model, state, "x")
