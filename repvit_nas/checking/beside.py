@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import Architecture, with_output
 from repvit_nas.checking.records import ComparedNetwork, relation
 from repvit_nas.errors import UnknownNameError
 from repvit_nas.latency_lut.published import PublishedLatency, published_latency
@@ -60,7 +60,7 @@ def train_beside(
             raise UnknownNameError.of("reference network", name, list(family()))
         place = run.folder / FAMILY_FOLDER / name
         begun = is_training_run(place)
-        if begun and read_training(place).outcome is not None:
+        if begun and read_training(place).ended is not None:
             continue
         start = "" if asked.init == RANDOM else f", from timm's published weights of {name}"
         say(f"training {name} by the same recipe on the same images{start}, in {place}")
@@ -98,8 +98,8 @@ def _member_asked(asked: Asked, name: str) -> Asked:
 
 
 def _as_trained(architecture: Architecture, like: Network) -> Architecture:
-    return msgspec.structs.replace(
-        architecture, resolution=like.resolution, num_classes=like.num_classes
+    return with_output(
+        architecture, like.output, num_classes=like.num_classes, resolution=like.resolution
     )
 
 

@@ -52,7 +52,8 @@ class Evaluation(NamedTuple):
 
     Attributes:
         scores: Over all of them: `Scores`, or of what a subclass of the trainer learns.
-        losses: Cross-entropy on each image of this process in the order of the loader, `(n,)`.
+        losses: Cross-entropy on each image of this process in the order of the loader, `(n,)`; empty of
+            a subclass.
     """
 
     scores: Any

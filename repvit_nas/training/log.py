@@ -56,12 +56,10 @@ class RunLog:
             best = best_file(self.folder, trainer.best_epoch)
             write_tensors(best, trainer.chosen().state_dict())
             trainer.best_digest = file_digest(best)
-            for path in self.folder.glob(BEST_FILES):
-                # A run that is killed before its checkpoint goes on from the one before.
-                if path not in {
-                    best_file(self.folder, epoch) for epoch in (self.kept, trainer.best_epoch)
-                }:
-                    path.unlink(missing_ok=True)
+            # A run that is killed before its checkpoint goes on from the one before.
+            kept = {best_file(self.folder, epoch) for epoch in (self.kept, trainer.best_epoch)}
+            for path in set(self.folder.glob(BEST_FILES)) - kept:
+                path.unlink(missing_ok=True)
         self.kept = trainer.best_epoch
         row = trainer.rows[-1]
         text = match_text if isinstance(row, MatchRow) else epoch_text

@@ -132,12 +132,10 @@ def evaluate_maps(model: nn.Module, loader: Any, task: MatchTask, how: How) -> E
     model.eval()
     kind = torch.float32 if how.device.type == "mps" else torch.float64
     sums = torch.zeros(4, dtype=kind, device=how.device)
-    losses = []
     for images, places in loader:
         with how.autocast():
             errors = task.errors(model, laid_out(images, how), places)
         own = task.loss(errors)
-        losses.append(own)
         parts = (own.sum(), errors.mse.sum(), errors.cosine.sum())
         sums += torch.stack([*parts, torch.tensor(float(len(own)), device=how.device)]).to(kind)
     if how.world.processes > 1:
@@ -145,7 +143,7 @@ def evaluate_maps(model: nn.Module, loader: Any, task: MatchTask, how: How) -> E
     loss, mse, cosine = (float(each / sums[3]) for each in sums[:3])
     # Rounding may leave a similarity of equal maps above 1.
     scores = MapScores(loss, mse, min(1.0, max(-1.0, cosine)))
-    return Evaluation(scores, torch.cat(losses).cpu() if losses else torch.empty(0))
+    return Evaluation(scores, torch.empty(0))
 
 
 class MatchTrainer(Trainer):

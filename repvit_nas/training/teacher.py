@@ -37,7 +37,7 @@ def load_map_teacher(name: str, device: torch.device) -> Teacher:
     Args:
         name: An ONNX or TorchScript file, the folder of a run that was trained for a map, or timm's
             name of a model with weights, whose features before its head are taken.
-        device: Where it is computed; an ONNX file is computed on the processor.
+        device: Where it is computed; an ONNX file by CUDA where onnxruntime has that.
 
     Raises:
         RepvitNasError: There is no such teacher, it has several outputs, or its library is missing.

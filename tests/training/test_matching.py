@@ -14,6 +14,7 @@ import repvit_nas
 from repvit_nas.architecture import with_output
 from repvit_nas.checking.check import check_run
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.network import reparameterize
 from repvit_nas.training.matching import MatchTask, map_errors, map_shape, refuse_augmentation
 from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
@@ -92,6 +93,10 @@ def test_check_finds_the_promised_error_again(matched):
     promise = next(each for each in found.promises if each.name == "embedding")
     assert promise.kept
     assert "on 4 pictures" in promise.found
+    # Beside an encoder stand encoders: SAM's neck on 384 channels has two convolutions and two norms.
+    backbone = reparameterize(repvit_nas.load("repvit_m0_9", output="features"))
+    neck = 256 * 384 + 9 * 256 * 256 + 2 * 2 * 256
+    assert found.family[0].params == sum(each.numel() for each in backbone.parameters()) + neck
 
 
 def test_the_run_of_another_teacher_is_another_run(asked, matched, tmp_path):
