@@ -2,7 +2,7 @@
 
 import pytest
 
-from repvit_nas.operations import Conv, Output, Pointwise, Pool
+from repvit_nas.operations import Conv, Norm, Output, Pointwise, Pool, Resize
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,7 @@ def test_elementwise_operations_compute_nothing_and_read_all_they_take(function,
 def test_a_mean_leaves_a_value_a_channel_and_an_output_all_of_them():
     assert (Pool(16, 7).elements_in, Pool(16, 7).elements_out) == (784, 16)
     assert (Output(16, 7).elements_in, Output(16, 7).elements_out) == (784, 784)
-    assert Pool(16, 7).macs == Output(16, 7).macs == 0
+    assert (Norm(16, 7).elements_in, Norm(16, 7).elements_out) == (784, 784)
+    assert (Resize(16, 7, 14).elements_in, Resize(16, 7, 14).elements_out) == (784, 3_136)
+    assert Pool(16, 7).macs == Output(16, 7).macs == Norm(16, 7).macs == Resize(16, 7, 14).macs == 0
+    assert (Pool(16, 7).params, Output(16, 7).params, Norm(16, 7).params) == (0, 0, 2 * 16)
