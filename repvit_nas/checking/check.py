@@ -133,7 +133,7 @@ def _checked(
     if images.missing:
         say(f"without the images to validate on, accuracy is not checked: {images.missing}")
     subject = trained_subject(run, verify=False)  # whether it is as written is a promise
-    matched, masks = matched_on(run.record), None
+    matched, masks = matched_on(run.record, data), None
     if where.decoder:
         masks = mask_agreement(subject.model, run.record, matched, where.decoder)
     with _exported(run, subject, images, keep=keep) as (exported, place):

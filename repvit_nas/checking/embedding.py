@@ -2,11 +2,13 @@
 
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import torch
 from torch import nn
 
 from repvit_nas.checking.records import Promise
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.data import moved
 from repvit_nas.training.embeddings import TargetOf, unkept
 from repvit_nas.training.evaluation import How
 from repvit_nas.training.loading import World
@@ -35,11 +37,18 @@ class MatchedOn(NamedTuple):
     target_of: TargetOf
 
 
-def matched_on(record: TrainFile) -> MatchedOn | str:
-    """Return pictures and teacher of a run that learned a map; why not, where they are not here."""
+def matched_on(record: TrainFile, data: str = "") -> MatchedOn | str:
+    """Return pictures and teacher of a run that learned a map; why not, where they are not here.
+
+    Args:
+        record: The run.
+        data: Where its pictures are now; empty for where they were.
+    """
     asked, matching = record.asked, record.asked.matching
     if matching is None:
         return "the run learned no teacher's map"
+    if data:
+        asked = msgspec.structs.replace(asked, data=moved(asked.data, data))
     try:
         pictures = open_asked(asked).val
         teacher = load_map_teacher(matching.teacher, _DEVICE)

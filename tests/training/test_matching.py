@@ -99,6 +99,18 @@ def test_check_finds_the_promised_error_again(matched):
     assert found.family[0].params == sum(each.numel() for each in backbone.parameters()) + neck
 
 
+def test_check_takes_pictures_from_where_they_are_now(matched, tmp_path):
+    write_pictures(tmp_path / "moved", 36)
+
+    found = check_run(matched[1], keep=False, data=str(tmp_path / "moved"))
+    nowhere = check_run(matched[1], keep=False, data=str(tmp_path / "nowhere"))
+
+    assert next(each for each in found.promises if each.name == "embedding").kept
+    promise = next(each for each in nowhere.promises if each.name == "embedding")
+    assert promise.kept is None
+    assert "nowhere: is no folder" in promise.found
+
+
 def test_the_run_of_another_teacher_is_another_run(asked, matched, tmp_path):
     _, run, _ = matched
     again = msgspec.structs.replace(asked, matching=Matching(teacher="other.pt"))
