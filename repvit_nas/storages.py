@@ -6,7 +6,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from repvit_nas.words import Say
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from optuna.trial import TrialState
 
 # How long a storage that does not answer is waited for, unless told otherwise.
 WAIT_S: Final = 60.0
@@ -108,7 +109,7 @@ def open_storage(url: str, *, wait_s: float = WAIT_S, say: Say = lambda _: None)
     except RepvitNasError:
         raise
     except Exception as error:  # storages raise whatever their database raises
-        said = masked(first_line(error))
+        said = first_line(error)
         raise RepvitNasError(f"the storage {shown} cannot be opened: {said}") from error
 
 
@@ -172,7 +173,7 @@ def patiently(
                 if not is_outage(error) or now >= end:
                     raise
                 if not told:
-                    said = masked(first_line(error))
+                    said = first_line(error)
                     say(f"{what} does not answer ({said}); waiting for up to {wait_s:g} s")
                     told = True
             time.sleep(pause * random.uniform(0.5, 1.0))
@@ -210,8 +211,33 @@ def ask(
     except Exception as error:
         if isinstance(error, RepvitNasError) or was_finished(error):
             raise
-        said = masked(first_line(error))
-        raise RepvitNasError(f"{what} failed: {said}; {remedy}") from error
+        raise RepvitNasError(f"{what} failed: {first_line(error)}; {remedy}") from error
+
+
+def set_state(
+    asking: Callable[[Callable[[], Any]], Any],
+    storage: "BaseStorage",
+    trial_id: int,
+    state: "TrialState",
+    values: Sequence[float] | None = None,
+) -> bool:
+    """Set the state of a trial; returns whether that was granted to this worker, and to no other.
+
+    Args:
+        asking: Asks the storage, as :func:`ask` does.
+        storage: The storage.
+        trial_id: What it calls the trial.
+        state: The state.
+        values: Of a trial that is complete.
+    """
+    try:
+        return bool(asking(lambda: storage.set_trial_state_values(trial_id, state, values)))
+    except Exception as error:
+        if not was_finished(error):
+            raise
+        # Also by this worker, where the answer got lost in an outage.
+        there = asking(lambda: storage.get_trial(trial_id))
+        return state.is_finished() and bool(there.state == state)
 
 
 def was_finished(error: Exception) -> bool:
@@ -242,9 +268,9 @@ def is_outage(error: Exception) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, or what it is called."""
+    """Return the first line of what an error says, without passwords, or what it is called."""
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return masked(text.splitlines()[0]) if text else type(error).__name__
 
 
 def _open(url: str) -> "BaseStorage":

@@ -32,7 +32,7 @@ from repvit_nas.campaign.trial import (
 from repvit_nas.campaign.tries import Beat, Task, Tries, Try, TryState
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.searching.shared import DIGEST, Sharing
-from repvit_nas.storages import ask, close_storage, open_storage, was_finished
+from repvit_nas.storages import ask, set_state, was_finished
 from repvit_nas.training.records import differences
 
 if TYPE_CHECKING:
@@ -274,16 +274,7 @@ class CampaignStudy:
 
     def _set_state(self, one: Try, state: "TrialState", value: float | None = None) -> bool:
         values = None if value is None else [value]
-        try:
-            return self.call(
-                lambda: self.storage.set_trial_state_values(one.trial_id, state, values)
-            )
-        except Exception as error:
-            if not was_finished(error):
-                raise
-            # Also by this worker, where the answer got lost in an outage.
-            there = self.call(lambda: self.storage.get_trial(one.trial_id))
-            return state.is_finished() and there.state == state
+        return set_state(self.call, self.storage, one.trial_id, state, values)
 
     def _try(self, trial: "FrozenTrial") -> Try:
         known = self._ended.get(trial.number)
@@ -313,11 +304,8 @@ def open_study(sharing: Sharing) -> Iterator[CampaignStudy]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(sharing.url, wait_s=sharing.wait_s, say=sharing.say)
-    try:
+    with sharing.opened() as storage:
         yield CampaignStudy(storage, sharing)
-    finally:
-        close_storage(storage)
 
 
 def _states() -> "type[TrialState]":

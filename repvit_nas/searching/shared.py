@@ -12,7 +12,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,7 +30,7 @@ from repvit_nas.storages import (
     first_line,
     masked,
     open_storage,
-    was_finished,
+    set_state,
 )
 from repvit_nas.words import Say
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
     from optuna.study import StudyDirection
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
 
 T = TypeVar("T")
 STUDY_NAME: Final = "repvit-nas"
@@ -74,6 +74,23 @@ class Sharing(NamedTuple):
     say: Say = lambda _: None
     stale_s: float = STALE_S
 
+    @contextlib.contextmanager
+    def opened(self) -> "Iterator[BaseStorage]":
+        """Open the storage.
+
+        Raises:
+            RepvitNasError: It cannot be opened.
+        """
+        storage = open_storage(self.url, wait_s=self.wait_s, say=self.say)
+        try:
+            yield storage
+        finally:
+            close_storage(storage)
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Ask the open storage; see :func:`repvit_nas.storages.ask`."""
+        return ask(call, self.url, wait_s=self.wait_s, say=self.say)
+
 
 class SharedStudy:
     """A study in a storage, open.
@@ -99,13 +116,9 @@ class SharedStudy:
         self._storage = storage
         self._study = study
         self._sharing = sharing
-        self._study_id = self._call(lambda: storage.get_study_id_from_name(study.study_name))
+        self._study_id = sharing.ask(lambda: storage.get_study_id_from_name(study.study_name))
         self._told: dict[int, tuple[int, ...]] = {}
         self._running: dict[int, float] = {}
-
-    def _call(self, call: Callable[[], T]) -> T:
-        sharing = self._sharing
-        return ask(call, sharing.url, wait_s=sharing.wait_s, say=sharing.say)
 
     @property
     def choices(self) -> Choices:
@@ -118,7 +131,7 @@ class SharedStudy:
         """Return the trials that were told by others since the last time, oldest first."""
         from optuna.trial import TrialState
 
-        trials = self._call(lambda: self._study.get_trials(deepcopy=False))
+        trials = self._sharing.ask(lambda: self._study.get_trials(deepcopy=False))
         now = time.monotonic()
         self._running = {
             trial.number: self._running.get(trial.number, now)
@@ -182,9 +195,9 @@ class SharedStudy:
     def _tell(self, trial: "FrozenTrial", record: TrialRecord) -> bool:
         from optuna.trial import TrialState
 
-        storage = self._storage
-        trial_id = self._call(lambda: storage.create_new_trial(self._study_id, trial))
-        number = self._call(lambda: storage.get_trial_number_from_id(trial_id))
+        storage, sharing = self._storage, self._sharing
+        trial_id = sharing.ask(lambda: storage.create_new_trial(self._study_id, trial))
+        number = sharing.ask(lambda: storage.get_trial_number_from_id(trial_id))
         if self._has_place(number) and self._finish(
             number, TrialState.COMPLETE, _turned(record.values)
         ):
@@ -200,24 +213,18 @@ class SharedStudy:
         if number < trials:
             return True
         counting = (TrialState.COMPLETE, TrialState.RUNNING)
-        earlier = self._call(lambda: self._study.get_trials(deepcopy=False, states=counting))
+        earlier = self._sharing.ask(lambda: self._study.get_trials(deepcopy=False, states=counting))
         return sum(trial.number < number for trial in earlier) < trials
 
-    def _finish(self, number: int, state: Any, values: Sequence[float] | None = None) -> bool:
+    def _finish(
+        self, number: int, state: "TrialState", values: Sequence[float] | None = None
+    ) -> bool:
         """Finish a trial; returns whether that was this search and not another one."""
-        storage = self._storage
-        trial_id = self._call(
+        storage, sharing = self._storage, self._sharing
+        trial_id = sharing.ask(
             lambda: storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         )
-        try:
-            self._call(lambda: storage.set_trial_state_values(trial_id, state, values))
-        except Exception as error:
-            if not was_finished(error):
-                raise
-            # Also by this one, where the answer got lost in an outage.
-            there = self._call(lambda: storage.get_trial(trial_id))
-            return bool(there.state == state)
-        return True
+        return set_state(sharing.ask, storage, trial_id, state, values)
 
 
 @contextlib.contextmanager
@@ -230,28 +237,26 @@ def open_shared(
         RepvitNasError: The storage cannot be opened, or holds such a study and `resume` is off, or
             one of another search or version.
     """
-    storage = open_storage(sharing.url, wait_s=sharing.wait_s, say=sharing.say)
-    try:
+    with sharing.opened() as storage:
         study, created = _study(problem, storage, sharing, digest, resume=resume)
         yield SharedStudy(problem, storage, study, sharing, created=created)
-    finally:
-        close_storage(storage)
 
 
 def say_winners(sharing: Sharing, loads: dict[str, str]) -> None:
     """Note in the study of a search that has ended how each winner is loaded, by its name.
 
     Raises:
-        RepvitNasError: The storage cannot be opened.
+        RepvitNasError: The storage cannot be opened or written.
     """
     import optuna
 
-    storage = open_storage(sharing.url, wait_s=sharing.wait_s, say=sharing.say)
-    try:
-        study = optuna.load_study(storage=storage, study_name=sharing.name)
-        study.set_user_attr(WINNERS, loads)
-    finally:
-        close_storage(storage)
+    with sharing.opened() as storage:
+
+        def note() -> None:
+            study = optuna.load_study(storage=storage, study_name=sharing.name)
+            study.set_user_attr(WINNERS, loads)
+
+        sharing.ask(note)
 
 
 def _study(
@@ -275,20 +280,20 @@ def _study(
                 f"the storage holds a study {sharing.name!r} already: continue it or join in with "
                 "--resume, or start every worker with --resume auto"
             ) from error
-        study = optuna.load_study(storage=storage, study_name=sharing.name)
-        _refuse_others(study, sharing, digest, directions)
-        return study, False
+        return sharing.ask(lambda: _joined(storage, sharing, digest, directions)), False
     except Exception as error:  # storages raise whatever their database raises
         raise RepvitNasError(
-            f"the storage {masked(repr(sharing.url))} cannot be written: "
-            f"{masked(first_line(error))}"
+            f"the storage {masked(repr(sharing.url))} cannot be written: {first_line(error)}"
         ) from error
     return study, True
 
 
-def _refuse_others(
-    study: "optuna.Study", sharing: Sharing, digest: str, directions: "list[StudyDirection]"
-) -> None:
+def _joined(
+    storage: "BaseStorage", sharing: Sharing, digest: str, directions: "list[StudyDirection]"
+) -> "optuna.Study":
+    import optuna
+
+    study = optuna.load_study(storage=storage, study_name=sharing.name)
     end = time.monotonic() + _MAKING_S
     while DIGEST not in study.user_attrs and not study.get_trials(deepcopy=False):
         if time.monotonic() >= end:  # whoever made it is gone
@@ -303,6 +308,7 @@ def _refuse_others(
             f"the study {sharing.name!r} was made by another version of repvit-nas: give another "
             "--study-name"
         )
+    return study
 
 
 def _metric_names(problem: Problem) -> list[str]:
