@@ -181,7 +181,7 @@ class RunFolder:
             batches = log.read_bytes().count(b"\n") - 1 if log.is_file() else 0
             if study or batches < 1:
                 log.unlink(missing_ok=True)
-        _remove([self._new])
+        remove_empty([self._new])
 
     def write(
         self,
@@ -228,7 +228,7 @@ class RunFolder:
             raise FileError(f"{self.path}: cannot be written: {error.strerror or error}") from error
         finally:
             shutil.rmtree(made, ignore_errors=True)
-            _remove([self._new])
+            remove_empty([self._new])
 
     def _replace(self, made: Path, names: list[str]) -> None:
         (self.path / RUN_FILE).unlink(missing_ok=True)
@@ -267,10 +267,3 @@ def _contents(
         PAGE_FILE: page.encode(),
         RUN_FILE: files.encode_json(run),
     }
-
-
-def _remove(folders: list[Path]) -> None:
-    """Remove folders in order, up to the first that is not empty."""
-    with contextlib.suppress(OSError):
-        for folder in folders:
-            folder.rmdir()

@@ -49,6 +49,12 @@ class Generations:
         return last + (len(self.members(last)) >= self.population_size)
 
 
+def notes_of(trial: "FrozenTrial") -> dict[str, int]:
+    """Return what NSGA-II noted about a trial: its generation."""
+    key = StaticNSGAIISampler.generation_key()
+    return {name: value for name, value in trial.system_attrs.items() if name == key}
+
+
 class StaticNSGAIISampler(NSGAIISampler):
     """NSGA-II over parameters that every trial has.
 

@@ -323,12 +323,11 @@ def _turned(values: Sequence[float]) -> list[float]:
 
 
 def _record(problem: Problem, trial: "FrozenTrial") -> TrialRecord:
-    from repvit_nas.searching.samplers import StaticNSGAIISampler
+    from repvit_nas.searching.samplers import notes_of
 
-    key = StaticNSGAIISampler.generation_key()
     return TrialRecord(
         choices=tuple(problem.space.choices_of(trial.params)),
         values=tuple(_turned(trial.values)),
         constraints=tuple(trial.constraints[name] for name in problem.constraint_names),
-        notes={name: value for name, value in trial.system_attrs.items() if name == key},
+        notes=notes_of(trial),
     )

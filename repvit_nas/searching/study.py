@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 BATCH: Final = 50
 # Samplers that learn from every single trial, so that their batches are of one.
 SEQUENTIAL: Final = ("tpe", "gp")
-# How Optuna's genetic samplers name what a resumed study needs of a trial.
-_GENERATION: Final = "StaticNSGAIISampler:generation"
 
 
 class Studied(NamedTuple):
@@ -249,6 +247,8 @@ class _Run:
         """Propose so many networks, score and keep them."""
         import optuna
 
+        from repvit_nas.searching.samplers import notes_of
+
         problem, study = self._problem, self._study
         token = () if self._shared is None else self._shared.token
         study.sampler = make_sampler(
@@ -264,11 +264,7 @@ class _Run:
                 choices=tuple(choices[row].tolist()),
                 values=tuple(objectives[row].tolist()),
                 constraints=tuple(scores.violations[row].tolist()),
-                notes={
-                    name: value
-                    for name, value in asked[trial.number].system_attrs.items()
-                    if name == _GENERATION
-                },
+                notes=notes_of(asked[trial.number]),
             )
             for row, trial in enumerate(trials)
         ]
@@ -356,6 +352,8 @@ def _whole_batches(problem: Problem, checkpoint: Checkpoint) -> list[TrialRecord
 
 def _fits(problem: Problem, record: TrialRecord, number: int) -> bool:
     """Tell whether `record` can be trial `number` of the study."""
+    from repvit_nas.searching.samplers import StaticNSGAIISampler
+
     radix = problem.space.radix.tolist()
     batch = number // BATCH
     return (
@@ -363,7 +361,7 @@ def _fits(problem: Problem, record: TrialRecord, number: int) -> bool:
         and all(choice < values for choice, values in zip(record.choices, radix, strict=True))
         and len(record.values) == len(problem.devices) + 1
         and len(record.constraints) == len(problem.constraint_names)
-        and set(record.notes) <= {_GENERATION}
+        and set(record.notes) <= {StaticNSGAIISampler.generation_key()}
         # Networks that a study starts from have no generation, so the first may take two batches.
         and all(max(0, batch - 1) <= generation <= batch for generation in record.notes.values())
     )
