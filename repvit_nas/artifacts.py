@@ -40,9 +40,15 @@ def open_artifacts(url: str) -> "ArtifactStore":
     except RepvitNasError:
         raise
     except Exception as error:  # each store raises what its service does
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RepvitNasError(f"the artifact store {url} cannot be written: {said}") from error
+        raise RepvitNasError(
+            f"the artifact store {url} cannot be written: {in_a_line(error)}"
+        ) from error
     return store
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what a store's error says in one short line, or what it is called."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _store(url: str) -> "ArtifactStore":

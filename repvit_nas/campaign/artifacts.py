@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from repvit_nas import files
+from repvit_nas.artifacts import in_a_line
+from repvit_nas.campaign.images import portable
 from repvit_nas.campaign.records import TrainingTask
 from repvit_nas.campaign.study import CampaignStudy
 from repvit_nas.campaign.training import Workplace
@@ -131,8 +133,7 @@ class Artifacts:
         try:
             call()
         except Exception as error:  # noqa: BLE001  # each store raises what its service does
-            said = " ".join(str(error).split())[:200] or type(error).__name__
-            self._say(f"{otherwise}: {said}")
+            self._say(f"{otherwise}: {in_a_line(error)}")
 
     def _upload(self, one: Try, *paths: Path) -> None:
         from optuna.artifacts import upload_artifact
@@ -151,9 +152,10 @@ class Artifacts:
         """Return what the store calls a try's files of a name, the last one last."""
         from optuna.artifacts import get_all_artifact_meta
 
-        study = self._study
-        trial = study.call(lambda: study.storage.get_trial(one.trial_id))
-        listed = get_all_artifact_meta(trial, storage=study.storage)
+        storage = self._study.storage
+        listed = self._study.call(
+            lambda: get_all_artifact_meta(storage.get_trial(one.trial_id), storage=storage)
+        )
         return [each.artifact_id for each in listed if each.filename == name]
 
     def _forget(self, one: Try, name: str) -> None:
@@ -248,11 +250,10 @@ def _own(content: bytes, asked: Asked) -> TrainFile:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RepvitNasError(f"{TRAINING_FILE}: {error}") from error
 
-    def portable(one: Asked) -> Asked:
-        data = msgspec.structs.replace(one.data, name="", root="", download=False)
-        return msgspec.structs.replace(one, data=data, init="")
+    def shared(one: Asked) -> Asked:
+        return msgspec.structs.replace(one, data=portable(one.data), init="")
 
-    apart = differences(portable(record.asked), portable(asked))
+    apart = differences(shared(record.asked), shared(asked))
     if apart:
         raise RepvitNasError(f"is of another training: {apart[0]}")
     return msgspec.structs.replace(record, asked=asked)

@@ -19,6 +19,11 @@ SPREAD, ABOUT = 0.5, 70.0
 _LEAST_TAU: Final = 0.2
 
 
+def portable(spec: DataSpec) -> DataSpec:
+    """Return which images those are, without what each machine calls its own way."""
+    return msgspec.structs.replace(spec, name="", root="", download=False)
+
+
 def data_digest(spec: DataSpec, opened: Opened) -> str:
     """Return a digest of the images that a data set holds now.
 

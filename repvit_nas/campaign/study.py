@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from repvit_nas import files
+from repvit_nas.campaign.images import portable
 from repvit_nas.campaign.records import CampaignFile, Planned
 from repvit_nas.campaign.training import Result
 from repvit_nas.campaign.trial import (
@@ -331,6 +332,5 @@ def _without_paths(file: CampaignFile) -> CampaignFile:
 
 def _portable(file: CampaignFile) -> CampaignFile:
     """Return what must be the same on all machines, which call the images each their own way."""
-    data = msgspec.structs.replace(file.asked.data, name="", root="", download=False)
-    asked = msgspec.structs.replace(file.asked, data=data)
+    asked = msgspec.structs.replace(file.asked, data=portable(file.asked.data))
     return msgspec.structs.replace(_without_paths(file), asked=asked)
