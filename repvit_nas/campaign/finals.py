@@ -118,8 +118,7 @@ def entrants(
     """
     settings = read_run(run).settings
     result = files.read_json(run / FRONT_FILE, Result)
-    by_name = {entry.architecture.name: entry for entry in result.front}
-    chosen = [by_name[name] for name in result.winners[: wishes.winners]]
+    chosen = result.winning[: wishes.winners]
     if not chosen:
         raise RepvitNasError(f"{run}: has no winner to train")
     device = next(iter(settings.budgets_ms))

@@ -143,8 +143,7 @@ def open_campaign(
         else:
             _refuse_imported(folder, circumstances)
             band = _band(space, predictors, asked, resolution, len(opened.classes))
-            file = _planned(name, asked, band, opened, digests, command=command)
-            file = msgspec.structs.replace(file, trainings=str(runs))
+            file = _planned(name, asked, band, opened, digests, runs=runs, command=command)
             agree(file)
             files.write_json(folder / CAMPAIGN_FILE, file)
     return Campaign(folder, file, kept(opened), predictors, space)
@@ -258,6 +257,7 @@ def _planned(
     opened: Opened,
     digests: tuple[str, str],
     *,
+    runs: Path,
     command: str,
 ) -> CampaignFile:
     """Fix everything that is fixed before the first training."""
@@ -280,5 +280,5 @@ def _planned(
         donor=donor,
         references=tuple(references),
         held_out=held_out,
-        trainings="",
+        trainings=str(runs),
     )

@@ -52,11 +52,6 @@ class Workplace(NamedTuple):
     trainings: Path
 
     @property
-    def circumstances(self) -> Circumstances:
-        """What all trainings of the campaign share."""
-        return circumstances_of(self.file)
-
-    @property
     def donor(self) -> TrainingTask:
         """The training that comes first, from which others may inherit."""
         return first_tasks(self.file)[0]
@@ -184,7 +179,7 @@ def result_of(workplace: Workplace, task: TrainingTask, folder: Path, record: Tr
     file = workplace.file
     observation = AccuracyObservation(
         architecture=task.architecture,
-        circumstances=workplace.circumstances,
+        circumstances=circumstances_of(file),
         short=True,
         epochs=record.asked.recipe.epochs,
         seed=task.seed,
