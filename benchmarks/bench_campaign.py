@@ -67,7 +67,7 @@ def main() -> None:
     began = time.perf_counter()
     found = choose(learned.effects, learned.columns(shapes), learned.beyond, CHOSEN)
     seconds = time.perf_counter() - began
-    print(f"{len(found.rows)} of {len(choices):,} candidates chosen in {seconds:.2f} s")
+    print(f"{len(found)} of {len(choices):,} candidates chosen in {seconds:.2f} s")
     predictor, _ = load_predictor("iphone12")
     settings = Settings(budgets_ms={"iphone12": 1.0})
     problem = Problem(space, [predictor], estimator, settings)

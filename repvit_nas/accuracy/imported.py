@@ -56,8 +56,8 @@ def import_accuracies(
     log = ObservationLog(folder)
     given = _circumstances(log, name, data, recipe)
     observations = observations_of(read_rows(path), path, given, spaces)
-    for observation in observations:
-        trained.refuse_second_name(name, observation.circumstances)
+    for circumstances in dict.fromkeys(each.circumstances for each in observations):
+        trained.refuse_second_name(name, circumstances)
     with trained.locked(folder):  # a campaign may be under way
         added = log.append(observations)
         everything = log.read()

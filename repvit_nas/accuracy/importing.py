@@ -1,6 +1,5 @@
 """Accuracies of trainings made elsewhere: a CSV or JSON file becomes observations."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -121,12 +120,9 @@ def observations_of(
 def _observation(
     row: ImportRow, path: Path, given: Circumstances, spaces: Sequence[Space]
 ) -> AccuracyObservation:
-    if not 1 < row.top1 <= 100:  # a nan lands here too
-        fraction = 0 < row.top1 <= 1
-        said = f": a fraction? {row.top1:g} as percent is {100 * row.top1:g}" if fraction else ""
+    if row.top1 <= 1:
+        said = f": a fraction? {row.top1:g} as percent is {100 * row.top1:g}" if row.top1 else ""
         raise RepvitNasError(f"top1 must be above 1 and at most 100 percent; got {row.top1}{said}")
-    if row.loss is not None and not 0 <= row.loss < math.inf:
-        raise RepvitNasError(f"loss must be 0 or more; got {row.loss}")
     architecture = _architecture(row, path)
     _check_known(architecture, spaces)
     known = row.images is not None and row.top1_sd is None

@@ -7,7 +7,7 @@ comparable, so nothing here ever puts them together.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import msgspec
 
@@ -20,7 +20,6 @@ OBSERVATIONS_FILE: Final = "observations.jsonl"
 RANDOM: Final = "random"
 
 Origin = Literal["published", "trained here", "imported"]
-ORIGINS: Final[tuple[str, ...]] = get_args(Origin)
 
 
 class Circumstances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -273,8 +273,8 @@ def _chosen(
     fresh = choose(learned.effects, matrix, learned.beyond, count + len(known))
     number = sum(task.role == "chosen" for task in state.tasks)
     tasks: list[TrainingTask] = []
-    for row in fresh.rows:
-        network = candidates.shapes.architecture(int(row), f"chosen-{number + len(tasks):02d}")
+    for row in fresh:
+        network = candidates.shapes.architecture(row, f"chosen-{number + len(tasks):02d}")
         if nameless(network) not in known and len(tasks) < count:
             tasks.append(task_of("chosen", network, file.asked.seed, inherits=inherits(file)))
     return tasks
@@ -323,7 +323,7 @@ def verdict(learned: Learned, candidates: Candidates, networks: int, most: int) 
     It is not where what could be gained by knowing everything is less than what a second training of
     the same network changes.
     """
-    regret = expected_regret(learned.effects, learned.columns(candidates.shapes)).points
+    regret = expected_regret(learned.effects, learned.columns(candidates.shapes))
     if networks >= most:
         return Verdict(f"{networks} networks are trained, as many as asked for", regret)
     least = REFERENCES + BATCH
