@@ -66,25 +66,17 @@ def _first(values: Floats) -> list[int]:
     return [int(row) for row in np.argsort(-values, kind="stable")[:PICKED]]
 
 
-def coverage(mean: Floats, std: Floats, truth: Floats, *, within: float = _WITHIN) -> float:
-    """Return the share of networks whose accuracy is in its interval.
+def inside(mean: Floats, std: Floats, truth: Floats) -> npt.NDArray[np.bool_]:
+    """Tell for each network whether its accuracy is in its 90 % interval, `(n,)`.
 
     Args:
         mean: What was estimated, `(n,)`.
         std: Its deviation, `(n,)`.
         truth: What the accuracy is, `(n,)`.
-        within: What share should be.
     """
-    return float(np.mean(inside(mean, std, truth, within=within)))
-
-
-def inside(
-    mean: Floats, std: Floats, truth: Floats, *, within: float = _WITHIN
-) -> npt.NDArray[np.bool_]:
-    """Tell for each network whether its accuracy is in its interval, `(n,)`."""
     from scipy.special import ndtri
 
-    return np.asarray(np.abs(truth - mean) <= float(ndtri((1 + within) / 2)) * std)
+    return np.asarray(np.abs(truth - mean) <= float(ndtri((1 + _WITHIN) / 2)) * std)
 
 
 def highest_tau(images: int, top1: float, spread: float) -> float:

@@ -30,12 +30,10 @@ class Responses(NamedTuple):
     Attributes:
         points: `(n,)`.
         covariance: What the validation images leave open, `(n, n)`.
-        of_loss: Whether they are losses, turned into points.
     """
 
     points: Floats
     covariance: Floats
-    of_loss: bool
 
 
 def responses(observations: Sequence[AccuracyObservation], folder: Path | None) -> Responses:
@@ -54,10 +52,10 @@ def responses(observations: Sequence[AccuracyObservation], folder: Path | None) 
     images = _image_losses(observations, folder)
     if slope is None or images is None:
         sds = [UNKNOWN_SD if each.top1_sd is None else each.top1_sd for each in observations]
-        return Responses(top1, np.diag(np.square(sds)), of_loss=False)
+        return Responses(top1, np.diag(np.square(sds)))
     points = top1.mean() + slope * (losses - losses.mean())
     shared = np.cov(images).reshape(len(top1), len(top1)) / images.shape[1]
-    return Responses(points, slope**2 * shared, of_loss=True)
+    return Responses(points, slope**2 * shared)
 
 
 def _points_of_loss(top1: Floats, losses: Floats) -> float | None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from repvit_nas.accuracy.comparison import coverage, kendall
+from repvit_nas.accuracy.comparison import inside, kendall
 from repvit_nas.accuracy.posterior import donor_distance, learn
 from repvit_nas.accuracy.priors import SHAPE_FEATURES, elsewhere
 from repvit_nas.accuracy.regression import line, predict
@@ -69,7 +69,7 @@ def test_intervals_hold_whatever_the_spread_of_the_data_set(world, scale):
     for seed in range(6):
         one = world(seed, scale)
         _, mean, std, truth = one.predicted(one.seen(24))
-        held.append(coverage(mean, std, truth))
+        held.append(inside(mean, std, truth).mean())
 
     assert 0.8 <= np.mean(held) <= 0.99
 

@@ -23,7 +23,6 @@ def trained(tmp_path, networks, observation):
 def test_losses_are_points_by_the_line_through_top1(tmp_path, trained):
     found = responses(trained, tmp_path)
 
-    assert found.of_loss
     assert found.points.mean() == pytest.approx(66.5)
     assert np.all(np.diff(found.points) < -0.5)
 
@@ -41,7 +40,6 @@ def test_without_losses_the_response_is_top1(networks, observation):
     seen = [observation(n, 60.0 + i, top1_sd=0.5) for i, n in enumerate(networks(6))]
     found = responses(seen, None)
 
-    assert not found.of_loss
     assert found.points.tolist() == [60.0, 61.0, 62.0, 63.0, 64.0, 65.0]
     assert np.diag(found.covariance) == pytest.approx(0.25)
 
