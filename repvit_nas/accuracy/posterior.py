@@ -21,7 +21,7 @@ import numpy as np
 from repvit_nas.accuracy.features import columns, describe, stage_weights
 from repvit_nas.accuracy.observations import RANDOM, AccuracyObservation, nameless
 from repvit_nas.accuracy.priors import CURVED, SHAPE_FEATURES, elsewhere
-from repvit_nas.accuracy.regression import Normal, condition
+from repvit_nas.accuracy.regression import Conditioned, Normal, condition, mixed
 from repvit_nas.accuracy.responses import Responses
 from repvit_nas.shapes import Floats, Shapes, shapes_of
 
@@ -129,22 +129,18 @@ def learn(
     same = _same_network(observations)
     level = float(found.points.mean())
     spread = max(float(found.points.std()), noise)
-    parts = []
+    parts, misfits = [], []
     for scale, freedom, share in itertools.product(scales, FREEDOMS, MISFITS):
         prior = _prior(_freed(family.effects, freedom), scale, added, level)
         misfit = share * spread
         doubt = found.covariance + misfit**2 * same + noise**2 * np.eye(len(same))
         given, evidence = condition(prior, matrix, found.points, doubt)
-        parts.append((evidence, given.mean[:size], given.covariance[:size, :size], misfit))
-    evidences = np.array([part[0] for part in parts])
-    weight = np.exp(evidences - evidences.max())
-    weight /= weight.sum()
-    means = np.array([part[1] for part in parts])
-    mean = weight @ means
-    within = np.einsum("k,kij->ij", weight, np.array([part[2] for part in parts]))
-    between = (weight[:, None] * (means - mean)).T @ (means - mean)
-    misfit = float(np.sqrt(weight @ np.square([part[3] for part in parts])))
-    return Learned(family.exponent, family.usual, Normal(mean, within + between), misfit, noise)
+        shape = Normal(given.mean[:size], given.covariance[:size, :size])
+        parts.append(Conditioned(shape, evidence))
+        misfits.append(misfit)
+    effects, weight = mixed(parts)
+    misfit = float(np.sqrt(weight @ np.square(misfits)))
+    return Learned(family.exponent, family.usual, effects, misfit, noise)
 
 
 def _matrix(

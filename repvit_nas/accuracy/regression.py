@@ -7,6 +7,7 @@ whatever is trained afterwards with the family's effects as its prior. Condition
 what conditioning on everything gives, so a posterior is the next prior.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ def covariance(given: Line, matrix: Floats) -> Floats:
 
 
 class Averaged(NamedTuple):
-    """Effects where the noise is not known, and the probability of each candidate, `(k,)`."""
+    """Effects where the condition is not known, and the probability of each candidate, `(k,)`."""
 
     effects: Normal
     weight: Floats
@@ -107,15 +108,22 @@ def average(prior: Normal, matrix: Floats, response: Floats, noises: Floats) -> 
         response: What was measured, `(n,)`.
         noises: Variances of the rows for each candidate, `(k, n)`.
 
-    A mixture has the mean of the means, and its covariance is the mean covariance plus that of the
-    means; taking the likeliest noise alone gives intervals that are too narrow.
+    Taking the likeliest noise alone gives intervals that are too narrow.
     """
-    found = [condition(prior, matrix, response, noise) for noise in noises]
+    return mixed([condition(prior, matrix, response, noise) for noise in noises])
+
+
+def mixed(found: Sequence[Conditioned]) -> Averaged:
+    """Return the effects where one of several conditions holds, all as likely before.
+
+    A mixture has the mean of the means, and its covariance is the mean covariance plus that of the
+    means.
+    """
     evidence = np.array([one.log_evidence for one in found])
     weight = np.exp(evidence - evidence.max())
     weight /= weight.sum()
     means = np.array([one.effects.mean for one in found])
     mean = weight @ means
-    within = sum(w * one.effects.covariance for w, one in zip(weight, found, strict=True))
+    within = np.einsum("k,kij->ij", weight, np.array([one.effects.covariance for one in found]))
     between = (weight[:, None] * (means - mean)).T @ (means - mean)
-    return Averaged(Normal(mean, np.asarray(within + between)), weight)
+    return Averaged(Normal(mean, within + between), weight)
