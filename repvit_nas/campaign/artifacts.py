@@ -89,11 +89,13 @@ class Artifacts:
             f"{one.task.name}: its log and weights are not kept",
             lambda: self._upload(one, *(folder / name for name in KEPT)),
         )
-        self._forget(one, CHECKPOINT_FILE)
+        for artifact in self._kept(one).get(CHECKPOINT_FILE, []):
+            with contextlib.suppress(Exception):  # it was forgotten before
+                self._store.remove(artifact)
 
     def keep_checkpoint(self, one: Try, folder: Path) -> None:
         """Keep the last checkpoint of a training under way, instead of the one before."""
-        before = self._kept(one, CHECKPOINT_FILE)
+        before = self._kept(one).get(CHECKPOINT_FILE, [])
 
         def keep() -> None:
             with tempfile.TemporaryDirectory() as place:
@@ -114,7 +116,7 @@ class Artifacts:
         """
         folder = self._workplace.folder_of(task)
         lost = [each for each in tries if each.task == task and each.state == "lost"]
-        packed = [each for one in lost for each in self._kept(one, CHECKPOINT_FILE)]
+        packed = [each for one in lost for each in self._kept(one).get(CHECKPOINT_FILE, [])]
         if packed and not is_training_run(folder):
             self._tried(
                 f"{task.name}: its checkpoint cannot be brought, it begins anew",
@@ -148,20 +150,18 @@ class Artifacts:
                 storage=study.storage,
             )
 
-    def _kept(self, one: Try, name: str) -> list[str]:
-        """Return what the store calls a try's files of a name, the last one last."""
+    def _kept(self, one: Try) -> dict[str, list[str]]:
+        """Return what the store calls a try's files, by their names, the last one last."""
         from optuna.artifacts import get_all_artifact_meta
 
         storage = self._study.storage
         listed = self._study.call(
             lambda: get_all_artifact_meta(storage.get_trial(one.trial_id), storage=storage)
         )
-        return [each.artifact_id for each in listed if each.filename == name]
-
-    def _forget(self, one: Try, name: str) -> None:
-        for artifact in self._kept(one, name):
-            with contextlib.suppress(Exception):  # it was forgotten before
-                self._store.remove(artifact)
+        kept: dict[str, list[str]] = {}
+        for each in listed:
+            kept.setdefault(each.filename, []).append(each.artifact_id)
+        return kept
 
     def _last(self, artifacts: Sequence[str]) -> bytes:
         """Return the content of the one that is left of files that replaced each other."""
@@ -185,12 +185,11 @@ class Artifacts:
         Raises:
             RepvitNasError: It is not what was trained.
         """
-        content = {}
+        kept, content = self._kept(one), {}
         for name in KEPT:
-            found = self._kept(one, name)
-            if not found:
+            if name not in kept:
                 raise RepvitNasError(f"{name} is not in the store")
-            content[name] = self._last(found)
+            content[name] = self._last(kept[name])
         record = _own(
             content.pop(TRAINING_FILE), self._workplace.training_of(self._workplace.donor)
         )
