@@ -1,23 +1,20 @@
 """A campaign's study: what every storage must do, and what of a database is not believed."""
 
 import contextlib
-import io
 import json
 import threading
 import time
 
 import formats
 import msgspec
-import numpy as np
 import optuna
 import pytest
+from campaign_support import result_of
 
-from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.campaign.planning import task_of
 from repvit_nas.campaign.records import CampaignFile, Planned
 from repvit_nas.campaign.status import status_of
 from repvit_nas.campaign.study import CAMPAIGN, open_study
-from repvit_nas.campaign.training import Result, circumstances_of, losses_name
 from repvit_nas.campaign.tries import PlanTask
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.search_space.family import family
@@ -33,22 +30,8 @@ def task(number, role="chosen"):
     return task_of(role, network, 0, inherits=False)
 
 
-def result(one, top1=80.0, images=FILE.val_images):
-    """Return what a training of a task may say; the losses fill two pieces of a text."""
-    losses = io.BytesIO()
-    np.save(losses, np.linspace(0.1, 2.0, images, dtype=np.float32))
-    observation = AccuracyObservation(
-        architecture=one.architecture,
-        circumstances=circumstances_of(FILE),
-        seed=one.seed,
-        top1=top1,
-        images=images,
-        losses=losses_name(one),
-        held_out=one.role == "held out",
-        origin="trained here",
-        source=one.name,
-    )
-    return Result(observation, losses.getvalue(), 2.5, "somebody")
+def result(one, **said):
+    return result_of(one, FILE, **said)
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """What a trial of a campaign says comes back, and nothing else is believed."""
 
-import io
 import json
 
 import formats
 import msgspec
-import numpy as np
 import pytest
+from campaign_support import result_of
 
-from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.campaign.planning import task_of
 from repvit_nas.campaign.records import CampaignFile
-from repvit_nas.campaign.training import Result, circumstances_of, losses_name
 from repvit_nas.campaign.trial import facts_of_result, facts_of_task, read_try
 from repvit_nas.campaign.tries import PlanTask
 from repvit_nas.errors import FileError
@@ -23,24 +20,8 @@ FILE = msgspec.structs.replace(
 TASK = task_of("chosen", family()["repvit_m0_9"].architecture, 0, inherits=False)
 
 
-def result():
-    """Return what a training may say; the losses take three pieces of a text."""
-    losses = io.BytesIO()
-    np.save(losses, np.linspace(0.1, 2.0, FILE.val_images, dtype=np.float32))
-    observation = AccuracyObservation(
-        architecture=TASK.architecture,
-        circumstances=circumstances_of(FILE),
-        seed=TASK.seed,
-        top1=80.0,
-        images=FILE.val_images,
-        losses=losses_name(TASK),
-        origin="trained here",
-        source=TASK.name,
-    )
-    return Result(observation, losses.getvalue(), 2.5, "somebody")
-
-
-FACTS = facts_of_task(TASK, FILE) | facts_of_result(result()) | {"worker": "somebody"}
+RESULT = result_of(TASK, FILE)  # whose losses take three pieces of a text
+FACTS = facts_of_task(TASK, FILE) | facts_of_result(RESULT) | {"worker": "somebody"}
 OBSERVATION = FACTS["observation"]
 
 
@@ -49,7 +30,7 @@ def read(facts, state="done"):
 
 
 def test_what_a_training_said_comes_back_in_pieces_that_any_database_takes():
-    assert read(json.loads(json.dumps(FACTS))).result == result()
+    assert read(json.loads(json.dumps(FACTS))).result == RESULT
     assert max(len(json.dumps(value)) for value in FACTS.values()) < 64 * 1024
     assert len([name for name in FACTS if name.startswith("losses")]) == 3
 

@@ -30,7 +30,7 @@ from repvit_nas.searching.settings import Settings
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.searching.study import run_study
 from repvit_nas.search_space import load_space
-url, begin, options = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
+url, options = sys.argv[1], json.loads(sys.argv[2])
 slow = options.pop("slow", 0)
 problem = Problem(load_space("repvit")[0], [load_predictor("iphone12")[0]],
                   load_family_estimator(), Settings(budgets_ms={"iphone12": 0.9}, **options))
@@ -49,7 +49,7 @@ print("ended", studied.choices.tobytes().hex(), flush=True)
 
 @contextlib.contextmanager
 def workers(url, number, **options):
-    command = [sys.executable, "-c", WORKER, url, "0", json.dumps(options)]
+    command = [sys.executable, "-c", WORKER, url, json.dumps(options)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     running = [subprocess.Popen(command, **pipes) for _ in range(number)]
     try:
