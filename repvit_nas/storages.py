@@ -92,9 +92,8 @@ def open_storage(url: str, *, wait_s: float = WAIT_S, say: Say = lambda _: None)
         return 0 < lost <= _RACES
 
     shown = masked(repr(url))
-    if (
-        url.partition("?")[0].count("@") > 1
-    ):  # a driver would take a part of the password for a host
+    # A driver would take a part of the password for a host.
+    if url.partition("?")[0].count("@") > 1:
         raise RepvitNasError(
             f"the storage {shown} cannot be opened: in a password, @ is written %40 and / %2F"
         )

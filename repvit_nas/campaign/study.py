@@ -32,7 +32,7 @@ from repvit_nas.campaign.trial import (
 )
 from repvit_nas.campaign.tries import Beat, Task, Tries, Try, TryState
 from repvit_nas.errors import RepvitNasError, UnknownNameError
-from repvit_nas.searching.shared import DIGEST, Sharing
+from repvit_nas.searching.shared import DIGEST, MAKING_S, Sharing
 from repvit_nas.storages import ask, set_state, was_finished
 from repvit_nas.training.records import differences
 
@@ -45,8 +45,6 @@ T = TypeVar("T")
 # The attribute of a study that says which campaign it is.
 CAMPAIGN: Final = "repvit-nas campaign"
 METRIC: Final = "top-1 [%]"
-# How long another worker may take from making a study to saying whose it is.
-_MAKING_S: Final = 10.0
 _POLL_S: Final = 0.2
 # A look counts as watching for so long at most: nobody watches while the storage is out of reach.
 _LOOK_S: Final = 5.0
@@ -152,7 +150,7 @@ class CampaignStudy:
         name = self.sharing.name
         self._study = self.call(lambda: optuna.load_study(storage=self.storage, study_name=name))
         self._study_id = self.call(lambda: self.storage.get_study_id_from_name(name))
-        end = time.monotonic() + _MAKING_S
+        end = time.monotonic() + MAKING_S
         while CAMPAIGN not in (attrs := self.call(lambda: self._study.user_attrs)):
             if DIGEST in attrs or self.call(lambda: self._study.get_trials(deepcopy=False)):
                 raise RepvitNasError(
@@ -204,7 +202,7 @@ class CampaignStudy:
         # Whoever left a task to be enqueued is about to do so, or gone.
         now = time.monotonic()
         self._missing = {task.name: self._missing.get(task.name, now) for task in tries.missing}
-        gone = [task for task in tries.missing if now - self._missing[task.name] >= _MAKING_S]
+        gone = [task for task in tries.missing if now - self._missing[task.name] >= MAKING_S]
         for task in gone:
             self.enqueue(task)
         twice = [

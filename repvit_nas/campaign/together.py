@@ -67,7 +67,7 @@ class _Held:
         one: Try,
         place: str = "",
         bring: Callable[[], None] = lambda: None,
-        keeping: "_Keeping | None" = None,
+        keeping: _Keeping | None = None,
     ) -> None:
         self.bring = bring
         self.place = place

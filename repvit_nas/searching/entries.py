@@ -11,7 +11,7 @@ from repvit_nas.units import rows as unit_rows
 
 
 def names_of(problem: Problem, front: Front) -> list[str]:
-    """Name networks by their latency on the first device; equal ones get a letter."""
+    """Name networks by their latency on the first device; equal ones get a number."""
     names: list[str] = []
     taken: Counter[str] = Counter()
     for latency in front.objectives[:, 0]:

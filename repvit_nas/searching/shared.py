@@ -52,7 +52,7 @@ WINNERS: Final = "winners are loaded with"
 STALE_S: Final = 60.0
 _POLL_S: Final = 0.2
 # How long another search may take from making a study to saying whose it is.
-_MAKING_S: Final = 10.0
+MAKING_S: Final = 10.0
 # Where the dashboard looks for constraints: in a list, as Optuna kept them before they had names.
 _LISTED: Final = "constraints"
 
@@ -294,7 +294,7 @@ def _joined(
     import optuna
 
     study = optuna.load_study(storage=storage, study_name=sharing.name)
-    end = time.monotonic() + _MAKING_S
+    end = time.monotonic() + MAKING_S
     while DIGEST not in study.user_attrs and not study.get_trials(deepcopy=False):
         if time.monotonic() >= end:  # whoever made it is gone
             study.set_user_attr(DIGEST, digest)
