@@ -6,14 +6,18 @@ import msgspec
 import numpy as np
 import pytest
 from simulated import OVERHEAD_MS, simulated_table, true_cost_ms
+from support import ROOT
 
+from repvit_nas import files
 from repvit_nas.coreml.products import products
 from repvit_nas.coreml.publishing import claim_folder
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.series import USUAL_OFFSET
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import TABLE_FILE, NetworkRow, Table, UnitRow, write_table
 from repvit_nas.measuring.design import random_networks
+from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.cross_validation import ensemble_predictions, validate
 from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.fit_device import fit_device, write_fitted
@@ -29,6 +33,7 @@ from repvit_nas.predictors.table_observations import (
     beside_measured,
     beside_published,
     offsets_of,
+    taken_beside,
     unit_observations,
 )
 from repvit_nas.predictors.timed_units import PartlyMeasured
@@ -186,6 +191,17 @@ def test_every_source_has_its_own_offset(table):
     assert alone.offset["other"] == errors.offset["other"]
     # Where nothing is published, the table is all there is.
     assert offsets_of(beside_measured(errors, units, published=False), units)[""] == 0.0
+
+
+def test_an_engine_is_as_far_off_as_what_is_published(table):
+    """Where networks were timed; units alone say less of networks than what is known from elsewhere."""
+    home = ROOT / "predictors/iphone12/assumptions.json"
+    known = files.read_json(home, Assumptions)
+    units = msgspec.structs.replace(table, rows=tuple(table.units))
+
+    assert taken_beside(known, table).engine == known.engine.elsewhere(USUAL_OFFSET)
+    assert taken_beside(known, units).engine == known.engine
+    assert taken_beside(known, units).errors == beside_measured(known.errors, units)
 
 
 def test_a_series_that_is_off_as_a_whole_is_seen_to_be(table):
