@@ -48,6 +48,15 @@ def true_ms(network):
     return OVERHEAD_MS + sum(n * true_cost_ms(unit) for unit, n in count(rows(network)).items())
 
 
+def said_of(network, members, assumptions):
+    """What members say of a network on average, in milliseconds."""
+    counted = count(rows(network))
+    totals = np.array(list(counted.values())) @ member_costs(
+        members, list(counted), assumptions.columns
+    )
+    return float(np.mean(totals + [member.overhead_ms for member in members]))
+
+
 @pytest.fixture(scope="module")
 def space():
     return load_space("repvit")[0]
@@ -86,12 +95,7 @@ def errors(table, published):
     held_out = [row.architecture for row in table.networks("held_out")]
     assumptions = assumptions_for(table)
     members = fit(design(published, assumptions))
-    modelled = []
-    for network in held_out:
-        counted = count(rows(network))
-        costs = member_costs(members, list(counted), assumptions.columns)
-        totals = np.array(list(counted.values())) @ costs
-        modelled.append(float(np.mean(totals + [member.overhead_ms for member in members])))
+    modelled = [said_of(network, members, assumptions) for network in held_out]
     found = {0: (error(modelled, held_out), math.nan)}
     for units in (20, 50, 100, 200):
         predictor = learn(table, assumptions, units=units, published=published).predictor
@@ -130,12 +134,7 @@ def test_networks_alone_improve_the_modelled_fit(table, published):
 
     def missed(seen, errors):
         members = fit(design(seen, msgspec.structs.replace(assumptions, errors=errors)))
-        totals = []
-        for network in held_out:
-            counted = count(rows(network))
-            costs = member_costs(members, list(counted), assumptions.columns)
-            each = np.array(list(counted.values())) @ costs
-            totals.append(float(np.mean(each + [member.overhead_ms for member in members])))
+        totals = [said_of(network, members, assumptions) for network in held_out]
         return np.array(totals) / [true_ms(network) for network in held_out] - 1
 
     before = missed(published, errors)
