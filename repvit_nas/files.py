@@ -245,12 +245,12 @@ def schema_of(path: Path | str, raw: Any, *known: int) -> int:
     """
     reads = " or ".join(map(str, known))
     if not isinstance(raw, dict):
-        raise FileError(f"{path}: must hold one object; got {_shown(raw)}")
+        raise FileError(f"{path}: must hold one object; got {shown(raw)}")
     if "schema" not in raw:
         raise FileError(f"{path}: the field `schema` is missing; this version reads {reads}")
     found = raw["schema"]
     if type(found) is not int or found not in known:
-        raise FileError(f"{path}: `schema` must be {reads}; got {_shown(found)}")
+        raise FileError(f"{path}: `schema` must be {reads}; got {shown(found)}")
     return found
 
 
@@ -273,7 +273,7 @@ def _explain(message: str, raw: Any) -> str:
         return _cut(rule)
     rule, field = _cut(rule), at.removeprefix("$").removeprefix(".")
     said = re.search(r"; got |, got \d", rule)
-    arrived = "" if said else f"; got {_shown(_value_at(raw, field))}"
+    arrived = "" if said else f"; got {shown(_value_at(raw, field))}"
     return f"{field or 'the file'}: {rule}{arrived}"
 
 
@@ -287,7 +287,8 @@ def _value_at(raw: Any, field: str) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return what a file holds, cut short, for a message of one line."""
     return _cut(repr(value), 60)
 
 

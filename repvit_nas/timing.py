@@ -91,7 +91,7 @@ def refuse_untimed(architecture: Network, *, core_ml: bool) -> None:
 
 def timed_by_core_ml(device: Device) -> bool:
     """Return whether Core ML times a measured device."""
-    return device.file.runtime is not None and device.file.runtime.name == "coreml"
+    return device.file.runtime is not None and device.file.runtime.is_core_ml
 
 
 def _timed_here(device: Device) -> bool:

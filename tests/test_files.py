@@ -144,3 +144,8 @@ def test_a_spreadsheet_runs_nothing_that_a_user_named(tmp_path):
     assert rows[0] == ["'=network", "ms"]
     assert [row[0] for row in rows[1:]] == [f"'{name}" for name in names[:6]] + names[6:]
     assert {row[1] for row in rows[1:]} == {"-1.5"}  # a number stays one
+
+
+def test_a_long_value_is_cut_short():
+    assert files.shown("x" * 58) == repr("x" * 58)
+    assert files.shown("x" * 59) == "'" + "x" * 58 + "…"

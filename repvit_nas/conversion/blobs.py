@@ -26,7 +26,7 @@ class Blobs:
         found = self.array(value)
         if found.dtype != np.float16:
             raise FileError(f"{self.path}: holds weights that are not half precision")
-        return found.reshape([int(item.constant.size) for item in value.type.tensorType.dimensions])
+        return found.reshape(declared_shape(value.type))
 
     def array(self, value: Any) -> npt.NDArray[Any]:
         """Return the numbers of a constant, flat: half precision or bytes, in the file or immediate.
@@ -60,15 +60,18 @@ class Blobs:
         return np.array(found, dtype=stored).view(kind)
 
 
-def expanded(
-    operation: Any, shape: tuple[int, ...], blobs: Blobs
-) -> tuple[npt.NDArray[np.float16], int]:
+def declared_shape(declared: Any) -> tuple[int, ...]:
+    """Return the shape that a value is declared with."""
+    return tuple(int(item.constant.size) for item in declared.tensorType.dimensions)
+
+
+def expanded(operation: Any, blobs: Blobs) -> tuple[npt.NDArray[np.float16], int]:
     """Return the weights that an operation expands, in half precision, and their bits.
 
     Raises:
         FileError: A table is of no number of bits, or there are not as many weights as declared.
     """
-    given = operation.attributes
+    given, shape = operation.attributes, declared_shape(operation.outputs[0].type)
     if operation.type == _LINEAR:
         stored = blobs.array(given["quantized_data"])
         _check_count(operation, len(stored), shape, blobs)

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from repvit_nas import files
-from repvit_nas.conversion.blobs import EXPANDED, Blobs, expanded
+from repvit_nas.conversion.blobs import EXPANDED, Blobs, declared_shape, expanded
 from repvit_nas.conversion.package import SPEC_PATH, WEIGHTS_PATH
 from repvit_nas.errors import FileError
 
@@ -100,8 +100,7 @@ def read_package(package: Path) -> MilProgram:
     for operation in block.operations:
         name = operation.outputs[0].name if operation.outputs else ""
         if operation.type in EXPANDED:
-            shape = _shape(operation.outputs[0].type)
-            weights[name], bits[name] = expanded(operation, shape, blobs)
+            weights[name], bits[name] = expanded(operation, blobs)
         elif operation.type == "const":
             value = operation.attributes["val"]
             if value.WhichOneof("value") == "blobFileValue":
@@ -113,7 +112,7 @@ def read_package(package: Path) -> MilProgram:
         else:
             operations.append(_operation(operation))
     return MilProgram(
-        inputs={item.name: _shape(item.type) for item in function.inputs},
+        inputs={item.name: declared_shape(item.type) for item in function.inputs},
         outputs=tuple(block.outputs),
         operations=tuple(operations),
         constants=constants,
@@ -122,13 +121,9 @@ def read_package(package: Path) -> MilProgram:
     )
 
 
-def _shape(declared: Any) -> tuple[int, ...]:
-    return tuple(int(item.constant.size) for item in declared.tensorType.dimensions)
-
-
 def _immediate(value: Any) -> Any:
     """Return a constant that is written into the program itself."""
-    shape = _shape(value.type)
+    shape = declared_shape(value.type)
     tensor = value.immediateValue.tensor
     kind = tensor.WhichOneof("value")
     if kind == "bytes":  # half precision
@@ -146,7 +141,7 @@ def _operation(operation: Any) -> MilOperation:
         type=operation.type,
         arguments={name: bound.arguments[0].name for name, bound in operation.inputs.items()},
         output=declared.name,
-        shape=_shape(declared.type),
+        shape=declared_shape(declared.type),
         half=declared.type.tensorType.dataType == coremltools().proto.MIL_pb2.DataType.FLOAT16,
     )
 

@@ -1,4 +1,4 @@
-"""Apple's ModelRunner app on the device: built from the installed coremltools, signed, run, removed."""
+"""Apple's ModelRunner app on the device: installed, run, removed."""
 
 import contextlib
 import shutil

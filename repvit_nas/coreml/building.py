@@ -8,12 +8,7 @@ from typing import Final, NamedTuple
 from repvit_nas import files
 from repvit_nas.conversion.converter import REQUIRED
 from repvit_nas.coreml.discovery import Connected
-from repvit_nas.coreml.xcrun import (
-    BUILD,
-    Apple,
-    XcrunError,
-    tool,
-)
+from repvit_nas.coreml.xcrun import BUILD, Apple, XcrunError, tool
 from repvit_nas.errors import RepvitNasError
 
 WORKSPACE: Final = "ModelRunner.xcworkspace"

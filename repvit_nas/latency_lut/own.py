@@ -4,7 +4,6 @@ They are kept with the networks themselves, so that nothing else has to stay whe
 the same record as a measurement: a bag of counted units and a time with its error.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -44,8 +43,6 @@ class OwnLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def __post_init__(self) -> None:
         """Check the rules that types do not state."""
-        if not math.isfinite(self.latency_ms):
-            raise ValueError(f"latency_ms must be a finite number; got {self.latency_ms}")
         if not self.error_ms < self.latency_ms:
             raise ValueError(
                 f"error_ms must be below latency_ms, {self.latency_ms:g}; got {self.error_ms}"

@@ -145,11 +145,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             if asked < there:
                 raise RepvitNasError(f"was made with more {name}: give at least {option} {there}")
         drawn = {told(network): network for network in wanted.networks}
-        if not {told(network) for network in self.networks} <= drawn.keys():
+        timed = {told(network) for network in self.networks}
+        if not timed <= drawn.keys():
             raise RepvitNasError("was made with another --space")
         if wanted.wanted == self.wanted and len(drawn) == len(self.networks):
             return self
-        timed = {told(network) for network in self.networks}
         new = [network for stages, network in drawn.items() if stages not in timed]
         more = len(wanted.calibration) - len(self.calibration)
         return msgspec.structs.replace(

@@ -166,7 +166,6 @@ def _explored(session: Session, plan: Plan, space: Space, wishes: Wishes) -> Pla
         predictor = learn(known, assumptions_for(known), seed=plan.seed).predictor
         if predictor.measured is not None:
             kernel = predictor.measured.kernel
-
         costs = functools.partial(_mean_costs, predictor)
 
     more = choose_units(

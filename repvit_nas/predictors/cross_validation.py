@@ -10,7 +10,7 @@ import numpy as np
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.statistics import NORMAL_90
 from repvit_nas.predictors.assumptions import ErrorModel
-from repvit_nas.predictors.ensemble import OVERHEAD_MS, Design, fit
+from repvit_nas.predictors.ensemble import Design, fit, solution_of
 from repvit_nas.predictors.physical import LARGE_RESOLUTION, Member
 from repvit_nas.predictors.predictor import CALIBRATED, misfit_at
 from repvit_nas.predictors.validation import TARGET_FAMILY, Check, CrossValidation, Summary
@@ -49,10 +49,7 @@ class HeldOut(NamedTuple):
 def ensemble_predictions(members: Sequence[Member], problem: Design) -> Floats:
     """Return what each member says of each observation of `problem`, `(n, members)`."""
     index = {form: number for number, form in enumerate(problem.forms)}
-    columns = []
-    for member in members:
-        solution = np.concatenate([[member.overhead_ms / OVERHEAD_MS], member.coefficients])
-        columns.append(problem.matrices[index[member.form]] @ solution)
+    columns = [problem.matrices[index[member.form]] @ solution_of(member) for member in members]
     return np.stack(columns, axis=1)
 
 

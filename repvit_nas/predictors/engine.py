@@ -7,6 +7,7 @@ choice, and the ensemble weighs hundreds of them.
 """
 
 import itertools
+import math
 from statistics import NormalDist
 from typing import Annotated, Final, Literal
 
@@ -150,6 +151,16 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             for name in ("compute", "weights", "maps", "spilled")
         }
         return msgspec.structs.replace(self, expected={}, **rates)
+
+    def elsewhere(self, offset: float) -> "Engine":
+        """Return the engine where what coefficients are known from may be off by a share `offset`."""
+        expected = {
+            name: msgspec.structs.replace(
+                prior, deviation=math.hypot(prior.deviation, offset * prior.nominal)
+            )
+            for name, prior in self.expected.items()
+        }
+        return msgspec.structs.replace(self, expected=expected)
 
     def moved(self, form: CostForm, origin: "Engine") -> CostForm:
         """Return a form of another engine with this one's clock, memory and chip.

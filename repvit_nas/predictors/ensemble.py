@@ -37,7 +37,7 @@ MEMBERS: Final = 64
 PRIOR_SCALE: Final = 3.0
 # The overhead's feature, in milliseconds, so that its coefficient is near 1 too.
 OVERHEAD_MS: Final = 0.45
-REWEIGHTINGS: Final = 3
+_REWEIGHTINGS: Final = 3
 # A latency that the terms cannot explain at all must not weigh without limit.
 LEAST_PREDICTED: Final = 1e-3
 # Forms that fit leave the typical latency within a tenth, and none further off than twice. Beyond these
@@ -81,6 +81,11 @@ class Design(NamedTuple):
             self.correlated[np.ix_(rows, rows)],
             self.expected,
         )
+
+
+def solution_of(member: Member) -> Floats:
+    """Return what a member multiplies its features by, overhead first, `(1 + columns,)`."""
+    return np.concatenate([[member.overhead_ms / OVERHEAD_MS], member.coefficients])
 
 
 def relative_covariance(observations: Sequence[Observation], errors: ErrorModel) -> Floats:
@@ -178,8 +183,7 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
     factor = np.linalg.cholesky(problem.correlated)
     whitener = np.linalg.inv(factor)
     best = [
-        _solve(matrix, problem.latency_ms, whitener, problem.expected)
-        for matrix in problem.matrices
+        solve(matrix, problem.latency_ms, whitener, problem.expected) for matrix in problem.matrices
     ]
     chosen = rng.choice(len(best), size=members, p=_weights(problem, whitener, best))
     (own,) = rng.spawn(1)
@@ -188,7 +192,7 @@ def fit(problem: Design, *, seed: int = 0, members: int = MEMBERS) -> list[Membe
         noise = factor @ rng.standard_normal(len(problem.latency_ms))
         latency = problem.latency_ms * np.exp(noise)
         prior = _perturbed(problem.expected, own)
-        solution = _solve(problem.matrices[index], latency, whitener, prior)
+        solution = solve(problem.matrices[index], latency, whitener, prior)
         drawn.append(Member(problem.forms[index], OVERHEAD_MS * solution[0], solution[1:]))
     return drawn
 
@@ -238,11 +242,17 @@ def _perturbed(prior: Expected, rng: np.random.Generator) -> Expected:
     return prior._replace(mean=np.where(prior.mean > 0, np.maximum(prior.mean + shift, 0), 0.0))
 
 
-def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected) -> Floats:
+def solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected) -> Floats:
     """Solve non-negative least squares in relative errors.
 
     Errors are relative to the true latency, so they are scaled by the prediction, not by the
     figure: scaled by the figure, correlated errors would pull every prediction down.
+
+    Args:
+        matrix: Features, `(n, coefficients)`.
+        latency_ms: `(n,)`.
+        whitener: Of their relative errors, `(n, n)`.
+        prior: Of the coefficients.
     """
     from scipy.optimize import nnls
 
@@ -250,7 +260,7 @@ def _solve(matrix: Floats, latency_ms: Floats, whitener: Floats, prior: Expected
     aim = prior.mean / prior.deviation
     predicted = latency_ms
     solution = np.zeros(matrix.shape[1])
-    for _ in range(REWEIGHTINGS):
+    for _ in range(_REWEIGHTINGS):
         left = np.vstack([whitener @ (matrix / predicted[:, None]), pull])
         right = np.concatenate([whitener @ (latency_ms / predicted), aim])
         solution, _ = nnls(left, right)

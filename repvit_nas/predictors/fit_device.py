@@ -156,32 +156,19 @@ def read_known(device: Device) -> KnownOfDevice:
     measured = device.file.kind == "measured"
     table = read_table(timed, device.name) if measured or timed.is_file() else None
     published, brought = _whole_networks(device)
+    assumptions, unwritten = None, False
     if device.file.like:
         base, found = load_predictor(device.file.like, foreign=True)
-        return KnownOfDevice(
-            device=device,
-            published=published,
-            brought=brought,
-            table=table,
-            digest=device.digest(),
-            assumptions=None,
-            assumptions_digest=files.digest(found.path / PREDICTOR_FILE),
-            bases={device.file.like: base},
-            unwritten=False,
-        )
-    path = find_assumptions(device)
-    if path is not None:
-        assumptions = files.read_json(path, Assumptions)
-    elif measured and table is not None:
-        assumptions = assumptions_for(table)
+        bases, stated = {device.file.like: base}, files.read_bytes(found.path / PREDICTOR_FILE)
     else:
-        raise RepvitNasError(
-            f"device {device.name!r} has no predictors/{device.name}/{ASSUMPTIONS_FILE}: copy that "
-            "of iphone12 and state the device's limits there"
-        )
-    # Of a person's file, or of the record where a table may have given it.
-    stated = files.read_bytes(path) if path and not measured else msgspec.json.encode(assumptions)
-    folder = data.listed("predictors").get(device.name)
+        path = find_assumptions(device)
+        assumptions = _taken_for_granted(device, path, table)
+        bases = _bases(device) if measured else {}
+        # Of a person's file, or of the record where a table may have given it.
+        by_hand = None if measured else path
+        stated = files.read_bytes(by_hand) if by_hand else msgspec.json.encode(assumptions)
+        folder = data.listed("predictors").get(device.name)
+        unwritten = path is None or (folder is not None and folder.shipped)
     return KnownOfDevice(
         device=device,
         published=published,
@@ -190,8 +177,20 @@ def read_known(device: Device) -> KnownOfDevice:
         digest=device.digest(),
         assumptions=assumptions,
         assumptions_digest=files.digest(stated),
-        bases=_bases(device) if measured else {},
-        unwritten=path is None or (folder is not None and folder.shipped),
+        bases=bases,
+        unwritten=unwritten,
+    )
+
+
+def _taken_for_granted(device: Device, path: Path | None, table: Table | None) -> Assumptions:
+    """Return what a fit takes for granted: what a file states, or what a measured device's table says."""
+    if path is not None:
+        return files.read_json(path, Assumptions)
+    if device.file.kind == "measured" and table is not None:
+        return assumptions_for(table)
+    raise RepvitNasError(
+        f"device {device.name!r} has no predictors/{device.name}/{ASSUMPTIONS_FILE}: copy that "
+        "of iphone12 and state the device's limits there"
     )
 
 

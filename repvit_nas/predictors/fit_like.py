@@ -27,9 +27,11 @@ from repvit_nas.predictors.cross_validation import multiplier, student
 from repvit_nas.predictors.ensemble import (
     LEAST_PREDICTED,
     OVERHEAD_MS,
-    REWEIGHTINGS,
+    Expected,
     matrices,
     relative_covariance,
+    solution_of,
+    solve,
 )
 from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
 from repvit_nas.predictors.table_observations import beside_published, unit_observations
@@ -158,12 +160,7 @@ def _problem(observations: Sequence[Observation], base: Predictor) -> _Problem:
         latency_ms=np.array([item.latency_ms for item in observations]),
         own=relative_covariance(observations, _figures_alone(observations)),
         alike=np.array([[one == other for other in groups] for one in groups], dtype=np.float64),
-        prior=np.stack(
-            [
-                np.concatenate([[member.overhead_ms / OVERHEAD_MS], member.coefficients])
-                for member in base.members
-            ]
-        ),
+        prior=np.stack([solution_of(member) for member in base.members]),
     )
 
 
@@ -268,7 +265,7 @@ def _solutions(problem: _Problem, misfit: float, *, seed: int = 0) -> Floats:
     for features, prior in zip(problem.matrices, problem.prior, strict=True):
         latency = problem.latency_ms * np.exp(factor @ rng.standard_normal(len(factor)))
         drawn = np.maximum(0.0, prior + deviation * rng.standard_normal(len(prior)))
-        found.append(_solve(features, latency, whitener, drawn, deviation))
+        found.append(_scaled(features, latency, whitener, drawn, deviation))
     return np.stack(found)
 
 
@@ -277,7 +274,7 @@ def _nearly(alike: Floats) -> Floats:
     return 0.999 * alike + 0.001 * np.eye(len(alike))
 
 
-def _solve(
+def _scaled(
     features: Floats, latency_ms: Floats, whitener: Floats, prior: Floats, deviation: Floats
 ) -> Floats:
     """Scale `prior` to the latencies, and let its coefficients move from there, none below 0.
@@ -289,22 +286,14 @@ def _solve(
         prior: The other device's coefficients.
         deviation: How far they may be off before they are scaled.
     """
-    from scipy.optimize import nnls
-
     weights = whitener.T @ whitener
     ratios = np.log(latency_ms / np.maximum(features @ prior, LEAST_PREDICTED * latency_ms))
     scale = math.exp(float((weights @ ratios).sum() / weights.sum()))
     # A column that no member has stays out.
     known = deviation > 0
-    ridge = np.diag(1 / (scale * deviation[known]))
-    solution, predicted = np.zeros(len(prior)), latency_ms
-    for _ in range(REWEIGHTINGS):
-        left = np.vstack([whitener @ (features[:, known] / predicted[:, None]), ridge])
-        right = np.concatenate(
-            [whitener @ (latency_ms / predicted), prior[known] / deviation[known]]
-        )
-        solution[known], _ = nnls(left, right)
-        predicted = np.maximum(features @ solution, LEAST_PREDICTED * latency_ms)
+    scaled = Expected(scale * prior[known], scale * deviation[known])
+    solution = np.zeros(len(prior))
+    solution[known] = solve(features[:, known], latency_ms, whitener, scaled)
     return solution
 
 

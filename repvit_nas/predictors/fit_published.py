@@ -25,8 +25,8 @@ from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
 from repvit_nas.predictors.probes import ProbedModel, RowOrigin, probes
 from repvit_nas.predictors.table_observations import (
-    beside_measured,
     beside_published,
+    taken_beside,
     unit_observations,
 )
 from repvit_nas.predictors.timed_units import Learning, PartlyMeasured
@@ -49,7 +49,7 @@ def learn_published(
     Args:
         device: Whose latencies they are.
         published: The latencies.
-        table: What was timed beside them; see :func:`beside_measured`.
+        table: What was timed beside them; see :func:`taken_beside`.
         assumptions: What the physical model takes for granted.
         progress: Told what is being done.
         path: Networks that the fit is only compared with.
@@ -62,8 +62,7 @@ def learn_published(
     if table is not None:
         units = unit_observations(table, table.units)
         observations += beside_published(table, published)
-        errors = beside_measured(assumptions.errors, table)
-        assumptions = msgspec.structs.replace(assumptions, errors=errors)
+        assumptions = taken_beside(assumptions, table)
     errors = assumptions.errors
     problem = design([*observations, *units], assumptions)
     members = fit(problem)

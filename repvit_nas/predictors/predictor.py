@@ -267,11 +267,8 @@ class Predictor:
             )
         costs = self.unit_costs(units) * np.nan_to_num(ratio, nan=1.0)
         totals = times @ costs + self.overheads_ms
-        mean = float(totals.mean())
-        spread = self.half_width(
-            mean, float(totals.var()), architecture.resolution, interval=interval
-        )
-        return half._replace(latency_ms=mean, low_ms=max(0.0, mean - spread), source="modelled")
+        fewer = self._stated(totals, architecture.resolution, interval, "modelled")
+        return fewer._replace(high_ms=half.high_ms)
 
     def file(self, fitted_on: FittedOn) -> PredictorFile:
         """Return the predictor as it is written."""
@@ -297,19 +294,18 @@ class Predictor:
             interval: Confidence of the interval to state, between 0 and 1.
         """
         counted = count(rows(architecture))
-        totals = self.totals(counted)
+        return self._stated(
+            self.totals(counted), architecture.resolution, interval, self.source(counted)
+        )
+
+    def _stated(
+        self, totals: Floats, resolution: int, interval: float, source: Source
+    ) -> LatencyEstimate:
+        """Return what members say of a network, `(members,)`, as a latency with its interval."""
         mean = float(totals.mean())
-        spread = self.half_width(
-            mean, float(totals.var()), architecture.resolution, interval=interval
-        )
-        return LatencyEstimate(
-            mean,
-            max(0.0, mean - spread),
-            mean + spread,
-            interval,
-            self.device,
-            self.source(counted),
-        )
+        spread = self.half_width(mean, float(totals.var()), resolution, interval=interval)
+        low = max(0.0, mean - spread)
+        return LatencyEstimate(mean, low, mean + spread, interval, self.device, source)
 
     def half_width(
         self, mean_ms: float, variance: float, resolution: int, *, interval: float = CALIBRATED

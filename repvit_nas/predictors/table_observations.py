@@ -13,7 +13,8 @@ import msgspec
 from repvit_nas.latency_lut.observations import Observation
 from repvit_nas.latency_lut.series import USUAL_OFFSET
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
-from repvit_nas.predictors.assumptions import ErrorModel
+from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
+from repvit_nas.predictors.engine import Engine
 from repvit_nas.predictors.validation import TARGET_FAMILY
 from repvit_nas.programs import network
 from repvit_nas.units import count, rows
@@ -93,6 +94,20 @@ def beside_measured(errors: ErrorModel, table: Table, *, published: bool = True)
         | {_tool(name): math.hypot(own, value) for name, value in table.shared_sd.items()}
         | {_TOOL: own},
     )
+
+
+def taken_beside(assumptions: Assumptions, table: Table) -> Assumptions:
+    """Return what a modelled fit takes for granted that sees a table, see :func:`beside_measured`.
+
+    What is known of an engine was found out with others' tools, as published rows were. Where the table
+    is what counts, its coefficients may be off by as much as those: else its rates would hold the fit
+    near what is published, however many networks are timed, as a modelled fit has no scale beside them.
+    """
+    errors = beside_measured(assumptions.errors, table)
+    engine = assumptions.engine
+    if isinstance(engine, Engine) and not errors.offset[_TOOL]:
+        engine = engine.elsewhere(USUAL_OFFSET)
+    return msgspec.structs.replace(assumptions, errors=errors, engine=engine)
 
 
 def offsets_of(errors: ErrorModel, table: Table) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from simulated import OVERHEAD_MS, simulated_table, true_cost_ms
+from simulated import OVERHEAD_MS, true_cost_ms
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
@@ -13,13 +13,8 @@ from repvit_nas.predictors.fit_device import fit_device, write_fitted
 from repvit_nas.predictors.metrics import PREDICTOR
 from repvit_nas.predictors.overview import overview
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.search_space import family, load_space
+from repvit_nas.search_space import family
 from repvit_nas.units import count, rows
-
-
-@pytest.fixture(scope="module")
-def table():
-    return simulated_table(load_space("repvit")[0], units=80)
 
 
 def truth(architecture):

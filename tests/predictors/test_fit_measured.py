@@ -23,16 +23,6 @@ from repvit_nas.search_space import family, load_space
 from repvit_nas.units import Block, Features, Ffn, Head, count, rows
 
 
-@pytest.fixture(scope="module")
-def table():
-    return simulated_table(load_space("repvit")[0], units=80)
-
-
-@pytest.fixture(scope="module")
-def learning(table):
-    return learn(table, assumptions_for(table))
-
-
 def truth(architecture):
     units = count(rows(architecture)).items()
     return OVERHEAD_MS + sum(times * true_cost_ms(unit) for unit, times in units)

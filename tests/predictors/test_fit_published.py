@@ -52,7 +52,7 @@ def test_forms_that_say_nothing_of_a_latency(published, monkeypatch):
     """As the best coefficients of all forms may be: the logarithm of 0 is no number."""
     problem = design(published, ASSUMPTIONS)
     monkeypatch.setattr(
-        "repvit_nas.predictors.ensemble._solve", lambda matrix, *_: np.zeros(matrix.shape[1])
+        "repvit_nas.predictors.ensemble.solve", lambda matrix, *_: np.zeros(matrix.shape[1])
     )
 
     with warnings.catch_warnings():

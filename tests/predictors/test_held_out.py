@@ -1,23 +1,10 @@
 """A predictor beside its baselines, on networks that no fit saw."""
 
 import msgspec
-import pytest
-from simulated import simulated_table
 
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.held_out import evaluate, learning_curve
 from repvit_nas.predictors.metrics import ISOLATED, MACS, PARAMS, PREDICTOR
-from repvit_nas.search_space import load_space
-
-
-@pytest.fixture(scope="module")
-def table():
-    return simulated_table(load_space("repvit")[0], units=80)
-
-
-@pytest.fixture(scope="module")
-def learning(table):
-    return learn(table, assumptions_for(table))
 
 
 def test_the_evaluation_compares_with_the_baselines(table, learning):

@@ -6,14 +6,18 @@ import msgspec
 import numpy as np
 import pytest
 from simulated import OVERHEAD_MS, simulated_table, true_cost_ms
+from support import ROOT
 
+from repvit_nas import files
 from repvit_nas.coreml.products import products
 from repvit_nas.coreml.publishing import claim_folder
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.observations import Observation
+from repvit_nas.latency_lut.series import USUAL_OFFSET
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import TABLE_FILE, NetworkRow, Table, UnitRow, write_table
 from repvit_nas.measuring.design import random_networks
+from repvit_nas.predictors.assumptions import Assumptions
 from repvit_nas.predictors.cross_validation import ensemble_predictions, validate
 from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.fit_device import fit_device, write_fitted
@@ -29,6 +33,7 @@ from repvit_nas.predictors.table_observations import (
     beside_measured,
     beside_published,
     offsets_of,
+    taken_beside,
     unit_observations,
 )
 from repvit_nas.predictors.timed_units import PartlyMeasured
@@ -41,6 +46,15 @@ OFFSET = 1.08  # the papers' tool is slower as a whole than ours
 
 def true_ms(network):
     return OVERHEAD_MS + sum(n * true_cost_ms(unit) for unit, n in count(rows(network)).items())
+
+
+def said_of(network, members, assumptions):
+    """What members say of a network on average, in milliseconds."""
+    counted = count(rows(network))
+    totals = np.array(list(counted.values())) @ member_costs(
+        members, list(counted), assumptions.columns
+    )
+    return float(np.mean(totals + [member.overhead_ms for member in members]))
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +95,7 @@ def errors(table, published):
     held_out = [row.architecture for row in table.networks("held_out")]
     assumptions = assumptions_for(table)
     members = fit(design(published, assumptions))
-    modelled = []
-    for network in held_out:
-        counted = count(rows(network))
-        costs = member_costs(members, list(counted), assumptions.columns)
-        totals = np.array(list(counted.values())) @ costs
-        modelled.append(float(np.mean(totals + [member.overhead_ms for member in members])))
+    modelled = [said_of(network, members, assumptions) for network in held_out]
     found = {0: (error(modelled, held_out), math.nan)}
     for units in (20, 50, 100, 200):
         predictor = learn(table, assumptions, units=units, published=published).predictor
@@ -125,12 +134,7 @@ def test_networks_alone_improve_the_modelled_fit(table, published):
 
     def missed(seen, errors):
         members = fit(design(seen, msgspec.structs.replace(assumptions, errors=errors)))
-        totals = []
-        for network in held_out:
-            counted = count(rows(network))
-            costs = member_costs(members, list(counted), assumptions.columns)
-            each = np.array(list(counted.values())) @ costs
-            totals.append(float(np.mean(each + [member.overhead_ms for member in members])))
+        totals = [said_of(network, members, assumptions) for network in held_out]
         return np.array(totals) / [true_ms(network) for network in held_out] - 1
 
     before = missed(published, errors)
@@ -186,6 +190,17 @@ def test_every_source_has_its_own_offset(table):
     assert alone.offset["other"] == errors.offset["other"]
     # Where nothing is published, the table is all there is.
     assert offsets_of(beside_measured(errors, units, published=False), units)[""] == 0.0
+
+
+def test_an_engine_is_as_far_off_as_what_is_published(table):
+    """Where networks were timed; units alone say less of networks than what is known from elsewhere."""
+    home = ROOT / "predictors/iphone12/assumptions.json"
+    known = files.read_json(home, Assumptions)
+    units = msgspec.structs.replace(table, rows=tuple(table.units))
+
+    assert taken_beside(known, table).engine == known.engine.elsewhere(USUAL_OFFSET)
+    assert taken_beside(known, units).engine == known.engine
+    assert taken_beside(known, units).errors == beside_measured(known.errors, units)
 
 
 def test_a_series_that_is_off_as_a_whole_is_seen_to_be(table):

@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from repvit_nas import files
-from repvit_nas.coreml.importers.imported import Imported, checked, shown
+from repvit_nas.coreml.importers.imported import Imported, checked
 from repvit_nas.errors import FileError
+from repvit_nas.files import shown
 
 # Files of an export, and of a bundle, that hold no latencies.
 OWN_FILES: Final = ("manifest.json", "plan.json", "report.json")

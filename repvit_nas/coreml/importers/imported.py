@@ -3,13 +3,13 @@
 from typing import Final, NamedTuple
 
 from repvit_nas.errors import FileError
+from repvit_nas.files import shown
 from repvit_nas.latency_lut.device import CORE_ML
 
 # What a network can take: from far below the cost of any call to a quarter of an hour.
 POSSIBLE_MS: Final = (1e-4, 1e6)
 # Four of them and a digest are the name of a series' folder.
 LONGEST_WORDS: Final = 56
-_SHOWN: Final = 60
 
 
 class Imported(NamedTuple):
@@ -74,9 +74,3 @@ def checked(report: Imported) -> Imported:
                 f"{shown(words)}"
             )
     return report
-
-
-def shown(value: object) -> str:
-    """Return what a file holds, cut short, for a message of one line."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

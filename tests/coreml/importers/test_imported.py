@@ -2,7 +2,7 @@
 
 import pytest
 
-from repvit_nas.coreml.importers.imported import Imported, checked, shown
+from repvit_nas.coreml.importers.imported import Imported, checked
 from repvit_nas.errors import FileError
 
 REPORT = Imported("a", (1e-4, 1e6), "lab", "iPhone 12", "iOS 18", "CPU_AND_NE", (), "lab.csv")
@@ -25,8 +25,3 @@ def test_a_report_within_the_limits_is_taken_as_it_is():
 def test_what_cannot_be_true_is_refused_with_its_file(changed, said):
     with pytest.raises(FileError, match=f"^lab.csv: .*{said}"):
         checked(REPORT._replace(**changed))
-
-
-def test_a_long_value_is_cut_short():
-    assert shown("x" * 58) == repr("x" * 58)
-    assert shown("x" * 59) == "'" + "x" * 58 + "…"
