@@ -139,6 +139,13 @@ def simulated_table(space, *, units, calibration=12, held_out=20, noise=0.01, se
     )
 
 
+def in_chains_ms(predictor, units):
+    """Return what members say of units as they are timed, without what a network adds, `(n, members)`."""
+    part = predictor.measured
+    operations = np.array([[len(unit.operations)] for unit in units])
+    return (predictor.unit_costs(units) - part.operation_ms * operations) / part.scale
+
+
 class SimulatedPhone:
     """What is modelled of the iPhone 12, up to 15 % off from unit to unit: 0.38 ms a call.
 

@@ -120,6 +120,10 @@ def command(
     note(
         f"statistic: {_quantile(table.statistic)} of a visit's calls, "
         f"{_quantile(table.across_rounds)} of {len(table.drift)} rounds, the steadiest of those tried"
+        + (
+            f"; the machine's pace, which moved by {table.pace:.1%}, is taken out"
+            * bool(table.pace)
+        )
     )
     warning = advice(table.noise_floor or 0.0, table.variation[str(table.statistic)])
     if warning:

@@ -41,6 +41,8 @@ class Figures(NamedTuple):
         across: The quantile that is taken over rounds.
         repeat: Relative standard deviation of each program's figure, from odd against even rounds
             of all programs of its group, `(programs,)`.
+        pace: How far the machine's pace moved within rounds, relative standard deviation, where
+            visits were corrected for it; 0 where they were not.
     """
 
     position: dict[str, int]
@@ -50,6 +52,7 @@ class Figures(NamedTuple):
     drift: Floats
     across: float
     repeat: Floats
+    pace: float = 0.0
 
     def row(self, key: str) -> Floats:
         """Return the milliseconds of one program by round."""

@@ -4,23 +4,23 @@ Three layers, each explaining what the one before leaves:
 
 * the physical ensemble, fitted to all units and to the calibration networks together;
 * the residual of units, a Gaussian process, of which each member gets a draw;
-* one scale for whole networks, and how far single networks scatter around it.
+* what whole networks take beside their units: one scale and a little for each operation, and how far
+  single networks scatter around that.
 """
 
 import functools
-import math
-from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.observations import Observation
-from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow
+from repvit_nas.latency_lut.table import Table, UnitRow
 from repvit_nas.predictors.assumptions import Assumptions, ErrorModel
-from repvit_nas.predictors.cross_validation import misfit_of_target, multiplier, student
+from repvit_nas.predictors.calibration import calibrate
+from repvit_nas.predictors.cross_validation import misfit_of_target
 from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.physical import COLUMNS, FormGrid, Member, member_costs
 from repvit_nas.predictors.predictor import (
@@ -38,19 +38,12 @@ from repvit_nas.predictors.table_observations import (
     unit_observations,
 )
 from repvit_nas.predictors.timed_units import TELLING_UNITS, Learning, refined
-from repvit_nas.units import count, rows
 
 # Fewer than these determine nothing.
 FEWEST_UNITS: Final = 8
 FEWEST_NETWORKS: Final = 3
 # As many of those have to be told from nothing: the smallest units of a quick device may not be.
 FEWEST_RESOLVED: Final = FEWEST_UNITS // 2
-# A network's mean of several calibration ratios is trusted as if these many had shown nothing.
-_PRIOR_NETWORKS: Final = 2.0
-# What a modelled fit says of how far networks scatter is believed as if so many of them had shown it.
-_PRIOR_DEGREES: Final = 4.0
-# No two builds of a network run equally fast to better than this.
-_LEAST_MISFIT: Final = 0.005
 # Gigabytes a second that machines move for each million million MACs a second they compute.
 _GBPS_PER_TMACS: Final = (30.0, 100.0, 300.0)
 # Units with fewer MACs than this do not show how fast a device computes.
@@ -150,11 +143,11 @@ def learn(
         seed=seed,
     )
     columns = assumptions.columns if base is None else base.model.columns
-    scale, misfit, quantile = _calibrated(
+    whole = calibrate(
         Costs(members, columns, found.learned, physical=prior),
         table,
         networks,
-        misfit_of_target(assumptions.errors) if few else None,
+        expected=misfit_of_target(assumptions.errors) if few else None,
     )
     model = Model(
         device=table.device,
@@ -166,12 +159,12 @@ def learn(
             )
             for member in members
         ),
-        misfit=misfit,
+        misfit=whole.misfit,
         large_misfit=0.0,
-        quantile=quantile,
+        quantile=whole.quantile,
     )
     return Learning(
-        Predictor(model, found.learned.scaled(scale), physical=prior),
+        Predictor(model, found.learned.calibrated(whole.scale, whole.operation_ms), physical=prior),
         len(timed) + len(networks) + len(published),
         found.arrays,
         found.left_out,
@@ -185,58 +178,3 @@ def _transferred(base: Predictor, timed: Sequence[UnitRow]) -> tuple[list[Member
     # A call's overhead has nothing to do with how fast units are; the networks' scale takes it up.
     members = [Member(member.form, 0.0, member.coefficients * scale) for member in base.members]
     return members, lambda units: base.unit_costs(units) * scale
-
-
-class _Calibration(NamedTuple):
-    """What calibration networks say of a fit to units; see :class:`Model` and `MeasuredPart`."""
-
-    scale: float
-    misfit: float
-    quantile: float
-
-
-def _calibrated(
-    costs: Costs, table: Table, networks: Sequence[NetworkRow], expected: float | None
-) -> _Calibration:
-    """Return the scale, misfit and interval that calibration networks give.
-
-    A network's own ratio takes no part in what its interval is checked with.
-
-    How far networks scatter is itself known from few: of three, a Student distribution holds 90 % within
-    2.9 deviations, and by chance they may agree. Where the device is modelled as well, its fit to published
-    networks says how far they scatter; that is the scale of a scaled-inverse-chi-squared prior of the
-    variance, worth as much as a few networks, and what the networks leave unexplained is pooled with it
-    (Gelman et al., Bayesian Data Analysis, 3rd edition, section 2.6).
-
-    Args:
-        costs: The fit to units.
-        table: The table of the networks.
-        networks: The calibration networks.
-        expected: Relative standard deviation of one network around what is modelled; None where what is
-            not timed is not modelled from published networks.
-    """
-    totals = np.stack([costs.totals(count(rows(row.architecture))) for row in networks])
-    mean, spread = totals.mean(axis=1), totals.std(axis=1) / totals.mean(axis=1)
-    measured = np.array([row.latency_ms for row in networks])
-    error = np.array([table.own_sd_ms(row) for row in networks]) / measured
-    ratio = np.log(measured / mean)
-    size = len(ratio)
-    scale = np.exp(ratio.sum() / (size + _PRIOR_NETWORKS))
-    others = (ratio.sum() - ratio) / (size - 1 + _PRIOR_NETWORKS)
-    missed = ratio - others
-    explained = float(np.mean(error**2 + spread**2))
-    variance = max(0.0, float(np.mean(missed**2)) - explained)
-    freedom = size - 1.0
-    if expected is not None:
-        variance = (_PRIOR_DEGREES * expected**2 + size * variance) / (_PRIOR_DEGREES + size)
-        freedom += _PRIOR_DEGREES
-    misfit = np.sqrt(max(_LEAST_MISFIT**2, variance))
-    scores = np.abs(missed) / np.sqrt(spread**2 + misfit**2 + error**2)
-    # Networks do not show by how much their whole series is off; the scale takes that from them.
-    taken = Counter(row.series for row in networks)
-    shared = [
-        deviation * taken[series] / (size + _PRIOR_NETWORKS)
-        for series, deviation in table.shared_sd.items()
-    ]
-    misfit = math.hypot(float(misfit), *shared)
-    return _Calibration(float(scale), misfit, max(student(freedom), multiplier(scores)))

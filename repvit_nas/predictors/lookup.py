@@ -54,6 +54,8 @@ class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ranges: By kind of unit, the lowest and highest value of each feature that was measured.
         arrays_digest: Digest of the arrays' file.
         units: The units that were timed.
+        operation_ms: What each operation takes longer among a network's others than in a chain of its
+            like, in milliseconds.
     """
 
     kernel: Kernel
@@ -61,6 +63,7 @@ class MeasuredPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ranges: dict[str, dict[str, tuple[Signed, Signed]]]
     arrays_digest: str
     units: tuple[TimedUnit, ...]
+    operation_ms: Duration = 0.0
 
     def __post_init__(self) -> None:
         """Check that ranges rise, and that none is missing."""
@@ -85,15 +88,16 @@ class TimedCosts(NamedTuple):
     residual: Residual
     looked_up: Floats
 
-    def scaled(self, scale: float) -> "TimedCosts":
+    def calibrated(self, scale: float, operation_ms: float) -> "TimedCosts":
         """Return the same for networks that take so much more or less than their units."""
-        return self._replace(part=msgspec.structs.replace(self.part, scale=scale))
+        part = msgspec.structs.replace(self.part, scale=scale, operation_ms=operation_ms)
+        return self._replace(part=part)
 
     def refine(self, units: Sequence[Unit], physical: Floats, outside: Outside = "flag") -> Floats:
         """Return what each member says of each unit, `(n, members)` in milliseconds.
 
         Timed units are looked up. The others are what the physical model says, `physical`,
-        corrected by the residual.
+        corrected by the residual. Both are then what they take in a network.
 
         Raises:
             UnknownUnitError: A unit is outside the measured range and `outside` is `raise`.
@@ -111,7 +115,8 @@ class TimedCosts(NamedTuple):
                 features = self._within(named, features, clip=outside == "clip")
             costs[can] *= np.exp(self.residual.evaluate(features))
         costs[rows >= 0] = self.looked_up[rows[rows >= 0]]
-        return np.asarray(costs * self.part.scale)
+        operations = np.array([len(unit.operations) for unit in units])
+        return np.asarray(costs * self.part.scale + self.part.operation_ms * operations[:, None])
 
     def source(self, unit: Unit) -> Source:
         """Say where the cost of a unit comes from."""

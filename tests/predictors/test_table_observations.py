@@ -5,7 +5,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from simulated import OVERHEAD_MS, simulated_table, true_cost_ms
+from simulated import OVERHEAD_MS, in_chains_ms, simulated_table, true_cost_ms
 from support import ROOT
 
 from repvit_nas import files
@@ -168,7 +168,7 @@ def test_every_unit_that_was_timed_is_measured(table, published):
     timed = [row.unit for row in table.units[:50]]
 
     assert {predictor.source([unit]) for unit in timed} == {"measured"}
-    costs = predictor.unit_costs(timed).mean(axis=1) / predictor.measured.scale
+    costs = in_chains_ms(predictor, timed).mean(axis=1)
     for row, cost in zip(table.units, costs, strict=False):
         if not row.calls:
             assert cost == pytest.approx(row.latency_ms, rel=0.02)
@@ -229,7 +229,7 @@ def test_a_series_that_is_off_as_a_whole_is_seen_to_be(table):
 
     def shift(seen):
         predictor = learn(seen, assumptions_for(table)).predictor
-        costs = predictor.unit_costs(timed).mean(axis=1) / predictor.measured.scale
+        costs = in_chains_ms(predictor, timed).mean(axis=1)
         return float(np.median(costs[lab] / truth[lab]))
 
     assert shift(independent) == pytest.approx(off, abs=0.012)  # each row is believed

@@ -1,0 +1,93 @@
+"""How fast a machine was at each visit, as the programs visited around it show.
+
+A shared processor is slower for some seconds or minutes, and a round takes longer than that: what all
+programs of a stretch have in common is the machine's, not theirs. Rounds are shuffled, so a stretch holds
+other programs each time, and what a program usually takes is known from all its rounds.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from repvit_nas.latency_lut.visits import Visit
+from repvit_nas.shapes import Floats
+
+# Visits to either side that tell of one between them: a few hundred milliseconds each way.
+_NEIGHBOURS: Final = 6
+# A program that was visited less often does not tell what it usually takes.
+_TELLING_VISITS: Final = 3
+# What is usual follows from the pace, and the pace from what is usual.
+_PASSES: Final = 3
+# The quantile of a visit's calls that tells of the machine: low, so that one late call does not.
+_QUANTILE: Final = 0.25
+
+
+def slowness(
+    latency_ms: Floats, program: npt.NDArray[np.intp], number: npt.NDArray[np.intp]
+) -> Floats:
+    """Return by which factor the machine was slower than usual at each visit, `(n,)`.
+
+    A visit takes no part in its own factor, so correcting by it never makes a program agree with
+    itself by construction.
+
+    Args:
+        latency_ms: What each visit said, in the order of time, `(n,)`.
+        program: Which program it visited, `(n,)`.
+        number: The round that it belongs to, `(n,)`; rounds may lie hours apart.
+    """
+    logs = np.log(latency_ms)
+    members = [np.flatnonzero(program == each) for each in np.unique(program)]
+    members = [rows for rows in members if len(rows) >= _TELLING_VISITS]
+    slower = np.zeros_like(logs)
+    for _ in range(_PASSES if members else 0):
+        off = np.full_like(logs, np.nan)
+        for rows in members:
+            off[rows] = logs[rows] - np.median(logs[rows] - slower[rows])
+        slower = _around(off, number)
+    return np.asarray(np.exp(slower))
+
+
+def _around(off: Floats, number: npt.NDArray[np.intp]) -> Floats:
+    """Return the median of what lies around each, itself left out, `(n,)`; 0 where nothing does."""
+    size = len(off)
+    near = np.full((2 * _NEIGHBOURS, size), np.nan)
+    shifts = [shift for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1) if shift]
+    for row, shift in zip(near, shifts, strict=True):
+        here = np.arange(max(0, -shift), min(size, size - shift))
+        there = here + shift
+        row[here] = np.where(number[here] == number[there], off[there], np.nan)
+    told = np.isfinite(near).any(axis=0)
+    found = np.zeros(size)
+    found[told] = np.nanmedian(near[:, told], axis=0)
+    return found
+
+
+class Paced(NamedTuple):
+    """Visits as they would have been at the machine's usual pace.
+
+    Attributes:
+        visits: In the order of time.
+        moved: How far the pace moved, relative standard deviation.
+    """
+
+    visits: list[Visit]
+    moved: float
+
+
+def at_usual_pace(visits: Sequence[Visit]) -> Paced:
+    """Return visits as they would have been at the machine's usual pace."""
+    ordered = sorted(visits, key=lambda visit: (visit.round, visit.position))
+    _, program = np.unique([visit.key for visit in ordered], return_inverse=True)
+    factors = slowness(
+        np.array([np.quantile(visit.samples, _QUANTILE) for visit in ordered]),
+        program,
+        np.array([visit.round for visit in ordered], dtype=np.intp),
+    )
+    corrected = [
+        msgspec.structs.replace(visit, samples=tuple((np.array(visit.samples) / slower).tolist()))
+        for visit, slower in zip(ordered, factors, strict=True)
+    ]
+    return Paced(corrected, float(factors.std()) if len(factors) else 0.0)
