@@ -121,12 +121,14 @@ def _line(ratio: Floats, operations: Floats, sd: tuple[float, float]) -> _Line:
 
 
 def _ridge(columns: Floats, ratio: Floats, sd: tuple[float, float]) -> _Line:
-    """Return the line with the least relative errors, and how far each network is off that of the others."""
+    """Return the line through ratios, and how far each is off that of the others.
+
+    Errors are relative to what is predicted: relative to the figure they would pull predictions down.
+    """
     pull = np.diag((UNIT_MISFIT["network"] / np.array(sd[: columns.shape[1]])) ** 2)
-    relative = columns / ratio[:, None]
-    target = 1.0 - relative[:, 0]
-    inverse = np.linalg.inv(relative.T @ relative + pull)
-    coefficients = inverse @ relative.T @ target
+    inverse = np.linalg.inv(columns.T @ columns + pull)
+    coefficients = inverse @ columns.T @ (ratio - 1.0)
+    fitted = 1.0 + columns @ coefficients
     # In a linear fit, leaving a row out moves its residual by its own leverage.
-    leverage = np.einsum("ij,jk,ik->i", relative, inverse, relative)
-    return _Line(coefficients, (target - relative @ coefficients) / (1.0 - leverage))
+    leverage = np.einsum("ij,jk,ik->i", columns, inverse, columns)
+    return _Line(coefficients, (ratio - fitted) / (1.0 - leverage) / fitted)

@@ -1,5 +1,6 @@
 """What the learned residual knows of a unit: one function, shared by fit, design and prediction."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,9 @@ from repvit_nas.shapes import Floats
 from repvit_nas.units import Block, Downsample, Ffn, Head, Stem, Unit
 
 KINDS: Final = (Stem, Block, Downsample, Ffn, Head)
-# Octaves, but for the switches, which are 0 or 1.
+# Channels that a runtime works on at once.
+_GROUPS: Final = (16, 32)
+# Octaves, but for the kinds and SE, which are 0 or 1.
 NAMES: Final = (
     "stem",
     "block",
@@ -21,10 +24,10 @@ NAMES: Final = (
     "size",
     "kernel",
     "se",
-    "channels_mod_16",
-    "channels_mod_32",
-    "inner_mod_16",
-    "inner_mod_32",
+    "channels_padding_16",
+    "channels_padding_32",
+    "inner_padding_16",
+    "inner_padding_32",
 )
 # The features that say how large a unit is; measured ranges are ranges of these.
 RANGED: Final = ("channels", "inner", "size", "kernel")
@@ -37,7 +40,8 @@ def unit_features(units: Sequence[Unit]) -> Floats:
 
     `channels` are those of the input (of the first convolution's output for a stem), `inner` those
     of the FFN's middle, of the output of a downsample or stem, or the classes of a head. Runtimes
-    work on channels in groups of 8, 16 or 32; what a group is filled with costs as much.
+    work on channels in groups of 16 or 32, and what the last group is filled up with costs as much:
+    `padding` is by how much more there is then.
 
     Raises:
         TypeError: A unit is not one that can be timed.
@@ -62,10 +66,15 @@ def unit_features(units: Sequence[Unit]) -> Floats:
                 *(float(isinstance(unit, kind)) for kind in KINDS),
                 *np.log2([channels, inner, size, kernel]),
                 float(se > 0),
-                *(float(value % group > 0) for value in (channels, inner) for group in (16, 32)),
+                *(_padding(value, group) for value in (channels, inner) for group in _GROUPS),
             ]
         )
     return np.array(lines, dtype=np.float64).reshape(-1, len(NAMES))
+
+
+def _padding(channels: int, group: int) -> float:
+    """Return by how many octaves whole groups are more than the channels."""
+    return math.log2(-(-channels // group) * group / channels)
 
 
 def columns(names: Sequence[str]) -> list[int]:

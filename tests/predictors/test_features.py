@@ -17,8 +17,10 @@ def test_features_by_hand():
     assert named["size"] == pytest.approx(np.log2(28))
     assert named["kernel"] == pytest.approx(np.log2(5))
     assert named["se"] == 1
-    assert (named["channels_mod_16"], named["channels_mod_32"]) == (0, 1)
-    assert (named["inner_mod_16"], named["inner_mod_32"]) == (0, 1)
+    # 48 channels are three whole groups of 16, and as many as 64 in groups of 32; 80 are 80, and 96.
+    assert named["channels_padding_16"] == named["inner_padding_16"] == 0
+    assert named["channels_padding_32"] == pytest.approx(np.log2(64 / 48))
+    assert named["inner_padding_32"] == pytest.approx(np.log2(96 / 80))
 
 
 @pytest.mark.parametrize(
