@@ -16,7 +16,6 @@ import numpy as np
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, JointEstimator, Observed
 from repvit_nas.accuracy.family import load_family_estimator
-from repvit_nas.accuracy.features import plain_covariance, plain_effect
 from repvit_nas.accuracy.observations import (
     AccuracyObservation,
     Circumstances,
@@ -242,16 +241,14 @@ class TrainedEstimator:
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate the accuracy of each network; the deviation includes that of one training."""
         mean, variance = predict(self._line, self.learned.columns(shapes))
-        plain, doubt = plain_effect(shapes)
-        return AccuracyEstimate(mean + plain, np.sqrt(variance + doubt + self.learned.beyond))
+        return AccuracyEstimate(mean, np.sqrt(variance + self.learned.beyond))
 
     def covariance(self, shapes: Shapes) -> Floats:
         """Return the covariance of the estimates' errors; the misfit is each network's own."""
         found = self.learned.columns(shapes)
-        told = np.concatenate([found, shapes.plain], axis=1)
-        same = (told[:, None] == told).all(axis=2)
+        same = (found[:, None] == found).all(axis=2)
         own = self.learned.misfit**2 * same + self.learned.noise**2 * np.eye(len(found))
-        return np.asarray(covariance(self._line, found) + plain_covariance(shapes) + own)
+        return np.asarray(covariance(self._line, found) + own)
 
 
 def write(folder: Path, file: PosteriorFile) -> None:
