@@ -324,11 +324,20 @@ class Predictor:
         Raises:
             RepvitNasError: The confidence is not between 0 and 1.
         """
-        if not 0.0 < interval <= HIGHEST_CONFIDENCE:
-            raise RepvitNasError(
-                f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
-            )
+        check_confidence(interval)
         return self.model.quantile * _ratio(interval)
+
+
+def check_confidence(interval: float) -> None:
+    """Refuse a confidence that no interval can have.
+
+    Raises:
+        RepvitNasError: It is not between 0 and 1, or so near to 1 that nothing is known there.
+    """
+    if not 0.0 < interval <= HIGHEST_CONFIDENCE:
+        raise RepvitNasError(
+            f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
+        )
 
 
 @functools.lru_cache(maxsize=64)
