@@ -5,6 +5,7 @@ made them if there was one, and what they say, as plain numbers (`posterior.json
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, JointEstimator, Observed
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.accuracy.observations import (
+    OBSERVATIONS_FILE,
     AccuracyObservation,
     Circumstances,
     ObservationLog,
@@ -275,12 +277,31 @@ def read(folder: Path) -> TrainedEstimator:
 def load_estimator(name: str) -> JointEstimator:
     """Return the estimator of a name: `family`, or one that was trained here.
 
+    It is read when it is new or its files have changed.
+
     Raises:
         UnknownNameError: There is none.
     """
     if name == FAMILY:
         return load_family_estimator()
-    return read(find(name).path)
+    folder = find(name).path
+    states = [_state(folder / file) for file in (OBSERVATIONS_FILE, POSTERIOR_FILE)]
+    return _read_once(folder, Path.cwd(), *states)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_once(folder: Path, _: Path, *__: tuple[int, ...]) -> TrainedEstimator:
+    """Read an estimator, once in a working directory while its files are in these states."""
+    return read(folder)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what tells whether a file has changed; nothing where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def refuse_second_name(name: str, circumstances: Circumstances) -> None:
