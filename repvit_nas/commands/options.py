@@ -159,7 +159,7 @@ searched_space_option: Decorator = click.option(
     default="repvit",
     show_default=True,
     metavar="NAME|FILE",
-    help="The search space: repvit, coarse, or a space file.",
+    help="The search space: repvit, coarse, downsample, cifar, or a space file.",
     shell_complete=complete_space,
 )
 drawn_space_option: Decorator = click.option(

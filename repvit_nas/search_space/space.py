@@ -405,7 +405,7 @@ def _listed(values: Sequence[Value]) -> str:
 
 
 def load_space(name: str) -> tuple[Space, data.Found]:
-    """Load a space by name (`repvit`, `coarse`) or from a file, and say where it was found.
+    """Load a space by name, such as `repvit`, or from a file, and say where it was found.
 
     Raises:
         UnknownNameError: No such space.
