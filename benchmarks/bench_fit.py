@@ -16,7 +16,7 @@ from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import NetworkRow, Table, UnitRow, read_table, write_table
 from repvit_nas.measuring.design import random_networks
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
-from repvit_nas.predictors.predictor import FittedOn
+from repvit_nas.predictors.predictor_file import FittedOn
 from repvit_nas.programs import recipe
 from repvit_nas.search_space.space import load_space
 from repvit_nas.units import Unit, count, rows

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from repvit_nas import files
 from repvit_nas.accuracy.family import load_family_estimator
 from repvit_nas.accuracy.offcurve import SHOWN, Ranked, rank_bands, read_trained
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.report.pictures import png
 
 EVIDENCE = Path(__file__).parents[1] / "search_space" / "accuracy_evidence.csv.gz"
 TAU, COVERAGE = 0.70, (0.85, 0.95)
@@ -39,8 +41,8 @@ def document(ranked: list[Ranked]) -> dict[str, object]:
     }
 
 
-def draw(ranked: list[Ranked], path: Path) -> None:
-    """Draw tau over the bands, for the estimator and for what costs nothing."""
+def draw(ranked: list[Ranked]) -> bytes:
+    """Draw tau over the bands, for the estimator and for what costs nothing, as PNG."""
     from matplotlib.figure import Figure
 
     names = {
@@ -64,8 +66,7 @@ def draw(ranked: list[Ranked], path: Path) -> None:
         f"Kendall tau with the trainings, {len(ranked)} bands of equal MACs (10 to 90 %)"
     )
     axes.grid(alpha=0.25, axis="x")
-    # Without the version of the drawing library, the same bands give the same bytes.
-    figure.savefig(path, metadata={"Software": None})
+    return png(figure)
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def main() -> None:
     except RepvitNasError as error:
         sys.exit(f"error: {error}")
     if options.picture:
-        draw(ranked, options.picture)
+        files.write_bytes(options.picture, draw(ranked))
     found = document(ranked)
     if options.json:
         print(json.dumps(found, indent=1))

@@ -16,7 +16,6 @@ one's own (`repvit-nas measure-lut --device cpu --space cifar`, on a quiet machi
 """
 
 import argparse
-import io
 import os
 import statistics
 import zipfile
@@ -59,6 +58,7 @@ from repvit_nas.report.accuracy import (
     finals_table,
     validation_table,
 )
+from repvit_nas.report.pictures import png
 from repvit_nas.report.tables import markdown
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
@@ -459,9 +459,7 @@ def picture(
     )
     for axes in (left, right):
         axes.grid(alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _ends(*values: Floats) -> list[float]:

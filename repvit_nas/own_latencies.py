@@ -25,7 +25,8 @@ from repvit_nas.named import load_architecture
 from repvit_nas.predictors.ensemble import FURTHEST_OFF
 from repvit_nas.predictors.fit_device import read_known
 from repvit_nas.predictors.plausible import FURTHEST, INSIST, check_like_predicted
-from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.predictors.predictor_file import PREDICTOR_FILE
 from repvit_nas.quantities import Count, Duration, Milliseconds, Side
 from repvit_nas.units import rows
 from repvit_nas.words import number_of

@@ -484,13 +484,13 @@ FORMATS: dict[str, Format] = {
         "predictor.json",
         shipped(ROOT / "predictors" / "iphone12" / "predictor.json", members=3),
         priced,
-        ("predictors.predictor.read_predictor_file",),
+        ("predictors.predictor_file.read_predictor_file",),
     ),
     "measured predictor": Format(
         "predictor.json",
         lambda: measured_predictor()[0],
         priced,
-        ("predictors.predictor.read_predictor_file",),
+        ("predictors.predictor_file.read_predictor_file",),
         beside=lambda: {"residual.npz": measured_predictor()[1]},
     ),
     "arrays of a predictor": Format(

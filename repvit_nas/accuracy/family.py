@@ -17,7 +17,7 @@ import numpy as np
 
 from repvit_nas import files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, Observed
-from repvit_nas.accuracy.features import columns, describe, plain_covariance, plain_effect
+from repvit_nas.accuracy.features import columns, describe
 from repvit_nas.accuracy.observations import nameless
 from repvit_nas.accuracy.priors import NOISE, PRIORS, SHAPE_FEATURES, prior
 from repvit_nas.accuracy.regression import Normal, condition, covariance, line, predict
@@ -105,14 +105,12 @@ class FamilyEstimator:
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate top-1 of each network; the deviation includes the noise of one training."""
         mean, variance = predict(self._line, columns(describe(shapes), self.posterior.exponent))
-        plain, doubt = plain_effect(shapes)
-        return AccuracyEstimate(mean + plain, np.sqrt(variance + doubt + NOISE**2))
+        return AccuracyEstimate(mean, np.sqrt(variance + NOISE**2))
 
     def covariance(self, shapes: Shapes) -> Floats:
         """Return the covariance of the estimates' errors; the noise is each training's own."""
         found = columns(describe(shapes), self.posterior.exponent)
-        own = NOISE**2 * np.eye(len(found))
-        return covariance(self._line, found) + plain_covariance(shapes) + own
+        return covariance(self._line, found) + NOISE**2 * np.eye(len(found))
 
 
 @functools.lru_cache(maxsize=1)

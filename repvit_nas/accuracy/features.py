@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from repvit_nas.accuracy.priors import CURVED, PLAIN_STAGE, SHAPE_FEATURES, STAGE_SHARE, STAGE_WORTH
+from repvit_nas.accuracy.priors import CURVED, SHAPE_FEATURES, STAGE_SHARE, STAGE_WORTH
 from repvit_nas.shapes import Floats, Shapes
 from repvit_nas.units import stage_sizes
 
@@ -37,6 +37,7 @@ class Described(NamedTuple):
         se_irregular: Share of blocks in stages whose SE follows no published pattern, `(n,)`.
         kernel: Mean over the stages of log2 of the depthwise kernel over 3, `(n,)`.
         resolution: Octaves above 224 px, `(n,)`.
+        plain: Whether stages 1 to 3 open with a downsample alone, 0 or 1, `(n, 3)`.
     """
 
     share: Floats
@@ -47,6 +48,7 @@ class Described(NamedTuple):
     se_irregular: Floats
     kernel: Floats
     resolution: Floats
+    plain: Floats
 
 
 def stage_weights(share: Floats) -> Floats:
@@ -87,6 +89,7 @@ def columns(described: Described, exponent: float) -> Floats:
     found[14 + 2 * n] = described.kernel
     found[15 + 2 * n] = described.resolution
     np.square(described.resolution, out=found[16 + 2 * n])
+    found[17 + 2 * n :] = described.plain.T
     return found.T
 
 
@@ -102,23 +105,8 @@ def describe(shapes: Shapes) -> Described:
         se_irregular=_se_irregular(shapes),
         kernel=np.log2(shapes.kernel / 3.0).mean(axis=1),
         resolution=np.log2(shapes.resolution / 224.0),
+        plain=shapes.plain[:, 1:].astype(np.float64),
     )
-
-
-def plain_effect(shapes: Shapes) -> tuple[Floats, Floats]:
-    """Return what plain openings cost networks, and the variance of that, `(n,)` each.
-
-    A network is described as if all its stages opened deeply, with an expansion of at most 2, as in the
-    published step; this is the whole difference.
-    """
-    stages = shapes.plain.sum(axis=1)
-    return PLAIN_STAGE.mean * stages, PLAIN_STAGE.std**2 * stages
-
-
-def plain_covariance(shapes: Shapes) -> Floats:
-    """Return the covariance of :func:`plain_effect` between networks, `(n, n)`."""
-    plain = shapes.plain.astype(np.float64)
-    return np.asarray(PLAIN_STAGE.std**2 * (plain @ plain.T))
 
 
 def _stage_log_macs(shapes: Shapes) -> Floats:
@@ -131,7 +119,8 @@ def _stage_log_macs(shapes: Shapes) -> Floats:
     area = np.array(stage_sizes(224), dtype=np.float64) ** 2
     macs = shapes.depth * 2 * width * hidden * area
     before, after = width[:, :-1], width[:, 1:]
-    # What a plain stage loses was published against an opening of expansion 2 (`plain_effect`).
+    # A plain stage is described as a deep one: what it loses (`plain_1` to `plain_3`) is the whole
+    # difference, and was published against an opening of expansion 2.
     published = np.minimum(shapes.expansion, _PUBLISHED_EXPANSION)
     expansion = np.where(shapes.plain, published, shapes.expansion)[:, 1:]
     pre_block = 2 * before * np.rint(before * expansion) * area[:-1]

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from repvit_nas import files
 from repvit_nas.accuracy.family import Posterior
 from repvit_nas.accuracy.features import Described, columns
-from repvit_nas.accuracy.priors import CURVED, elsewhere
+from repvit_nas.accuracy.priors import CURVED, PLAIN_STAGES, elsewhere
 from repvit_nas.accuracy.regression import average, line, predict
 from repvit_nas.errors import FileError
 from repvit_nas.shapes import Floats
@@ -174,6 +174,7 @@ def describe_mnasnet(trained: Trained) -> Described:
         se_irregular=none,
         kernel=np.log2(trained.kernel[:, 1:] / 3.0).mean(axis=1),
         resolution=none,
+        plain=np.zeros((len(depth), len(PLAIN_STAGES))),  # each block opens with a layer
     )
 
 

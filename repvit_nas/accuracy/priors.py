@@ -44,6 +44,11 @@ _EXPANSION: Final = "sign inconsistent between benchmarks at equal MACs"
 _SE: Final = "Accel-NASBench on RepViT's scale: none to half +0.9, half to all +0.16"
 _SE_STAGE: Final = "Accel-NASBench: a block of the last stage gains 0.25, of the first 0.05"
 _RESOLUTION: Final = "MobileNetV2, MogaNet and the scaling study at several resolutions"
+# What a stage loses that opens with a downsample alone, all that it costs included. No published network
+# that the family learns from has one, so there this stays what is believed of it.
+_PLAIN_STAGE: Final = Prior(
+    -0.5, 0.4, "arXiv:2307.09283v8 section 3.3: three deep openings +1.5 (73.9 to 75.4)"
+)
 _RECIPE: Final = "wide; the rows of that recipe determine it"
 
 # The names of the features that say how far a network is from the curve, in their order.
@@ -61,6 +66,8 @@ CURVED: Final = (
     "expansion_3",
 )
 STAGES: Final = tuple(f"stage_{stage}" for stage in range(4))
+# The openings that may be plain; the first stage opens with the stem.
+PLAIN_STAGES: Final = ("plain_1", "plain_2", "plain_3")
 
 PRIORS: Final[dict[str, Prior]] = {
     "limit": Prior(85.0, 3.0, "the best networks of this recipe come near it"),
@@ -101,6 +108,7 @@ PRIORS: Final[dict[str, Prior]] = {
     ),
     "resolution": Prior(3.4, 0.8, _RESOLUTION),
     "resolution_squared": Prior(-1.7, 0.8, _RESOLUTION),
+    **dict.fromkeys(PLAIN_STAGES, _PLAIN_STAGE),
     # Effects of recipes and families, each also in proportion to the compute term.
     "distilled-450": Prior(0.4, 0.5, _RECIPE),
     "distilled-450 compute": Prior(0.0, 0.5, _RECIPE),
@@ -109,12 +117,6 @@ PRIORS: Final[dict[str, Prior]] = {
     "repnext": Prior(0.0, 0.3, _RECIPE),
     "repnext compute": Prior(0.0, 0.3, _RECIPE),
 }
-# What a stage loses that opens with a downsample alone, all that it costs included. No published network
-# that the estimator learns from has one, so this stays what is believed of it; it is no feature of the
-# regression, whose stored posteriors know none.
-PLAIN_STAGE: Final = Prior(
-    -0.5, 0.4, "arXiv:2307.09283v8 section 3.3: three deep openings +1.5 (73.9 to 75.4)"
-)
 # The features that describe a network; the rest describe how a published row was made.
 SHAPE_FEATURES: Final = tuple(PRIORS)[: list(PRIORS).index("distilled-450")]
 

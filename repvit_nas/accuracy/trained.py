@@ -5,6 +5,7 @@ made them if there was one, and what they say, as plain numbers (`posterior.json
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ import numpy as np
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimate, JointEstimator, Observed
 from repvit_nas.accuracy.family import load_family_estimator
-from repvit_nas.accuracy.features import plain_covariance, plain_effect
 from repvit_nas.accuracy.observations import (
+    OBSERVATIONS_FILE,
     AccuracyObservation,
     Circumstances,
     ObservationLog,
@@ -242,16 +243,14 @@ class TrainedEstimator:
     def estimate(self, shapes: Shapes) -> AccuracyEstimate:
         """Estimate the accuracy of each network; the deviation includes that of one training."""
         mean, variance = predict(self._line, self.learned.columns(shapes))
-        plain, doubt = plain_effect(shapes)
-        return AccuracyEstimate(mean + plain, np.sqrt(variance + doubt + self.learned.beyond))
+        return AccuracyEstimate(mean, np.sqrt(variance + self.learned.beyond))
 
     def covariance(self, shapes: Shapes) -> Floats:
         """Return the covariance of the estimates' errors; the misfit is each network's own."""
         found = self.learned.columns(shapes)
-        told = np.concatenate([found, shapes.plain], axis=1)
-        same = (told[:, None] == told).all(axis=2)
+        same = (found[:, None] == found).all(axis=2)
         own = self.learned.misfit**2 * same + self.learned.noise**2 * np.eye(len(found))
-        return np.asarray(covariance(self._line, found) + plain_covariance(shapes) + own)
+        return np.asarray(covariance(self._line, found) + own)
 
 
 def write(folder: Path, file: PosteriorFile) -> None:
@@ -278,12 +277,31 @@ def read(folder: Path) -> TrainedEstimator:
 def load_estimator(name: str) -> JointEstimator:
     """Return the estimator of a name: `family`, or one that was trained here.
 
+    It is read when it is new or its files have changed.
+
     Raises:
         UnknownNameError: There is none.
     """
     if name == FAMILY:
         return load_family_estimator()
-    return read(find(name).path)
+    folder = find(name).path
+    states = [_state(folder / file) for file in (OBSERVATIONS_FILE, POSTERIOR_FILE)]
+    return _read_once(folder, Path.cwd(), *states)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_once(folder: Path, _: Path, *__: tuple[int, ...]) -> TrainedEstimator:
+    """Read an estimator, once in a working directory while its files are in these states."""
+    return read(folder)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what tells whether a file has changed; nothing where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def refuse_second_name(name: str, circumstances: Circumstances) -> None:

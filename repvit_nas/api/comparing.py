@@ -26,7 +26,7 @@ from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.named import Named
 from repvit_nas.predictors.lookup import Source
-from repvit_nas.predictors.predictor import CALIBRATED, HIGHEST_CONFIDENCE, Predictor
+from repvit_nas.predictors.predictor import CALIBRATED, Predictor, check_confidence
 from repvit_nas.report.tables import Grid
 from repvit_nas.searching.records import BEST, RUN_FILE, find_run
 from repvit_nas.shapes import shapes_of
@@ -212,10 +212,7 @@ def compare(
     """
     if len(networks) < 2:
         raise RepvitNasError(f"compare takes two networks or more; got {len(networks)}")
-    if not 0 < interval <= HIGHEST_CONFIDENCE:
-        raise RepvitNasError(
-            f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
-        )
+    check_confidence(interval)
     found = [architecture_of(best_of(one)) for one in networks]
     names = _told_apart([title_of(network) for network in found])
     where = [predictor_of(each, foreign=foreign)[0] for each in devices_in(device)]

@@ -13,7 +13,8 @@ from repvit_nas.latency_lut.device import DEVICE_FILE, FIGURES
 from repvit_nas.named import Named, load_architecture, load_network, shaped
 from repvit_nas.networks import summary
 from repvit_nas.predictors.lookup import ARRAYS_FILE, Outside
-from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, load_predictor
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.predictors.predictor_file import PREDICTOR_FILE
 from repvit_nas.units import Network
 
 if TYPE_CHECKING:

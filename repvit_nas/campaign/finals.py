@@ -276,10 +276,10 @@ def sentence(finals: Finals) -> str:
         else:
             how = "it leads" if row.lead > 0 else "it is behind"
         said.append(
-            f"{row.lead:+.2f}{half} points to {row.name} of {row.latency_ms:.3f} ms ({how})"
+            f"{row.lead:+.2f}{half} points to {row.name}, {row.latency_ms:.3f} ms predicted ({how})"
         )
     beside = "; ".join(said) or "no reference is beside it"
     return (
-        f"The winner {best.name} ({best.latency_ms:.3f} ms on {finals.device}, "
+        f"The winner {best.name} ({best.latency_ms:.3f} ms predicted on {finals.device}, "
         f"{statistics.fmean(best.top1):.2f} %, {len(finals.seeds)} seeds): {beside}."
     )

@@ -91,6 +91,11 @@ class Campaign:
         self.tasks.append(Finished(task.name, result.seconds, result.by))
 
 
+def trainings_of(name: str) -> Path:
+    """Return where the training runs of a campaign go where nobody says."""
+    return Path("results") / f"accuracy-{name}"
+
+
 def open_campaign(
     name: str,
     asked: CampaignAsked,
@@ -108,7 +113,7 @@ def open_campaign(
         name: Of the estimator.
         asked: What to find out.
         command: The command line that goes on with it.
-        trainings: Where the training runs go; `results/accuracy-<name>` by default.
+        trainings: Where the training runs go; see :func:`trainings_of` where nobody says.
         foreign: Accept a processor's table that was measured on another machine.
         anyway: Go on with too few validation images to tell much.
         agree: Asked whether what was asked is what other workers were asked.
@@ -133,7 +138,7 @@ def open_campaign(
         recipe_digest=digests[1],
     )
     trained.refuse_second_name(name, circumstances)
-    runs = trainings or Path("results") / f"accuracy-{name}"
+    runs = trainings or trainings_of(name)
     refuse_links(runs, "choose another folder with --out")
     with trained.locked(folder):
         if (folder / CAMPAIGN_FILE).is_file():

@@ -7,7 +7,6 @@ import click
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.console import tell
 from repvit_nas.commands.options import debug_option, phone_options
-from repvit_nas.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +31,9 @@ def command(device: str, team: str, udid: str) -> Answer["list[Condition]"]:
              repvit-nas doctor --device mac
     """
     from repvit_nas.coreml.doctor import examine
-    from repvit_nas.coreml.products import product, products
+    from repvit_nas.coreml.products import known_product
 
-    wanted = product(device)
-    if wanted is None:
-        raise UnknownNameError.of("Core ML device", device, list(products()))
-    findings = examine(wanted, team=team, udid=udid)
+    findings = examine(known_product(device), team=team, udid=udid)
     missing = any(finding.fine is False for finding in findings)
     return Answer(findings, _show, _document, code=int(missing))
 

@@ -9,7 +9,6 @@ from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.console import note
 from repvit_nas.commands.fitting import combined_and_fitted
 from repvit_nas.commands.options import any_placement_option, debug_option
-from repvit_nas.errors import UnknownNameError
 from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
@@ -46,13 +45,11 @@ def command(
     from repvit_nas.coreml.exporting import read_manifest, read_plan
     from repvit_nas.coreml.importers.folder import read_folder
     from repvit_nas.coreml.importing import as_timed, checked_parts, write_parts
-    from repvit_nas.coreml.products import product, products
+    from repvit_nas.coreml.products import known_product
     from repvit_nas.coreml.publishing import claim_folder
     from repvit_nas.latency_lut.visits import hold
 
-    wanted = product(device)
-    if wanted is None:
-        raise UnknownNameError.of("Core ML device", device, list(products()))
+    wanted = known_product(device)
     manifest, plan = read_manifest(folder), read_plan(folder)
     called = wanted.is_called
     reports = read_folder(folder, called)

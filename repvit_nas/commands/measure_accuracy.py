@@ -16,6 +16,7 @@ from repvit_nas.commands.options import (
     debug_option,
     foreign_option,
     hours_option,
+    refuse_idle,
     searched_space_option,
     storage_options,
 )
@@ -23,6 +24,15 @@ from repvit_nas.commands.training_options import data_options, place_options, re
 from repvit_nas.errors import RepvitNasError
 
 _MOST: Final = 2**63 - 2
+# By the names that the command gives them.
+_ONLY_FOR_FINALS: Final = frozenset({"seeds", "winners"})
+_NOT_FOR_FINALS: Final = frozenset(
+    {
+        *("name", "budget_ms", "device", "band", "space", "resolution"),
+        *("networks", "hours", "held_out", "init", "seed", "processes", "anyway"),
+        *("storage", "wait", "artifacts", "keep_checkpoints"),
+    }
+)
 
 
 @click.command("measure-accuracy")
@@ -105,6 +115,10 @@ def command(
     \b
     Example: repvit-nas measure-accuracy --data photos --budget-ms 1.0 --name photos --hours 4
     """
+    if finals:
+        refuse_idle("--finals trains the winners of a search", _NOT_FOR_FINALS)
+    else:
+        refuse_idle("without --finals a campaign is run", _ONLY_FOR_FINALS)
     import torch
 
     from repvit_nas.campaign.board import CampaignLimits

@@ -1,9 +1,10 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from repvit_nas.architecture import OUTPUTS
 from repvit_nas.commands.completion import complete_device, complete_network, complete_space
@@ -23,6 +24,31 @@ def grouped(*options: Decorator) -> Decorator:
         return function
 
     return add
+
+
+def refuse_idle(what: str, idle: Collection[str]) -> None:
+    """Raise if the command line gives options that would do nothing.
+
+    What the environment gives is no mistake: a shell profile says it once for all that is run.
+
+    Args:
+        what: Where they would do nothing.
+        idle: The options, by the names that the command gives them.
+
+    Raises:
+        click.UsageError: It gives some.
+    """
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in idle
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"{what}: leave out {', '.join(given)}, which would do nothing there", context
+        )
 
 
 def budget_option(*, required: bool) -> Decorator:
@@ -133,7 +159,7 @@ searched_space_option: Decorator = click.option(
     default="repvit",
     show_default=True,
     metavar="NAME|FILE",
-    help="The search space: repvit, coarse, or a space file.",
+    help="The search space: repvit, coarse, downsample, cifar, or a space file.",
     shell_complete=complete_space,
 )
 drawn_space_option: Decorator = click.option(

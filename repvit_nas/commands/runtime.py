@@ -4,9 +4,8 @@ import difflib
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.core import ParameterSource
 
-from repvit_nas.commands.options import Decorator, grouped
+from repvit_nas.commands.options import Decorator, grouped, refuse_idle
 from repvit_nas.errors import RepvitNasError
 
 if TYPE_CHECKING:
@@ -78,8 +77,6 @@ def runtime_spec(
 def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> None:
     """Raise if the command line gives options that would do nothing for a device.
 
-    What the environment gives is no mistake: a shell profile says it once for all devices.
-
     Args:
         device: The device's name.
         core_ml: Whether Core ML times it.
@@ -90,7 +87,6 @@ def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> Non
     """
     from repvit_nas.coreml.products import product
 
-    context = click.get_current_context()
     known = product(device)
     what = f"{device!r} is {'' if core_ml else 'not '}timed by Core ML"
     idle = _NOT_FOR_CORE_ML if core_ml else _ONLY_FOR_CORE_ML
@@ -98,17 +94,7 @@ def check_options(device: str, *, core_ml: bool, exporting: bool = False) -> Non
         what, idle = f"{device!r} is a Mac, timed by its own Core ML", idle | _ONLY_FOR_PHONES
     if exporting:
         what, idle = "--export times nothing", idle | _NOT_FOR_EXPORT
-    given = [
-        option.opts[0]
-        for option in context.command.params
-        if option.name in idle
-        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise click.UsageError(
-            f"{what}: leave out {', '.join(given)}, which would do nothing there",
-            context,
-        )
+    refuse_idle(what, idle)
 
 
 def check_minutes(minutes: float) -> None:

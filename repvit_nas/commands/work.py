@@ -64,7 +64,7 @@ def command(
     Example: repvit-nas work --storage postgresql://nas@host/nas --name photos --data photos
     """
     from repvit_nas.campaign.board import CampaignLimits
-    from repvit_nas.campaign.opening import open_workplace
+    from repvit_nas.campaign.opening import open_workplace, trainings_of
     from repvit_nas.campaign.run import work_on
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.together import StudyBoard
@@ -86,7 +86,7 @@ def command(
             study.join(),
             name=data,
             root=data_root,
-            trainings=Path(out) if out else Path("results") / f"accuracy-{name}",
+            trainings=Path(out) if out else trainings_of(name),
             device=device.type,
             say=note,
         )

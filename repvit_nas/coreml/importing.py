@@ -30,7 +30,8 @@ from repvit_nas.latency_lut.series import NOT_STATED, read_series, series_folder
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.visits import Visit, VisitLog
 from repvit_nas.predictors.plausible import check_like_predicted
-from repvit_nas.predictors.predictor import PREDICTOR_FILE, Predictor, read_predictor
+from repvit_nas.predictors.predictor import Predictor, read_predictor
+from repvit_nas.predictors.predictor_file import PREDICTOR_FILE
 from repvit_nas.programs import Program
 
 # Compute units that leave the Neural Engine out: their latencies are not its.

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from repvit_nas import data, files
-from repvit_nas.errors import FileError
+from repvit_nas.errors import FileError, UnknownNameError
 
 PRODUCTS_FILE: Final = "products.csv"
 # The product type of the row that stands for whichever Mac is at hand.
@@ -65,6 +65,18 @@ def products() -> dict[str, Product]:
 def product(device: str) -> Product | None:
     """Return the Core ML device of that name; None if the name is none of one."""
     return products().get(device)
+
+
+def known_product(device: str) -> Product:
+    """Return the Core ML device of that name.
+
+    Raises:
+        UnknownNameError: The name is none of one; the message lists those there are.
+    """
+    found = product(device)
+    if found is None:
+        raise UnknownNameError.of("Core ML device", device, list(products()))
+    return found
 
 
 def product_of_type(product_type: str) -> Product | None:

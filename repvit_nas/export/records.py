@@ -142,10 +142,10 @@ def form_digest(path: Path) -> str:
 
 def fewer_bits_words(fewer: FewerBits) -> str:
     """Say what weights of fewer bits change of a network."""
-    accuracy = "accuracy not taken: no images to validate on"
+    accuracy = "accuracy not taken"  # of maps there is none, or there are no images to validate on
     if fewer.top1 is not None:
         accuracy = f"top-1 {fewer.top1:.2f} % instead of {fewer.top1_before:.2f} % of {fewer.top1_images:,} images"
     return (
-        f"{fewer.stored:.1f} % of the weights in {fewer.bits} bits, probabilities change by "
+        f"{fewer.stored:.1f} % of the weights in {fewer.bits} bits, answers change by "
         f"{fewer.change:.1e}, {accuracy}"
     )

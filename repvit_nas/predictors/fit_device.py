@@ -25,13 +25,8 @@ from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.fit_published import learn_published
 from repvit_nas.predictors.held_out import evaluate, learning_curve
 from repvit_nas.predictors.lookup import ARRAYS_FILE
-from repvit_nas.predictors.predictor import (
-    PREDICTOR_FILE,
-    FittedOn,
-    Predictor,
-    PredictorFile,
-    load_predictor,
-)
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.predictors.predictor_file import PREDICTOR_FILE, FittedOn, PredictorFile
 from repvit_nas.predictors.probes import RowOrigin
 from repvit_nas.predictors.timed_units import Learning
 from repvit_nas.predictors.validation import VALIDATION_FILE, Validation, validation_bytes

@@ -33,7 +33,8 @@ from repvit_nas.predictors.ensemble import (
     solution_of,
     solve,
 )
-from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
+from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.predictors.predictor_file import MemberRecord, Model
 from repvit_nas.predictors.table_observations import beside_published, unit_observations
 from repvit_nas.predictors.timed_units import Learning
 from repvit_nas.predictors.validation import LeaveOneOut, LeftOutCheck

@@ -23,13 +23,8 @@ from repvit_nas.predictors.calibration import calibrate
 from repvit_nas.predictors.cross_validation import misfit_of_target
 from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.physical import COLUMNS, FormGrid, Member, member_costs
-from repvit_nas.predictors.predictor import (
-    Costs,
-    MemberRecord,
-    Model,
-    Predictor,
-    Pricer,
-)
+from repvit_nas.predictors.predictor import Costs, Predictor, Pricer
+from repvit_nas.predictors.predictor_file import MemberRecord, Model
 from repvit_nas.predictors.residual import NO_KERNEL
 from repvit_nas.predictors.table_observations import (
     UNIT_MISFIT,

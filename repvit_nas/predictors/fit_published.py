@@ -22,7 +22,8 @@ from repvit_nas.predictors.cross_validation import (
 )
 from repvit_nas.predictors.engine import Engine
 from repvit_nas.predictors.ensemble import design, fit
-from repvit_nas.predictors.predictor import MemberRecord, Model, Predictor
+from repvit_nas.predictors.predictor import Predictor
+from repvit_nas.predictors.predictor_file import MemberRecord, Model
 from repvit_nas.predictors.probes import ProbedModel, RowOrigin, probes
 from repvit_nas.predictors.table_observations import (
     beside_published,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from repvit_nas import data
 from repvit_nas.latency_lut.device import device_names, load_device
-from repvit_nas.predictors.predictor import PREDICTOR_FILE, read_predictor_file
+from repvit_nas.predictors.predictor_file import PREDICTOR_FILE, read_predictor_file
 from repvit_nas.predictors.validation import VALIDATION_FILE, read_validation
 
 

@@ -4,14 +4,14 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from repvit_nas import data, files
-from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import check_device, load_device
+from repvit_nas.errors import RepvitNasError
+from repvit_nas.latency_lut.device import load_device
 from repvit_nas.operations import HALF
 from repvit_nas.predictors.lookup import (
     ARRAYS_FILE,
@@ -22,86 +22,24 @@ from repvit_nas.predictors.lookup import (
     TimedCosts,
     read_arrays,
 )
-from repvit_nas.predictors.physical import (
-    LARGE_RESOLUTION,
-    CostColumn,
-    CostForm,
-    Member,
-    member_costs,
+from repvit_nas.predictors.physical import LARGE_RESOLUTION, CostColumn, Member, member_costs
+from repvit_nas.predictors.predictor_file import (
+    PREDICTOR_FILE,
+    FittedOn,
+    Model,
+    PredictorFile,
+    read_predictor_file,
 )
-from repvit_nas.quantities import MOST_MS, Count, Deviation, Duration, Factor
+from repvit_nas.quantities import MOST_MS
 from repvit_nas.shapes import Floats
 from repvit_nas.units import Network, Unit, count, rows
 
-PREDICTOR_FILE: Final = "predictor.json"
 # The confidence that intervals are calibrated at; others are scaled as a normal distribution is.
 CALIBRATED: Final = 0.9
 # Nothing is known this far out.
 HIGHEST_CONFIDENCE: Final = 0.9999
 # What each member of an ensemble says of units, `(units, members)`.
 Pricer = Callable[[Sequence[Unit]], Floats]
-
-
-class MemberRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model of the ensemble in a predictor file."""
-
-    form: CostForm
-    overhead_ms: Duration
-    coefficients: tuple[Deviation, ...]
-
-
-class FittedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a predictor was fitted on, so that a stale one is noticed."""
-
-    observations: Count
-    digest: str
-    assumptions_digest: str
-    repvit_nas: str
-
-
-class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An ensemble and its intervals: what a predictor prices with.
-
-    Attributes:
-        device: Whose latencies it predicts.
-        source: Where its latencies come from.
-        columns: What the coefficients multiply, in order.
-        members: The ensemble.
-        misfit: Relative standard deviation of a single network's latency around the model.
-        large_misfit: The same in addition above 320 px.
-        quantile: Standard deviations to either side of a 90 % interval, from leave-one-out errors.
-    """
-
-    schema: Literal[1] = 1
-    device: str
-    source: Source
-    columns: tuple[CostColumn, ...]
-    members: tuple[MemberRecord, ...]
-    misfit: Deviation
-    large_misfit: Deviation
-    quantile: Factor
-
-    def __post_init__(self) -> None:
-        """Check that there is a coefficient for every column."""
-        if not self.members:
-            raise ValueError("members must not be empty; got 0")
-        for member in self.members:
-            if len(member.coefficients) != len(self.columns):
-                raise ValueError(
-                    f"coefficients must be {len(self.columns)}; got {len(member.coefficients)}"
-                )
-
-
-class PredictorFile(Model, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The content of `predictor.json` (schema 1).
-
-    Attributes:
-        fitted_on: What it was fitted on.
-        measured: What was measured of single units; None where none was.
-    """
-
-    fitted_on: FittedOn
-    measured: MeasuredPart | None = None
 
 
 class LatencyEstimate(NamedTuple):
@@ -324,11 +262,20 @@ class Predictor:
         Raises:
             RepvitNasError: The confidence is not between 0 and 1.
         """
-        if not 0.0 < interval <= HIGHEST_CONFIDENCE:
-            raise RepvitNasError(
-                f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
-            )
+        check_confidence(interval)
         return self.model.quantile * _ratio(interval)
+
+
+def check_confidence(interval: float) -> None:
+    """Refuse a confidence that no interval can have.
+
+    Raises:
+        RepvitNasError: It is not between 0 and 1, or so near to 1 that nothing is known there.
+    """
+    if not 0.0 < interval <= HIGHEST_CONFIDENCE:
+        raise RepvitNasError(
+            f"the confidence must be above 0 and at most {HIGHEST_CONFIDENCE}; got {interval}"
+        )
 
 
 @functools.lru_cache(maxsize=64)
@@ -340,21 +287,6 @@ def _ratio(interval: float) -> float:
 
     normal = NormalDist()
     return normal.inv_cdf((1 + interval) / 2) / normal.inv_cdf((1 + CALIBRATED) / 2)
-
-
-def read_predictor_file(path: Path, device: str = "") -> PredictorFile:
-    """Read the `predictor.json` of a device.
-
-    Raises:
-        FileError: It is not valid, or of another device.
-    """
-    file = files.read_json(path, PredictorFile)
-    check_device(path, file.device, device)
-    if file.measured is None and file.source != "modelled":
-        raise FileError(
-            f"{path}: source must be modelled without a measured part; got {file.source}"
-        )
-    return file
 
 
 def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:

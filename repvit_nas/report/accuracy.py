@@ -98,7 +98,7 @@ def finals_rows(finals: "Finals") -> list[list[str]]:
     ]
 
 
-FINALS_HEADER = ("network", "ms", "top-1 %", "by seed", "the winner leads by", "shape")
+FINALS_HEADER = ("network", "ms predicted", "top-1 %", "by seed", "the winner leads by", "shape")
 
 
 def finals_table(finals: "Finals") -> Grid:

@@ -2,9 +2,9 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 import numpy as np
@@ -25,7 +25,8 @@ from repvit_nas.architecture import (
 )
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.search_space.constraints import Violation, parse
-from repvit_nas.search_space.space_file import ALL_DEEP, FIELDS, SpaceFile, StageSpace, Value
+from repvit_nas.search_space.parameters import Parameter, listed, parameters_in, values_of
+from repvit_nas.search_space.space_file import FIELDS, SpaceFile, StageSpace, Value
 from repvit_nas.shapes import Floats, Integers, Shapes, shapes_of
 
 if TYPE_CHECKING:
@@ -40,27 +41,6 @@ ENUMERABLE: Final = 20_000_000
 MAX_OPENINGS: Final = 200_000
 
 
-class Parameter(NamedTuple):
-    """One choice that a search makes.
-
-    Attributes:
-        name: `width_0`, or `se` where one choice holds for all stages.
-        field: The field of a stage that it sets.
-        stages: The stages that it sets.
-        values: What may be chosen, in order.
-    """
-
-    name: str
-    field: str
-    stages: tuple[int, ...]
-    values: tuple[Value, ...]
-
-    @property
-    def step(self) -> int:
-        """The step of evenly spaced integers; 0 if the values are a list of choices."""
-        return _even_step(self.values)
-
-
 class Space:
     """A search space, read from a file.
 
@@ -73,7 +53,7 @@ class Space:
 
     def __init__(self, file: SpaceFile) -> None:
         self.file = file
-        self.parameters = tuple(_parameters(file))
+        self.parameters = tuple(parameters_in(file))
         self.size = math.prod(len(parameter.values) for parameter in self.parameters)
         self._violations: tuple[Violation, ...] = tuple(parse(text) for text in file.constraints)
         self._numbers = {
@@ -218,7 +198,7 @@ class Space:
                 )
         row = np.zeros((1, len(self.parameters)), dtype=np.intp)
         for column, parameter in enumerate(self.parameters):
-            wanted = _choices([architecture.stages[i] for i in parameter.stages], parameter)
+            wanted = values_of([architecture.stages[i] for i in parameter.stages], parameter)
             if len(wanted) > 1:
                 raise RepvitNasError(
                     f"{parameter.field} is one choice for all stages of space {self.name!r}; "
@@ -230,7 +210,7 @@ class Space:
                 raise RepvitNasError(
                     f"stages[{parameter.stages[0]}].{parameter.field} is not searched in space "
                     f"{self.name!r}: got {getattr(stage, parameter.field)!r}; "
-                    f"choices: {_listed(parameter.values)}"
+                    f"choices: {listed(parameter.values)}"
                 )
             row[0, column] = parameter.values.index(value)
         return row
@@ -300,7 +280,7 @@ class Space:
             values = tuple(se_bits(SE_PATTERNS[str(name)], stage.depth) for name in values)
         if value not in values:
             raise RepvitNasError(
-                f"{where} is not in space {self.name!r}: got {value!r}, allowed: {_listed(values)}"
+                f"{where} is not in space {self.name!r}: got {value!r}, allowed: {listed(values)}"
             )
 
     @property
@@ -335,7 +315,7 @@ class Space:
             ):
                 raise RepvitNasError(
                     f"{parameter.name} is not in space {self.name!r}: got "
-                    f"{chosen.get(parameter.name)!r}, allowed: {_listed(parameter.values)}"
+                    f"{chosen.get(parameter.name)!r}, allowed: {listed(parameter.values)}"
                 )
             row.append(parameter.values.index(value))
         return row
@@ -354,58 +334,8 @@ def _se_integers(name: str) -> list[int]:
     return [int(se_bits(SE_PATTERNS[name], depth) or "0", 2) for depth in range(MAX_DEPTH + 1)]
 
 
-def _parameters(file: SpaceFile) -> Iterator[Parameter]:
-    for field in FIELDS:
-        if field == "downsample":
-            yield from _downsample_parameters(file)
-            continue
-        if field in file.tied:
-            yield Parameter(field, field, (0, 1, 2, 3), file.stages[0].values(field))
-            continue
-        for index, stage in enumerate(file.stages):
-            yield Parameter(f"{field}_{index}", field, (index,), stage.values(field))
-
-
-def _downsample_parameters(file: SpaceFile) -> Iterator[Parameter]:
-    """Return the choices of what opens stages 2 to 4; none where nothing is to be chosen."""
-    field, places = "downsample", (1, 2, 3)
-    if all(stage.downsample == ALL_DEEP for stage in file.stages):
-        return
-    if field in file.tied:
-        yield Parameter(field, field, places, file.stages[1].values(field))
-        return
-    for index in places:
-        yield Parameter(f"{field}_{index}", field, (index,), file.stages[index].values(field))
-
-
-def _choices(stages: Sequence[Stage], parameter: Parameter) -> set[Value]:
-    """Return what stages that share a parameter have of it: one value, or they do not share it."""
-    if parameter.field != "se":
-        return {getattr(stage, parameter.field) for stage in stages}
-    for name in parameter.values:  # a stage of one block has several of them
-        pattern = SE_PATTERNS[str(name)]
-        if all(stage.se == se_bits(pattern, stage.depth) for stage in stages):
-            return {name}
-    return {stage.se for stage in stages}
-
-
-def _even_step(values: tuple[Value, ...]) -> int:
-    """Return the step of evenly spaced integers, or 0 if `values` are not those."""
-    if len(values) < 2 or not all(isinstance(value, int) for value in values):
-        return 0
-    steps = set(np.diff(np.array(values, dtype=np.int64)).tolist())
-    return int(steps.pop()) if len(steps) == 1 and min(steps, default=1) > 0 else 0
-
-
-def _listed(values: Sequence[Value]) -> str:
-    step = _even_step(tuple(values))
-    if step and len(values) > 3:
-        return f"{values[0]} to {values[-1]} in steps of {step}"
-    return ", ".join(map(str, values))
-
-
 def load_space(name: str) -> tuple[Space, data.Found]:
-    """Load a space by name (`repvit`, `coarse`) or from a file, and say where it was found.
+    """Load a space by name, such as `repvit`, or from a file, and say where it was found.
 
     Raises:
         UnknownNameError: No such space.

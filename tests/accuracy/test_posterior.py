@@ -1,8 +1,9 @@
+import msgspec
 import numpy as np
 import pytest
 
 from repvit_nas.accuracy.comparison import inside, kendall
-from repvit_nas.accuracy.posterior import donor_distance, learn
+from repvit_nas.accuracy.posterior import donor_distance, features, learn
 from repvit_nas.accuracy.priors import SHAPE_FEATURES, elsewhere
 from repvit_nas.accuracy.regression import line, predict
 from repvit_nas.accuracy.responses import responses
@@ -22,8 +23,6 @@ class World:
         values, vectors = np.linalg.eigh(moved.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0))
         effects = moved.mean + root @ self.rng.standard_normal(len(values))
-        from repvit_nas.accuracy.posterior import features
-
         matrix = features(shapes_of(self.networks), self.family.exponent, self.family.usual)
         truth = scale * matrix @ effects + self.rng.normal(0, 0.2, len(matrix))
         self.truth = truth - truth.mean() + 50
@@ -45,6 +44,16 @@ class World:
         matrix = learned.columns(shapes_of(self.networks[rest]))
         mean, variance = predict(line(learned.effects), matrix)
         return learned, mean, np.sqrt(variance + learned.misfit**2), self.truth[rest]
+
+
+def opened(network, plain):
+    """Return a network whose stages 1 to 3 open with a downsample alone where `plain` says so."""
+    kinds = ["deep", *("plain" if each else "deep" for each in plain)]
+    stages = zip(network.stages, kinds, strict=True)
+    return msgspec.structs.replace(
+        network,
+        stages=tuple(msgspec.structs.replace(stage, downsample=kind) for stage, kind in stages),
+    )
 
 
 @pytest.fixture
@@ -83,16 +92,20 @@ def test_what_two_seeds_differ_by_is_the_noise(world):
     assert one.predicted(quiet)[0].noise < 0.3
 
 
-def test_a_short_training_under_credits_se_and_depth(world):
-    one = world(1)
-    plain = one.predicted(one.seen(100, noise=0.01))[0].effects.mean
-    one.rng = np.random.default_rng(9)
-    short = one.predicted(one.seen(100, noise=0.01, short=True))[0].effects
-
+def test_a_short_training_under_credits_se(world):
+    """0.81 of its effect is seen, so it is more, and less sure."""
     place = SHAPE_FEATURES.index("se")
-    full = one.predicted(one.seen(100, noise=0.01))[0].effects
-    assert short.mean[place] > plain[place]  # 0.81 of it was seen, so it is more
-    assert short.covariance[place, place] > full.covariance[place, place]
+    variances = []
+    for seed in range(3):
+        one, found = world(seed), []
+        for short in (True, False):
+            one.rng = np.random.default_rng(9)  # the same noise
+            found.append(one.predicted(one.seen(100, noise=0.01, short=short))[0].effects)
+        assert found[0].mean[place] > found[1].mean[place]
+        variances.append([effects.covariance[place, place] for effects in found])
+
+    short, full = np.mean(variances, axis=0)
+    assert short > full
 
 
 def test_networks_far_from_the_donor_are_not_punished_for_it(world, networks):
@@ -120,3 +133,28 @@ def test_a_network_is_no_octave_from_itself(networks, observation):
     assert donor_distance(observation(one, donor=one)) == 0
     assert donor_distance(observation(one)) == 0
     assert donor_distance(observation(one, donor=other)) > 0.5
+
+
+def test_trainings_teach_what_plain_openings_lose(networks, observation):
+    """Each loses two points on these images; the family believes half a point."""
+    rng = np.random.default_rng(0)
+    deep = [one for one in networks(800) if max(each.expansion for each in one.stages) <= 3][:80]
+    family = family_beside(deep)
+    told = features(shapes_of(deep), family.exponent, family.usual) @ family.effects.mean
+    plain = rng.integers(2, size=(len(deep), 3))
+    truth = told - told.mean() + 60 - 2.0 * plain.sum(axis=1)
+    mixed = [opened(network, which) for network, which in zip(deep, plain, strict=True)]
+    seen = [
+        observation(network, float(top1 + rng.normal(0, 0.3)), top1_sd=0.3)
+        for network, top1 in zip(mixed[:40], truth[:40], strict=True)
+    ]
+
+    learned = learn(family, seen, responses(seen, None))
+    given = line(learned.effects)
+    mean, variance = predict(given, learned.columns(shapes_of(mixed[40:])))
+    as_deep = predict(given, learned.columns(shapes_of(deep[40:]))).mean
+
+    lost = np.linalg.lstsq(plain[40:].astype(float), as_deep - mean)[0]
+    assert lost == pytest.approx([2.0] * 3, abs=0.4)
+    assert mean == pytest.approx(truth[40:], abs=1.0)
+    assert inside(mean, np.sqrt(variance + learned.misfit**2), truth[40:]).mean() >= 0.85

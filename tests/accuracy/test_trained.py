@@ -65,6 +65,16 @@ def test_what_was_added_by_hand_is_fitted(plants, networks, observation):
     assert after.digest != before.digest
 
 
+def test_an_estimator_is_read_once_while_its_files_stay_as_they_are(plants, networks, observation):
+    folder, _ = plants
+    (folder / trained.POSTERIOR_FILE).unlink()  # so that to read is to fit
+    first = trained.load_estimator("plants")
+
+    assert trained.load_estimator("plants") is first
+    ObservationLog(folder).append([observation(networks(1, seed=7)[0], 99.0)])
+    assert trained.load_estimator("plants").file.networks == first.file.networks + 1
+
+
 def test_an_unknown_name_lists_the_known_ones(plants):
     with pytest.raises(UnknownNameError, match="'birds' is not known; known: family, plants"):
         trained.load_estimator("birds")

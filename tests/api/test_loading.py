@@ -3,7 +3,7 @@ from support import ROOT
 
 import repvit_nas
 from repvit_nas import files
-from repvit_nas.predictors.predictor import PredictorFile
+from repvit_nas.predictors.predictor_file import PredictorFile
 
 
 def test_a_predictor_that_is_written_anew_is_loaded_anew(elsewhere):

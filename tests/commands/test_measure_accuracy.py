@@ -96,3 +96,30 @@ def test_what_cannot_be_is_one_line(invoke, words, said):
     assert code == 1
     assert not out
     assert said in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            [
+                *("--finals", "front", "--storage", "sqlite:///a.db", "--artifacts", "kept"),
+                *("--hours", "1", "--networks", "24"),
+            ],
+            "the winners of a search: leave out --networks, --hours, --storage, --artifacts, which would",
+        ),
+        (["--finals", "front", "--name", "toys", "--seed", "1"], "leave out --name, --seed, which"),
+        (
+            ["--name", "toys", "--budget-ms", "1", "--seeds", "2"],
+            "is run: leave out --seeds, which",
+        ),
+    ],
+)
+def test_options_that_finals_or_a_campaign_do_not_take_are_refused(invoke, elsewhere, words, said):
+    code, out, err = invoke("measure-accuracy", "--data", "shapes", *words)
+
+    assert code == 2
+    assert not out
+    assert len(err.splitlines()) == 1
+    assert said in err
+    assert not list(elsewhere.iterdir())

@@ -1,6 +1,9 @@
 """Which device names are Core ML devices."""
 
-from repvit_nas.coreml.products import product, product_of_type, products
+import pytest
+
+from repvit_nas.coreml.products import known_product, product, product_of_type, products
+from repvit_nas.errors import UnknownNameError
 
 
 def test_products_resolve_by_name_and_type():
@@ -13,3 +16,11 @@ def test_products_resolve_by_name_and_type():
     assert not product("mac").is_called("iPhone 12")
     assert not product("macbook-air-m2").is_called("Mac mini (2023)")
     assert len(products()) > 25
+
+
+def test_a_name_of_no_product_lists_those_there_are():
+    assert known_product("iphone12") is product("iphone12")
+    with pytest.raises(
+        UnknownNameError, match="Core ML device 'cpu' is not known; known: iphone11"
+    ):
+        known_product("cpu")

@@ -1,10 +1,19 @@
 """What an export leaves behind, and which file it is of."""
 
+import msgspec
 import pytest
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
-from repvit_nas.export.records import EXPORT_FILE, ExportRecord, Form, form_digest, read_export
+from repvit_nas.export.records import (
+    EXPORT_FILE,
+    ExportRecord,
+    FewerBits,
+    Form,
+    fewer_bits_words,
+    form_digest,
+    read_export,
+)
 
 FORM = Form(
     name="onnx", file="model.onnx", digest="d", size_bytes=3, error=1e-6, allowed=1e-4,
@@ -41,3 +50,12 @@ def test_a_form_is_known_by_all_its_bytes(tmp_path):
     assert form_digest(file) == before[0] != before[1]
     assert form_digest(package) not in ("", before[1])
     assert form_digest(tmp_path / "nothing") == ""
+
+
+def test_fewer_bits_say_what_they_change_of_scores_and_of_maps():
+    maps = FewerBits(bits=6, stored=99.5, change=0.0123)
+    scores = msgspec.structs.replace(maps, top1=79.5, top1_before=80.0, top1_images=5000)
+
+    said = "99.5 % of the weights in 6 bits, answers change by 1.2e-02, "
+    assert fewer_bits_words(maps) == f"{said}accuracy not taken"
+    assert fewer_bits_words(scores) == f"{said}top-1 79.50 % instead of 80.00 % of 5,000 images"

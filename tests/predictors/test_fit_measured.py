@@ -18,7 +18,8 @@ from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.table import Table, read_table, write_table
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.lookup import floored
-from repvit_nas.predictors.predictor import FittedOn, load_predictor, read_predictor
+from repvit_nas.predictors.predictor import load_predictor, read_predictor
+from repvit_nas.predictors.predictor_file import FittedOn
 from repvit_nas.search_space import family, load_space
 from repvit_nas.units import Block, Features, Ffn, Head, count, rows
 

@@ -23,12 +23,8 @@ from repvit_nas.predictors.ensemble import design, fit
 from repvit_nas.predictors.fit_device import fit_device, write_fitted
 from repvit_nas.predictors.fit_measured import assumptions_for, learn
 from repvit_nas.predictors.physical import member_costs
-from repvit_nas.predictors.predictor import (
-    MemberRecord,
-    Model,
-    Predictor,
-    load_predictor,
-)
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.predictors.predictor_file import MemberRecord, Model
 from repvit_nas.predictors.table_observations import (
     beside_measured,
     beside_published,

@@ -6,7 +6,7 @@ import pytest
 from repvit_nas.accuracy.comparison import Ranking
 from repvit_nas.accuracy.held_out import SEEDS, AccuracyValidation
 from repvit_nas.accuracy.observations import AccuracyObservation, Circumstances
-from repvit_nas.campaign.finals import FinalRow, Finals
+from repvit_nas.campaign.finals import FinalRow, Finals, sentence
 from repvit_nas.report.accuracy import (
     FINALS_HEADER,
     VALIDATION_HEADER,
@@ -70,6 +70,11 @@ def test_finals_say_by_how_much_the_winner_leads():
     assert (mine["top-1 %"], mine["by seed"]) == ("81.00", "80.00 82.00")
     assert mine["the winner leads by"] == ""
     assert (other["network"], other["the winner leads by"]) == ("reference m0.9", "+1.50 ± 0.25")
+    assert other["ms predicted"] == "0.870"
+    assert sentence(finals) == (
+        "The winner mine (0.900 ms predicted on iphone12, 81.00 %, 2 seeds): "
+        "+1.50 ± 0.25 points to m0.9, 0.870 ms predicted (it leads)."
+    )
 
 
 def test_trainings_stand_best_first_and_no_more_than_asked_for():

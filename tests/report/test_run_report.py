@@ -6,7 +6,8 @@ import pytest
 from support import ROOT, write_narrow
 
 from repvit_nas.files import read_json, write_json
-from repvit_nas.predictors.predictor import PredictorFile, load_predictor
+from repvit_nas.predictors.predictor import load_predictor
+from repvit_nas.predictors.predictor_file import PredictorFile
 from repvit_nas.report.run_report import disputes, render, run_tables
 from repvit_nas.report.text import milliseconds
 from repvit_nas.search_space import family

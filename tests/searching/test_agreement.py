@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from repvit_nas.accuracy.family import load_family_estimator
-from repvit_nas.predictors.predictor import MemberRecord, Predictor, load_predictor
+from repvit_nas.predictors.predictor import Predictor, load_predictor
+from repvit_nas.predictors.predictor_file import MemberRecord
 from repvit_nas.searching.agreement import disputed, overtaken, rivals
 from repvit_nas.searching.exact import exact_front
 from repvit_nas.searching.problem import Problem
