@@ -34,7 +34,7 @@ def cpu(elsewhere):
     session = Session(folder, open_runner(spec))
     folder.mkdir(parents=True)
     session.claim("cpu", "", spec, 32)
-    table = time_networks(session, network_plan([SMALL], seed=0), QUICK, silent)
+    table = time_networks(session, network_plan([SMALL], seed=0), QUICK, silent, None)
     write_table(folder / TABLE_FILE, table)
     return folder
 

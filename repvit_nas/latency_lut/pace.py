@@ -5,6 +5,7 @@ programs of a stretch have in common is the machine's, not theirs. Rounds are sh
 other programs each time, and what a program usually takes is known from all its rounds.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -12,7 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from repvit_nas.latency_lut.visits import Visit
+from repvit_nas.latency_lut.statistics import Figures, Statistic, figures, noise_floor
+from repvit_nas.latency_lut.terms import PlanTerms
+from repvit_nas.latency_lut.visits import Samples, Visit, by_round
 from repvit_nas.shapes import Floats
 
 # Visits to either side that tell of one between them: a few hundred milliseconds each way.
@@ -91,3 +94,43 @@ def at_usual_pace(visits: Sequence[Visit]) -> Paced:
         for visit, slower in zip(ordered, factors, strict=True)
     ]
     return Paced(corrected, float(factors.std()) if len(factors) else 0.0)
+
+
+class Steadiest(NamedTuple):
+    """Figures of programs, and what they were corrected by.
+
+    Attributes:
+        figures: The figures.
+        sentinel: The sentinel's samples as they were timed, by round.
+    """
+
+    figures: Figures
+    sentinel: dict[int, list[Samples]]
+
+
+def steadiest(
+    visits: Sequence[Visit], asked: PlanTerms, statistic: Statistic | None = None
+) -> Steadiest:
+    """Return the figures of all programs of a plan that were visited.
+
+    Visits are corrected for the machine's pace where that is worth more than as many rounds again: then
+    odd and even rounds agree better by more than the square root of 2. On a machine that others disturb
+    for moments it is not, and a low quantile is the better remedy.
+
+    Args:
+        visits: The visits.
+        asked: What the rows of the plan's table follow from.
+        statistic: The statistic to take; the steadiest by default.
+    """
+    paced = at_usual_pace(visits)
+    as_timed, at_pace = (
+        by_round(each, asked.groups, asked.sentinel) for each in (visits, paced.visits)
+    )
+    known = figures(as_timed.programs, as_timed.sentinel, groups=asked.groups, statistic=statistic)
+    # Of drift, the pace holds all that the sentinel could show.
+    steadied = figures(at_pace.programs, {}, groups=asked.groups, statistic=statistic)
+    networks = [key for each in asked.networks for key, _ in each.terms]
+    before, after = (noise_floor(each, networks or [*each.position]) for each in (known, steadied))
+    if after < before / math.sqrt(2):
+        known = steadied._replace(pace=paced.moved)
+    return Steadiest(known, as_timed.sentinel)

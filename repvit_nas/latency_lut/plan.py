@@ -10,7 +10,7 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.networks import told
 from repvit_nas.programs import CHAIN_LENGTHS, Program, isolated, network, recipe
 from repvit_nas.quantities import Count, Seed, Several, Side
-from repvit_nas.units import Network, Unit, rows
+from repvit_nas.units import Network, Unit
 
 PLAN_FILE: Final = "plan.json"
 # Lone units are a baseline only; they are timed in the first rounds and then no more.
@@ -186,7 +186,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """List the units of the held-out networks, each once, if they are timed alone."""
         if not self.isolated:
             return []
-        return list(dict.fromkeys(unit for net in self.held_out for unit in rows(net)))
+        whole = map(network, self.held_out)
+        return list(dict.fromkeys(unit for each in whole for unit, _ in each.units))
 
 
 def programs(plan: Plan, number: int) -> dict[str, Program]:

@@ -202,8 +202,8 @@ def estimate(
     *,
     usual_repeat: float | None = None,
     seed: int = 0,
-) -> Estimate | None:
-    """Estimate a weighted sum of programs' figures; None if one of them was never timed.
+) -> Estimate:
+    """Estimate a weighted sum of programs' figures.
 
     Rounds are resampled for the interval. Few rounds may agree by chance, so it is never narrower
     than what programs' figures usually repeat to.
@@ -214,11 +214,14 @@ def estimate(
         usual_repeat: By which share two visits of a program differ where the rounds do not tell;
             None takes what was never repeated for exact.
         seed: Of the resampling.
+
+    Raises:
+        ValueError: One of the programs was never timed.
     """
     timed = [(key, coefficient, known.timed(key)) for key, coefficient in terms]
     rounds = min(len(row) for _, _, row in timed)
     if not rounds:
-        return None
+        raise ValueError(f"each program must have been timed; got none of one of {[*terms]}")
     rng = np.random.default_rng(seed)
     value, usual, resampled = 0.0, 0.0, np.zeros(_BOOTSTRAPS)
     for key, coefficient, row in timed:
@@ -241,6 +244,28 @@ def estimate(
         max(high, value + NORMAL_90 * deviation),
         rounds,
     )
+
+
+def rounded(found: Estimate) -> Estimate:
+    """Return a quantity as it is kept: to the nanosecond, and never without error."""
+    return Estimate(
+        round(found.value_ms, 6),
+        max(1e-6, round(found.sd_ms, 6)),
+        round(found.low_ms, 6),
+        round(found.high_ms, 6),
+        found.rounds,
+    )
+
+
+def sentinel_ms(known: Figures, sentinel: Mapping[int, Sequence[Sequence[float]]]) -> float | None:
+    """Return what the sentinel took as it was timed, drift and pace included; None if it never was.
+
+    Args:
+        known: The figures, whose statistics are taken.
+        sentinel: The sentinel's samples by round.
+    """
+    took = [np.quantile(each, known.statistic) for visits in sentinel.values() for each in visits]
+    return round(float(np.quantile(took, known.across)), 5) if took else None
 
 
 def noise_floor(known: Figures, keys: Sequence[str]) -> float:

@@ -3,6 +3,7 @@
 One row for each unit, network and lone unit, each with the interval that the rounds give it.
 """
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,21 +16,21 @@ import numpy as np
 from repvit_nas import files
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import check_device
-from repvit_nas.latency_lut.pace import at_usual_pace
+from repvit_nas.latency_lut.pace import steadiest
 from repvit_nas.latency_lut.plan import Plan
 from repvit_nas.latency_lut.statistics import (
     NORMAL_90,
     PROTOCOL_VERSION,
     Estimate,
-    Figures,
     Statistic,
     estimate,
-    figures,
     noise_floor,
+    rounded,
+    sentinel_ms,
 )
+from repvit_nas.latency_lut.terms import Role, plan_terms
 from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.networks import told
-from repvit_nas.programs import chain, isolated, network, recipe
 from repvit_nas.quantities import (
     Deviation,
     Duration,
@@ -41,17 +42,13 @@ from repvit_nas.quantities import (
     SignedMilliseconds,
     check_interval,
 )
-from repvit_nas.units import Block, Ffn, Network, Unit
+from repvit_nas.units import Network, Unit
 
 TABLE_FILE: Final = "table.json"
 # A machine is as it was if its sentinel takes as long as it did, up to this share.
 _ALIKE: Final = 0.05
 # No less of a row's error than this share is its own, whatever its series has in common.
 _LEAST_OWN: Final = 0.05
-# Different lengths of chains that give a slope.
-_LEAST_LENGTHS: Final = 2
-
-Role = Literal["calibration", "held_out"]
 
 
 class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,8 +197,7 @@ def build_table(
 ) -> Table:
     """Return the table that `visits` make.
 
-    All rows follow from figures that are computed once, by one statistic. A unit of which not all
-    chains were timed is the slope over the others, as long as two are left.
+    All rows follow from figures that are computed once, by one statistic, as :func:`plan_terms` says.
 
     Args:
         device: Whose table it is.
@@ -211,40 +207,19 @@ def build_table(
         usual_repeat: By which share two visits of a program differ where the rounds do not tell;
             None takes what was never repeated for exact.
     """
-    known = figures_of(plan, visits, statistic)
-
-    def found(terms: Sequence[tuple[str, float]]) -> tuple[float, float, float, float, int] | None:
-        if any(key not in known.position for key, _ in terms):
-            return None
-        numbers = estimate(known, terms, usual_repeat=usual_repeat)
-        return None if numbers is None else _numbers(numbers)
-
-    rows: list[UnitRow | NetworkRow | IsolatedRow] = []
-    unresolved = []
-    for unit in plan.units:
-        how = recipe(unit, _usable_lengths(unit, plan, known))
-        numbers = found([(item.key, coefficient) for item, coefficient in how.terms])
-        if numbers is None:
-            continue
-        row = UnitRow(*numbers, unit=unit, calls=how.calls)
-        if row.resolved:
-            rows.append(row)
-        else:
-            unresolved.append(unit)  # nothing is ever priced at 0, nor below
-    roles: tuple[tuple[Role, tuple[Network, ...]], ...] = (
-        ("calibration", plan.calibration),
-        ("held_out", plan.held_out),
-    )
-    for role, architectures in roles:
-        for architecture in architectures:
-            numbers = found([(network(architecture).key, 1.0)])
-            if numbers is not None:
-                rows.append(NetworkRow(*numbers, role=role, architecture=architecture))
-    for unit in plan.isolated_units():
-        numbers = found([(isolated(unit).key, 1.0)])
-        if numbers is not None:
-            rows.append(IsolatedRow(*numbers, unit=unit))
-    floor = noise_floor(known, network_keys(plan, known))
+    asked = plan_terms(plan, {visit.key for visit in visits})
+    known, sentinel = steadiest(visits, asked, statistic)
+    numbers = functools.partial(estimate, known, usual_repeat=usual_repeat)
+    units = [
+        UnitRow(*rounded(numbers(each.terms)), unit=each.unit, calls=each.calls)
+        for each in asked.units
+    ]
+    networks = [
+        NetworkRow(*rounded(numbers(each.terms)), role=each.role, architecture=each.architecture)
+        for each in asked.networks
+    ]
+    alone = [IsolatedRow(*rounded(numbers(each.terms)), unit=each.unit) for each in asked.isolated]
+    floor = noise_floor(known, [key for each in asked.networks for key, _ in each.terms])
     return Table(
         device=device,
         protocol=PROTOCOL_VERSION,
@@ -254,94 +229,11 @@ def build_table(
         drift=tuple(round(float(value), 4) for value in known.drift),
         pace=round(known.pace, 5),
         noise_floor=None if math.isnan(floor) else round(floor, 5),
-        sentinel_ms=_sentinel_ms(plan, visits, known),
+        sentinel_ms=sentinel_ms(known, sentinel),
         minutes=round(sum(visit.seconds for visit in visits) / 60, 2),
-        unresolved=tuple(unresolved),
-        rows=tuple(rows),
-    )
-
-
-def figures_of(plan: Plan, visits: Sequence[Visit], statistic: Statistic | None = None) -> Figures:
-    """Return the figures of all programs of a plan that were visited.
-
-    Visits are corrected for the machine's pace where that is worth more than as many rounds again: then
-    odd and even rounds agree better by more than the square root of 2. On a machine that others disturb
-    for moments it is not, and a low quantile is the better remedy.
-    """
-    known = _figures(plan, visits, statistic)
-    paced = at_usual_pace(visits)
-    steadied = _figures(plan, paced.visits, statistic, sentinel=False)
-    if _floor(plan, steadied) < _floor(plan, known) / math.sqrt(2):
-        return steadied._replace(pace=paced.moved)
-    return known
-
-
-def _floor(plan: Plan, known: Figures) -> float:
-    """Return how far figures are off by noise: those of networks, or of all programs without one."""
-    return noise_floor(known, network_keys(plan, known) or list(known.position))
-
-
-def _figures(
-    plan: Plan, visits: Sequence[Visit], statistic: Statistic | None, *, sentinel: bool = True
-) -> Figures:
-    """Return the figures that visits make as they are.
-
-    Args:
-        plan: What was timed.
-        visits: The visits.
-        statistic: The statistic to take; the steadiest by default.
-        sentinel: Whether to look for drift in the sentinel, of which the pace holds all there is.
-    """
-    sentinel_key = network(plan.sentinel).key
-    groups = _groups(plan)
-    by_program: dict[str, dict[int, Sequence[float]]] = {}
-    told: dict[int, list[Sequence[float]]] = {}
-    for visit in visits:
-        if visit.key == sentinel_key and sentinel:
-            told.setdefault(visit.round, []).append(visit.samples)
-        if visit.key in groups:
-            # A network that is the sentinel too counts as others do: one visit a round.
-            by_program.setdefault(visit.key, {}).setdefault(visit.round, visit.samples)
-    return figures(by_program, told, groups=groups, statistic=statistic)
-
-
-def _groups(plan: Plan) -> dict[str, str]:
-    """Return what kind of program each of a plan's is, by key."""
-    parts = [item for unit in plan.units for item, _ in recipe(unit, plan.lengths).terms]
-    groups = {item.key: f"{sum(times for _, times in item.units)} units" for item in parts}
-    groups |= {isolated(unit).key: "isolated" for unit in plan.isolated_units()}
-    return groups | {network(item).key: "network" for item in plan.networks}
-
-
-def _sentinel_ms(plan: Plan, visits: Sequence[Visit], known: Figures) -> float | None:
-    key = network(plan.sentinel).key
-    figures = [np.quantile(item.samples, known.statistic) for item in visits if item.key == key]
-    return round(float(np.quantile(figures, known.across)), 5) if figures else None
-
-
-def network_keys(plan: Plan, known: Figures) -> list[str]:
-    """Return the keys of the networks that were timed."""
-    keys = [network(architecture).key for architecture in plan.networks]
-    return [key for key in keys if key in known.position]
-
-
-def _usable_lengths(unit: Unit, plan: Plan, known: Figures) -> tuple[int, ...]:
-    """Return the lengths of a unit's chains that were timed; all where fewer than two were."""
-    if not isinstance(unit, Block | Ffn):
-        return plan.lengths  # it stands between neighbours
-    timed = tuple(n for n in plan.lengths if chain(unit, n).key in known.position)
-    return timed if len(timed) >= _LEAST_LENGTHS else plan.lengths
-
-
-def _numbers(found: Estimate) -> tuple[float, float, float, float, int]:
-    """Return the numbers of a row, to the nanosecond."""
-    value, deviation, low, high, rounds = found
-    return (
-        round(value, 6),
-        max(1e-6, round(deviation, 6)),
-        round(low, 6),
-        round(high, 6),
-        rounds,
+        # Nothing is ever priced at 0, nor below.
+        unresolved=tuple(row.unit for row in units if not row.resolved),
+        rows=(*(row for row in units if row.resolved), *networks, *alone),
     )
 
 
@@ -350,7 +242,7 @@ def spread(row: RowT, latency_ms: float, sd_ms: float, rounds: int) -> RowT:
     half = NORMAL_90 * sd_ms
     numbers = Estimate(latency_ms, sd_ms, latency_ms - half, latency_ms + half, rounds)
     fields = ("latency_ms", "sd_ms", "low_ms", "high_ms", "rounds")
-    return msgspec.structs.replace(row, **dict(zip(fields, _numbers(numbers), strict=True)))
+    return msgspec.structs.replace(row, **dict(zip(fields, rounded(numbers), strict=True)))
 
 
 def read_table(path: Path, device: str = "") -> Table:

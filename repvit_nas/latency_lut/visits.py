@@ -1,9 +1,9 @@
 """Visits on disk: `visits.jsonl`, one line a visit, appended and flushed one at a time."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -99,6 +99,36 @@ class VisitLog:
         self._log.replace(visits)
         with contextlib.suppress(OSError):
             self._former.path.unlink(missing_ok=True)
+
+
+class ByRound(NamedTuple):
+    """Timed calls in the order in which statistics ask for them.
+
+    Attributes:
+        programs: Samples of each program, by key and round.
+        sentinel: Samples of each visit of the sentinel, by round.
+    """
+
+    programs: dict[str, dict[int, Samples]]
+    sentinel: dict[int, list[Samples]]
+
+
+def by_round(visits: Iterable[Visit], programs: Collection[str], sentinel: str) -> ByRound:
+    """Return the samples of some programs, and of the sentinel.
+
+    Args:
+        visits: The visits.
+        programs: Keys of the programs. If the sentinel is among them, it counts as others do too: one
+            visit a round.
+        sentinel: Key of the sentinel.
+    """
+    found = ByRound({}, {})
+    for visit in visits:
+        if visit.key == sentinel:
+            found.sentinel.setdefault(visit.round, []).append(visit.samples)
+        if visit.key in programs:
+            found.programs.setdefault(visit.key, {}).setdefault(visit.round, visit.samples)
+    return found
 
 
 def hold(folder: Path) -> contextlib.AbstractContextManager[None]:

@@ -194,14 +194,17 @@ def time_networks(
     plan: Plan,
     limits: Limits,
     progress: Progress,
-    statistic: Statistic | None = None,
+    statistic: Statistic | None,
 ) -> Table:
     """Time whole networks only, and return the table; nothing but the visits is written.
 
-    What is to be compared with a device's table takes that table's statistic.
+    Args:
+        session: Where they are timed.
+        plan: The networks.
+        limits: When to end.
+        progress: Told what is being done, how far it is, and of how much.
+        statistic: That of the device's table, which they are compared with; None for the steadiest.
     """
     session.explore(plan, limits, progress)
     session.rounds(plan, limits, progress)
-    if statistic is None:
-        return session.table(plan)
     return build_table(session.folder.name, plan, session.visits, statistic=statistic)

@@ -215,7 +215,8 @@ class Session:
                 return
             if full >= _FEWEST_FULL and minutes >= look_at:
                 look_at = minutes * (1 + _LOOK_AFTER)
-                if interval_share(self.table(plan)) <= limits.precision:
+                table = self.table(plan)
+                if interval_share(table) <= limits.precision:
                     return
 
     def _expected_minutes(self, plan: Plan, number: int) -> float:
@@ -225,8 +226,8 @@ class Session:
         return sum(latest.get(key, usual) for key in programs(plan, number)) / 60
 
     def _round(self, plan: Plan, number: int, limits: Limits, progress: Progress) -> None:
-        sentinel = network(plan.sentinel)
         timed = programs(plan, number)
+        sentinel = network(plan.sentinel)
         timed.pop(sentinel.key, None)
         order = order_of_round(list(timed), sentinel.key, number, plan.seed)
         timed[sentinel.key] = sentinel

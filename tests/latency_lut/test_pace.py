@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from repvit_nas.latency_lut.pace import at_usual_pace, slowness
+from repvit_nas.latency_lut.pace import at_usual_pace, slowness, steadiest
 from repvit_nas.latency_lut.plan import Plan
-from repvit_nas.latency_lut.table import build_table, figures_of
+from repvit_nas.latency_lut.table import build_table
+from repvit_nas.latency_lut.terms import plan_terms
 from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.programs import chain, network
 from repvit_nas.search_space.family import family
@@ -103,7 +104,8 @@ def test_a_table_is_corrected_where_that_is_worth_more_than_as_many_rounds_again
 def test_a_machine_that_is_disturbed_for_moments_is_left_to_a_low_quantile():
     visits, _ = session(np.random.default_rng(0), moments)
 
-    known = figures_of(PLAN, visits)
+    known, _ = steadiest(visits, plan_terms(PLAN, TRUTH))
+
     assert known.pace == 0.0
     for key, true in TRUTH.items():
         assert np.quantile(known.timed(key), known.across) == pytest.approx(true, rel=0.02)

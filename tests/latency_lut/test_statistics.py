@@ -80,7 +80,8 @@ def test_what_was_never_timed_has_no_figure():
     table = [[2.0, np.nan, 2.0], [6.0, 6.0, np.nan], [np.nan] * 3]
 
     assert estimate(known_figures(table), [("p0", -0.25), ("p1", 0.25)]).rounds == 2
-    assert estimate(known_figures(table), [("p0", 1.0), ("p2", 1.0)]) is None
+    with pytest.raises(ValueError, match="each program must have been timed"):
+        estimate(known_figures(table), [("p0", 1.0), ("p2", 1.0)])
 
 
 def test_rounds_that_agree_by_chance_do_not_make_it_certain():

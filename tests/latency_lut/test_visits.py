@@ -3,7 +3,7 @@ import os
 import pytest
 
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.visits import Visit, VisitLog, hold
+from repvit_nas.latency_lut.visits import Visit, VisitLog, by_round, hold
 
 
 def record(position=0, number=0, key="aa"):
@@ -117,3 +117,16 @@ def test_the_second_run_is_told_to_name_another_device(tmp_path):
         hold(tmp_path),
     ):
         pass
+
+
+def test_the_sentinel_counts_as_others_do_too_where_it_is_one_of_them():
+    visits = [
+        record(position, number, key) for number in (0, 1) for position, key in enumerate("absx")
+    ]
+    visits.append(record(4, 1, "s"))
+
+    found = by_round(visits, {"a", "s"}, "s")
+
+    samples = record().samples
+    assert found.programs == {key: {0: samples, 1: samples} for key in "as"}
+    assert found.sentinel == {0: [samples], 1: [samples, samples]}

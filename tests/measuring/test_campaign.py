@@ -23,7 +23,7 @@ def test_the_sentinel_itself_can_be_measured(tmp_path):
     same = msgspec.structs.replace(sentinel(224), name="repvit_m0_9")
     plan = session.plan(network_plan([same], seed=0))
 
-    table = time_networks(session, plan, Limits(0.2, 0.001), quiet)
+    table = time_networks(session, plan, Limits(0.2, 0.001), quiet, None)
 
     (row,) = table.networks("held_out")
     assert row.latency_ms == pytest.approx(true_latency_ms(network(same).units), rel=0.02)
