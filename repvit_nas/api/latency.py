@@ -239,11 +239,11 @@ def _predict(
     if not isinstance(interval, float | int):
         raise WrongTypeError.of("interval", "a number between 0 and 1", interval)
     predictor, found = predictor_of(device, foreign=foreign, outside=outside)
-    if bits == HALF:
-        return Latency(architecture, *predictor.estimate(architecture, interval), found)
-    load_device(device).refuse_other_than_core_ml("--weights")
-    modelled = predictor.streamed(architecture, bits, interval)
-    return Latency(architecture, *modelled, found, bits)
+    if bits != HALF:
+        load_device(device).refuse_other_than_core_ml("--weights")
+    return Latency(
+        architecture, *predictor.estimate(architecture, interval, bits=bits), found, bits
+    )
 
 
 def _fewer(bits: int) -> str:

@@ -171,7 +171,7 @@ def _priced(
         high_ms=latency.high_ms,
         source=latency.source,
         fewer_bits_ms={
-            str(each): predictor.streamed(architecture, each).latency_ms for each in bits
+            str(each): predictor.estimate(architecture, bits=each).latency_ms for each in bits
         },
     )
 

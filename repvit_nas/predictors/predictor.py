@@ -179,35 +179,6 @@ class Predictor:
         """Return what each member says of a network, see :meth:`Costs.totals`."""
         return self._costs.totals(counted)
 
-    def streamed(
-        self, architecture: Network, bits: int, interval: float = CALIBRATED
-    ) -> LatencyEstimate:
-        """Model the latency of `architecture` with weights of fewer bits, by the bytes of them.
-
-        Each member's cost of a unit changes as it would if only the bytes that it streams did. iOS 16
-        expands weights before a model runs, later systems some of them on the fly (coremltools' guide),
-        and nobody has published what this chip gains: so the interval reaches up to that of half precision.
-
-        Args:
-            architecture: The network.
-            bits: How many a stored weight has.
-            interval: Confidence of the interval to state, between 0 and 1.
-        """
-        half = self.estimate(architecture, interval)
-        if bits == HALF:
-            return half
-        counted = count(rows(architecture))
-        units, times = list(counted), np.fromiter(counted.values(), dtype=np.float64)
-        members, columns = self.members, self.model.columns
-        with np.errstate(invalid="ignore"):
-            ratio = member_costs(members, units, columns, bits) / member_costs(
-                members, units, columns
-            )
-        costs = self.unit_costs(units) * np.nan_to_num(ratio, nan=1.0)
-        totals = times @ costs + self.overheads_ms
-        fewer = self._stated(totals, architecture.resolution, interval, "modelled")
-        return fewer._replace(high_ms=half.high_ms)
-
     def file(self, fitted_on: FittedOn) -> PredictorFile:
         """Return the predictor as it is written."""
         model = msgspec.structs.asdict(self.model)
@@ -224,17 +195,39 @@ class Predictor:
             found.add(self._sources[unit])
         return max(found, key=SOURCES.index, default=self.model.source)
 
-    def estimate(self, architecture: Network, interval: float = CALIBRATED) -> LatencyEstimate:
+    def estimate(
+        self, architecture: Network, interval: float = CALIBRATED, *, bits: int = HALF
+    ) -> LatencyEstimate:
         """Predict the latency of `architecture` for one image.
+
+        With weights of fewer bits it is modelled, by the bytes of them: each member's cost of a unit
+        changes as it would if only the bytes that it streams did. iOS 16 expands weights before a model
+        runs, later systems some of them on the fly (coremltools' guide), and nobody has published what
+        this chip gains: so the interval reaches up to that of half precision.
 
         Args:
             architecture: The network.
             interval: Confidence of the interval to state, between 0 and 1.
+            bits: How many a stored weight has.
         """
         counted = count(rows(architecture))
-        return self._stated(
-            self.totals(counted), architecture.resolution, interval, self.source(counted)
-        )
+        resolution = architecture.resolution
+        half = self._stated(self.totals(counted), resolution, interval, self.source(counted))
+        if bits == HALF:
+            return half
+        fewer = self._stated(self._streamed(counted, bits), resolution, interval, "modelled")
+        return fewer._replace(high_ms=half.high_ms)
+
+    def _streamed(self, counted: Mapping[Unit, int], bits: int) -> Floats:
+        """Return what each member says of a network whose weights have fewer bits, `(members,)`."""
+        units, times = list(counted), np.fromiter(counted.values(), dtype=np.float64)
+        members, columns = self.members, self.model.columns
+        with np.errstate(invalid="ignore"):
+            ratio = member_costs(members, units, columns, bits) / member_costs(
+                members, units, columns
+            )
+        costs = self.unit_costs(units) * np.nan_to_num(ratio, nan=1.0)
+        return np.asarray(times @ costs + self.overheads_ms)
 
     def _stated(
         self, totals: Floats, resolution: int, interval: float, source: Source

@@ -88,11 +88,11 @@ def test_units_that_were_timed_are_modelled_with_fewer_bits_all_the_same():
     predictor, _ = load_predictor("cpu-epyc", foreign=True)
     architecture = repvit_nas.load_architecture("repvit_m0_9")
 
-    found = predictor.streamed(architecture, 4)
+    found = predictor.estimate(architecture, bits=4)
 
     assert 0 < found.latency_ms < predictor.estimate(architecture).latency_ms
     assert found.source == "modelled"
-    assert predictor.streamed(architecture, 16) == predictor.estimate(architecture)
+    assert predictor.estimate(architecture, bits=16) == predictor.estimate(architecture)
 
 
 @pytest.mark.parametrize(
