@@ -217,3 +217,44 @@ def time_on(
             table = time_networks(session, plan, limits, progress, then.chosen)
         off = off_the_engine(read_placements(folder / PLACEMENTS_FILE))
     return Timed(table, off, slower_now(then, table))
+
+
+class LatencyHere(NamedTuple):
+    """A network's latency on a device, where it can be timed here.
+
+    Attributes:
+        ms: The latency; None where it cannot.
+        off_engine: Whether not all of it ran on the Neural Engine.
+        why_not: Why it cannot be timed here; empty if it can.
+    """
+
+    ms: float | None
+    off_engine: bool = False
+    why_not: str = ""
+
+
+def latency_here(
+    name: str,
+    architecture: Network,
+    *,
+    access: Access,
+    say: Say = lambda _: None,
+    progress: Progress = lambda _, __, ___: None,
+) -> LatencyHere:
+    """Time a network on a device; where that cannot be done here, say why.
+
+    Args:
+        name: The device's name.
+        architecture: The network.
+        access: How the device is reached, if it is a phone.
+        say: Told that another measurement has to end first.
+        progress: Told what is being done, how far it is, and of how much.
+    """
+    try:
+        device = measured_device(name)
+        limits = network_limits(device)
+        timed = time_on(device, [architecture], limits, progress, access=access, say=say)
+    except RepvitNasError as error:
+        return LatencyHere(None, why_not=str(error))
+    (row,) = timed.table.networks("held_out")
+    return LatencyHere(row.latency_ms, timed.ran_off(architecture))

@@ -1,5 +1,6 @@
 """A network that trains in seconds, a run of it, and a teacher of maps."""
 
+import functools
 import warnings
 
 import msgspec
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.network import create
 from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.records import Asked
 from repvit_nas.training.run import train
@@ -39,6 +41,24 @@ def small(name="small", widths=(16, 24, 32, 48), depths=(1, 1, 2, 1), resolution
             for width, depth in zip(widths, depths, strict=True)
         ),
     )
+
+
+def drawn_network(seed):
+    """A tiny network whose batch norms are as far apart as a training can leave them."""
+    draw = torch.Generator().manual_seed(seed)
+    normal = functools.partial(torch.randn, generator=draw)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = create(small())
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                channels = module.num_features
+                module.running_mean.copy_(normal(channels))
+                module.running_var.copy_(torch.exp(2 * normal(channels)))
+                module.weight.copy_(normal(channels))
+                module.bias.copy_(normal(channels))
+    return model
 
 
 def small_asked(batch=16):

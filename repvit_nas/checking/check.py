@@ -1,29 +1,23 @@
 """`check`: what was promised of a trained network against what is found, and the family beside it."""
 
 import contextlib
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from repvit_nas import files
 from repvit_nas.checking.beside import beside
-from repvit_nas.checking.embedding import matched_on
-from repvit_nas.checking.masks import mask_agreement
+from repvit_nas.checking.family import members
 from repvit_nas.checking.promises import promises_of
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord
-from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.forms import export_trained
-from repvit_nas.export.images import ComparedOn, run_images
-from repvit_nas.export.records import ExportRecord, read_export
-from repvit_nas.export.subject import Subject, trained_subject
+from repvit_nas.checking.validation import validate_again, validated_on
+from repvit_nas.export.standing import standing_forms
+from repvit_nas.export.subject import trained_subject
 from repvit_nas.folders import held, refuse_links
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PublishedLatency, published_of
 from repvit_nas.predictors.predictor import Predictor, load_predictor
-from repvit_nas.timing import Access, measured_device, network_limits, time_on
+from repvit_nas.timing import Access, latency_here
 from repvit_nas.training.trained import TrainedRun, trained_run
-from repvit_nas.units import Network
 from repvit_nas.words import Progress, Say
 
 _OTHERWISE: Final = "check the run it belongs to"
@@ -55,11 +49,13 @@ class ToCheck(NamedTuple):
         run: The run.
         predictor: What networks cost on the device.
         published: What was published of the device.
+        core_ml: Whether the device runs Core ML.
     """
 
     run: TrainedRun
     predictor: Predictor
     published: tuple[PublishedLatency, ...]
+    core_ml: bool
 
 
 def read_to_check(folder: Path, where: Where) -> ToCheck:
@@ -72,7 +68,8 @@ def read_to_check(folder: Path, where: Where) -> ToCheck:
     refuse_links(folder, _OTHERWISE)
     run = trained_run(folder)
     predictor, _ = load_predictor(where.device, foreign=where.foreign)
-    return ToCheck(run, predictor, published_of(load_device(where.device)))
+    device = load_device(where.device)
+    return ToCheck(run, predictor, published_of(device), device.runs_core_ml)
 
 
 def check_run(
@@ -115,98 +112,37 @@ def check(
     Raises:
         RepvitNasError: The space is not known, or `data` does not hold the run's classes.
     """
-    folder = given.run.folder
-    keeping = held(folder, otherwise=_OTHERWISE) if keep else contextlib.nullcontext()
-    with keeping:
-        found = _checked(given, where, keep=keep, data=data, say=say, progress=progress)
-        if keep:
-            files.write_json(folder / CHECK_FILE, found)
-    return found
-
-
-def _checked(
-    given: ToCheck, where: Where, *, keep: bool, data: str, say: Say, progress: Progress
-) -> CheckRecord:
-    run, predictor, published = given
-    progress("reading the images", 0, 1)
-    images = run_images(run.record, data)
-    if images.missing:
-        say(f"without the images to validate on, accuracy is not checked: {images.missing}")
-    subject = trained_subject(run, verify=False)  # whether it is as written is a promise
-    matched, masks = matched_on(run.record, data), None
-    if where.decoder:
-        masks = mask_agreement(subject.model, run.record, matched, where.decoder)
-    with _exported(run, subject, images, keep=keep) as (exported, place):
+    run, predictor, published, core_ml = given
+    with held(run.folder, otherwise=_OTHERWISE) if keep else contextlib.nullcontext():
+        progress("reading the images", 0, 1)
+        on = validated_on(run.record, data)
+        if on.images.missing:
+            why = on.images.missing
+            say(f"without the images to validate on, accuracy is not checked: {why}")
+        subject = trained_subject(run, verify=False)  # whether it is as written is a promise
+        validated = validate_again(subject.model, run, on, decoder=where.decoder, progress=progress)
+        forms = standing_forms(subject, run.folder, on.images, keep=keep)
+        bits = forms.record.bits if core_ml else ()
+        variant, family = beside(run, members(run), predictor, published, bits)
         promises = promises_of(
-            run,
-            subject.model,
-            exported,
-            place,
-            images=images,
-            matched=matched,
-            space=where.space,
-            progress=progress,
+            run, subject.model, variant, forms, validated.promise, space=where.space
         )
-    bits = _fewer_bits(where.device, exported)
-    variant, family = beside(run, predictor, published, bits)
-    timed = _measured(where, run.asked.architecture, say, progress)
-    return CheckRecord(
-        run=str(run.folder),
-        device=where.device,
-        val_images=0 if images.missing else len(images.images),
-        promises=promises,
-        variant=variant,
-        family=family,
-        measured_ms=timed.ms,
-        not_measured=timed.why_not,
-        off_engine=timed.off_engine,
-        export=exported,
-        masks=masks,
-    )
-
-
-@contextlib.contextmanager
-def _exported(
-    run: TrainedRun, subject: Subject, images: ComparedOn, *, keep: bool
-) -> Iterator[tuple[ExportRecord, Path]]:
-    """Give what was exported of the run, and where; where nothing was, it is made."""
-    found = read_export(run.folder)
-    if found is not None:
-        yield found, run.folder
-    elif keep:
-        yield export_trained(subject, run.folder, images, is_held=True), run.folder
-    else:
-        with tempfile.TemporaryDirectory(prefix="repvit-nas-") as scratch:
-            yield export_trained(subject, Path(scratch), images), Path(scratch)
-
-
-def _fewer_bits(device: str, exported: ExportRecord) -> list[int]:
-    """Return the bits below 16 that a run was exported with, where the device is one of Core ML."""
-    found = sorted(
-        (form.fewer_bits.bits for form in exported.forms if form.fewer_bits), reverse=True
-    )
-    return list(found) if found and load_device(device).runs_core_ml else []
-
-
-class _Measured(NamedTuple):
-    ms: float | None
-    off_engine: bool = False
-    why_not: str = ""
-
-
-def _measured(where: Where, architecture: Network, say: Say, progress: Progress) -> _Measured:
-    """Time the network on the device; where that cannot be done here, say why."""
-    try:
-        device = measured_device(where.device)
-        timed = time_on(
-            device,
-            [architecture],
-            network_limits(device),
-            progress,
-            access=where.access,
-            say=say,
+        timed = latency_here(
+            where.device, run.asked.architecture, access=where.access, say=say, progress=progress
         )
-    except RepvitNasError as error:
-        return _Measured(None, why_not=str(error))
-    (row,) = timed.table.networks("held_out")
-    return _Measured(row.latency_ms, timed.ran_off(architecture))
+        found = CheckRecord(
+            run=str(run.folder),
+            device=where.device,
+            val_images=0 if on.images.missing else len(on.images.images),
+            promises=promises,
+            variant=variant,
+            family=family,
+            measured_ms=timed.ms,
+            not_measured=timed.why_not,
+            off_engine=timed.off_engine,
+            export=forms.record,
+            masks=validated.masks,
+        )
+        if keep:
+            files.write_json(run.folder / CHECK_FILE, found)
+    return found

@@ -1,84 +1,44 @@
 """Masks of a network's maps against those of its teacher's, by a decoder of SAM."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Final
 
 import torch
-from torch import nn
 
-from repvit_nas.architecture import SAM_STEP
-from repvit_nas.checking.embedding import MatchedOn
 from repvit_nas.checking.records import MaskAgreement
-from repvit_nas.decoder import SamDecoder, read_decoder
-from repvit_nas.errors import RepvitNasError
-from repvit_nas.training.embeddings import TargetOf
+from repvit_nas.decoder import SamDecoder
+from repvit_nas.training.matching import MapPair
 from repvit_nas.training.pictures import HEIGHT, WIDTH, inside
-from repvit_nas.training.records import TrainFile
 
 # Points of a grid along each side of a picture.
-GRID = 4
-_FOREGROUND = 1
+GRID: Final = 4
+_FOREGROUND: Final = 1
+# Sides of a mask in parts of its map's.
+_FINER: Final = 4
 
 
-def mask_agreement(
-    model: nn.Module, record: TrainFile, found: MatchedOn | str, checkpoint: Path
-) -> MaskAgreement:
-    """Compare the masks that a decoder makes of a network's maps with those of its teacher's.
+def mask_overlaps(
+    decoder: SamDecoder, pair: MapPair, places: torch.Tensor, side: int
+) -> list[float | None]:
+    """Return how far masks of a network's maps and of its teacher's are the same, a picture at a time.
 
-    A decoder is asked for one mask at each point of a grid over each picture to validate on.
+    The decoder is asked for one mask at each point of a grid over each picture.
 
     Args:
-        model: The network, which matched SAM's map.
-        record: Its run.
-        found: What it learned the map on, or why that is not here.
-        checkpoint: Of SAM; its prompt encoder and mask decoder are taken.
+        decoder: SAM's.
+        pair: The maps.
+        places: Place, height and width of each picture, `(images, 3)`.
+        side: Of the squares that heights and widths are in.
 
-    Raises:
-        RepvitNasError: The run matched no map of SAM's, teacher or pictures are not here, or
-            `segment-anything` is not installed.
-        FileError: The checkpoint cannot be read, or holds no decoder of SAM.
+    Returns:
+        Intersection over union of each pair of masks within its picture; None where both are empty.
     """
-    architecture = record.asked.architecture
-    if record.asked.matching is None or architecture.output not in SAM_STEP:
-        raise RepvitNasError(
-            "--decoder makes masks of an encoder of SAM's: give a run of train --task match whose output "
-            "is sam, or leave --decoder out"
-        )
-    decoder = read_decoder(checkpoint, architecture.resolution)
-    if isinstance(found, str):
-        raise RepvitNasError(f"--decoder: {found}")
-    shares = [
-        share
-        for images, places in found.batches
-        for share in _batch(model, found.target_of, decoder, images, places)
-    ]
-    compared = [share for share in shares if share is not None]
-    return MaskAgreement(
-        decoder=checkpoint.name,
-        points=GRID * GRID,
-        pictures=len(shares) // (GRID * GRID),
-        masks=len(compared),
-        iou=sum(compared) / max(1, len(compared)),
-    )
-
-
-@torch.inference_mode()
-def _batch(
-    model: nn.Module,
-    target_of: TargetOf,
-    decoder: SamDecoder,
-    images: torch.Tensor,
-    places: torch.Tensor,
-) -> Iterable[float | None]:
-    """Return the overlap of each pair of masks; None where both are empty."""
-    side = images.shape[-1]
-    images = images * inside(places, side, side)
+    counts = inside(places, _FINER * pair.found.shape[-1], side)
     shares: list[float | None] = []
-    for own, theirs, place in zip(model(images), target_of(images, places), places, strict=True):
-        coordinates = _grid(place)
-        one, two = (masks_of(decoder, each.float(), coordinates) for each in (own, theirs))
-        counts = inside(place[None], one.shape[-1], side)[0].bool()
-        shares += overlaps(one & counts, two & counts)
+    for own, theirs, place, within in zip(*pair, places, counts, strict=True):
+        points = _grid(place)
+        one, two = (masks_of(decoder, each.float(), points) & within for each in (own, theirs))
+        shares += overlaps(one, two)
     return shares
 
 
@@ -120,3 +80,20 @@ def overlaps(one: torch.Tensor, two: torch.Tensor) -> list[float | None]:
     common = (one & two).flatten(1).sum(1).tolist()
     either = (one | two).flatten(1).sum(1).tolist()
     return [inner / outer if outer else None for inner, outer in zip(common, either, strict=True)]
+
+
+def mask_agreement(checkpoint: str, shares: Sequence[float | None]) -> MaskAgreement:
+    """Return how alike masks are by the overlaps of all.
+
+    Args:
+        checkpoint: What the decoder's file is called.
+        shares: The overlaps, `GRID` times `GRID` of each picture.
+    """
+    compared = [share for share in shares if share is not None]
+    return MaskAgreement(
+        decoder=checkpoint,
+        points=GRID * GRID,
+        pictures=len(shares) // (GRID * GRID),
+        masks=len(compared),
+        iou=sum(compared) / max(1, len(compared)),
+    )

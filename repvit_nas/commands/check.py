@@ -76,8 +76,8 @@ def command(
     """
     import torch
 
-    from repvit_nas.checking.beside import BESIDE, train_beside
     from repvit_nas.checking.check import Where, check, read_to_check
+    from repvit_nas.checking.family import BESIDE, train_beside
     from repvit_nas.checking.seeds import over_seeds, same_but_for_seed
     from repvit_nas.coreml.products import product
     from repvit_nas.timing import Access

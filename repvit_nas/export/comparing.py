@@ -16,8 +16,11 @@ import torch
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.records import Form, Rounding, form_digest
-from repvit_nas.network import reparameterize
+from repvit_nas.export.fused import Fused
+from repvit_nas.export.here import latencies_here
+from repvit_nas.export.images import ComparedOn, batches
+from repvit_nas.export.records import ExportRecord, Form, Rounding, form_digest
+from repvit_nas.export.subject import Subject
 from repvit_nas.shapes import Singles
 
 # What is handed back of images: scores `(images, classes)`, or maps `(images, channels, side, side)`.
@@ -35,18 +38,6 @@ JUDGED: Final = 16
 # is allowed on them.
 BEYOND: Final = 30.0
 _LEAST: Final = float(np.finfo(np.float32).eps)
-
-
-class Fused(NamedTuple):
-    """A fused network.
-
-    Attributes:
-        double: In double precision.
-        single: The same, each weight rounded once.
-    """
-
-    double: nn.Module
-    single: nn.Module
 
 
 class Answering(NamedTuple):
@@ -77,12 +68,6 @@ class FormComparison(NamedTuple):
     forms: list[Form]
 
 
-def fuse(model: nn.Module) -> Fused:
-    """Return a network fused in double precision, and that rounded to single."""
-    double = reparameterize(copy.deepcopy(model).double())
-    return Fused(double, copy.deepcopy(double).float())
-
-
 def torch_scores(model: nn.Module, images: torch.Tensor) -> Answers:
     """Return a module's answers to prepared images, in the module's precision."""
     dtype = next(model.parameters()).dtype
@@ -94,6 +79,47 @@ def torch_scores(model: nn.Module, images: torch.Tensor) -> Answers:
 def scoring(model: nn.Module) -> Scoring:
     """Return the function that gives a module's answers."""
     return functools.partial(torch_scores, model)
+
+
+def fused_answering(path: Path, fused: Fused) -> Answering:
+    """Return the fused form, whose file at `path` holds it bit by bit."""
+    return Answering("fused", path, "torch", scoring(fused.single))
+
+
+def compared(
+    subject: Subject,
+    fused: Fused,
+    answering: Sequence[Answering],
+    chosen: ComparedOn,
+    *,
+    limit: int | None = None,
+) -> ExportRecord:
+    """Compare forms of a network with its training form, and time that and the fused one here.
+
+    Args:
+        subject: The network.
+        fused: The same, fused.
+        answering: The forms.
+        chosen: What they are compared on.
+        limit: Images to compare on; None for all.
+
+    Raises:
+        RepvitNasError: Fusing changed the network, a form is too far from it, or there are no images.
+    """
+    side = subject.architecture.resolution
+    taken = batches(chosen.images, subject.recipe, side, limit)
+    rounding, forms = compare(subject.model, fused, answering, taken)
+    unfused_ms, fused_ms = latencies_here([subject.model, fused.single], side)
+    return ExportRecord(
+        digest=subject.digest,
+        untrained=not subject.digest,
+        forms=tuple(forms),
+        compared_on=chosen.words,
+        missing=chosen.missing,
+        rounding=rounding,
+        unfused_ms=unfused_ms,
+        fused_ms=fused_ms,
+    )
 
 
 def compare(
@@ -136,6 +162,8 @@ def compare(
         raise RepvitNasError("there are no images to compare the forms on")
     forms = []
     for form, error, furthest, right in zip(answering, errors, apart, agreed, strict=True):
+        _check(form.path, error, rounding, rounding.allowed)
+        _check(form.path, furthest, rounding, BEYOND * rounding.allowed)
         made = Form(
             name=form.name,
             file=form.path.name,
@@ -147,8 +175,6 @@ def compare(
             images=count,
             ran=form.ran,
         )
-        _check(form.path, error, rounding, rounding.allowed)
-        _check(form.path, furthest, rounding, BEYOND * rounding.allowed)
         forms.append(made)
     return FormComparison(rounding, forms)
 

@@ -3,13 +3,9 @@
 The training form is what all others are compared with, on validation images where there are some.
 """
 
-import json
-import statistics
-import time
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 import torch
@@ -19,48 +15,58 @@ from repvit_nas import files
 from repvit_nas.architecture import OutputKind
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.classifier import core_ml_form, image_limit
-from repvit_nas.export.comparing import (
-    Answering,
-    Answers,
-    Fused,
-    compare,
-    fuse,
-    scoring,
-    torch_scores,
-)
+from repvit_nas.export.comparing import compared, fused_answering, scoring, torch_scores
+from repvit_nas.export.fused import fuse, write_fused
 from repvit_nas.export.images import DRAWN, MAPS, ComparedOn, batches, drawn, labelled, run_images
-from repvit_nas.export.maps import core_ml_maps, output_names
+from repvit_nas.export.maps import core_ml_maps
+from repvit_nas.export.onnx import write_onnx
 from repvit_nas.export.program import form_name
 from repvit_nas.export.records import (
+    COREML_FILES,
     EXPORT_FILE,
+    FUSED_FILE,
+    ONNX_FILE,
     ExportRecord,
     FewerBits,
+    Form,
     form_digest,
     read_export,
 )
 from repvit_nas.export.subject import Subject, trained_subject, untrained_subject
 from repvit_nas.folders import held
 from repvit_nas.networks import write_network
-from repvit_nas.operations import HALF, WEIGHT_BITS, checked_bits
-from repvit_nas.training.checkpoint import read_tensors, write_tensors
+from repvit_nas.operations import HALF, checked_bits
 from repvit_nas.training.records import ARCHITECTURE_FILE, is_training_run
 from repvit_nas.training.trained import trained_run
 from repvit_nas.units import Network
 
-FUSED_FILE: Final = "fused.safetensors"
-ONNX_FILE: Final = "model.onnx"
-COREML_FILES: Final = {
-    bits: "model.mlpackage" if bits == HALF else f"model-w{bits}.mlpackage" for bits in WEIGHT_BITS
-}
 # Nobody shall take these for a trained network's.
 UNTRAINED_ONNX_FILE: Final = "untrained.onnx"
 UNTRAINED_COREML_FILES: Final = {
     bits: name.replace("model", "untrained") for bits, name in COREML_FILES.items()
 }
 FORMATS: Final = ("onnx", "coreml")
-_ROUNDS: Final = 15
-_FEWEST_ROUNDS: Final = 3
-_LONGEST_S: Final = 20.0
+
+
+class Wanted(NamedTuple):
+    """Which forms are wanted.
+
+    Attributes:
+        formats: Among `onnx` and `coreml`; the fused form of a trained network is always made.
+        limit: Images to compare on; None for all.
+        opset: Of the ONNX file; None takes the exporter's own.
+        bits: Of a stored weight of the Core ML form.
+    """
+
+    formats: tuple[str, ...] = ()
+    limit: int | None = None
+    opset: int | None = None
+    bits: int = HALF
+
+    @property
+    def names(self) -> set[str]:
+        """What the forms are called."""
+        return {form_name(self.bits) if each == "coreml" else each for each in self.formats}
 
 
 def export_run(
@@ -91,25 +97,17 @@ def export_run(
             hold the run's classes, or a form is not the same network.
         FileError: A file cannot be read or written, or the weights are not those that the training left.
     """
-    wanted = _known_formats(formats, opset, weights)
+    wanted = Wanted(_known_formats(formats, opset, weights), limit, opset, weights)
     run = trained_run(folder)
     chosen = run_images(run.record, data)
     subject = trained_subject(run, output=output)
     own = run.asked.architecture.output
     into = folder if output in (None, own) else folder / subject.architecture.output
-    return export_trained(subject, into, chosen, wanted, limit=limit, opset=opset, weights=weights)
+    return export_trained(subject, into, chosen, wanted)
 
 
 def export_trained(
-    subject: Subject,
-    into: Path,
-    images: ComparedOn,
-    formats: Collection[str] = (),
-    *,
-    limit: int | None = None,
-    opset: int | None = None,
-    weights: int = HALF,
-    is_held: bool = False,
+    subject: Subject, into: Path, images: ComparedOn, wanted: Wanted | None = None
 ) -> ExportRecord:
     """Write a trained network in other forms, beside those of it that are there; see :func:`export_run`.
 
@@ -117,18 +115,33 @@ def export_trained(
         subject: The network.
         into: Where the forms go.
         images: What they are compared on.
-        formats: Among `onnx` and `coreml`; the fused form is always made.
-        limit: Images to compare on; None for all.
-        opset: Of the ONNX file; None takes the exporter's own.
-        weights: Bits of a stored weight of the Core ML form.
-        is_held: Whether the caller holds that folder.
+        wanted: Which forms; None for the fused one alone.
     """
-    with nullcontext() if is_held else held(into, otherwise="export another run"):
-        anew = {form_name(weights) if name == "coreml" else name for name in formats}
-        before = _kept(into, subject.digest, {*anew, "fused"})
-        exported = _export(into, subject, formats, images, limit=limit, opset=opset, bits=weights)
-        exported = _with_kept(exported, before)
+    wanted = wanted or Wanted()
+    with held(into, otherwise="export another run"):
+        before = _kept(into, subject.digest, {*wanted.names, "fused"})
+        exported = _with_kept(_export(into, subject, images, wanted), before)
         files.write_json(into / EXPORT_FILE, exported)
+    return exported
+
+
+def export_fused(subject: Subject, into: Path, images: ComparedOn) -> ExportRecord:
+    """Write the fused form of a trained network alone, into a folder that holds no other form of it.
+
+    Args:
+        subject: The network.
+        into: The folder, which the caller holds.
+        images: What it is compared on.
+
+    Raises:
+        RepvitNasError: It is not the same network.
+        FileError: It cannot be written.
+    """
+    fused = fuse(subject.model)
+    written = write_fused(into / FUSED_FILE, fused)
+    form = fused_answering(written, fused)
+    exported = compared(subject, fused, [form], images)
+    files.write_json(into / EXPORT_FILE, exported)
     return exported
 
 
@@ -167,7 +180,7 @@ def export_untrained(
             folder is that of a training run.
         FileError: A file cannot be written.
     """
-    wanted = _known_formats(formats, opset, weights)
+    wanted = Wanted(_known_formats(formats, opset, weights), opset=opset, bits=weights)
     if is_training_run(out):
         raise RepvitNasError(
             f"{out}: holds a training run; give an untrained network another --out"
@@ -176,14 +189,14 @@ def export_untrained(
     count = DRAWN if architecture.num_classes else MAPS
     chosen = drawn(architecture.resolution, "the network is untrained", count)
     with held(out):
-        exported = _export(out, subject, wanted, chosen, limit=None, opset=opset, bits=weights)
+        exported = _export(out, subject, chosen, wanted)
         write_network(out / ARCHITECTURE_FILE, architecture)
         files.write_json(out / EXPORT_FILE, exported)
     return exported
 
 
-def _known_formats(formats: Iterable[str], opset: int | None, bits: int) -> list[str]:
-    wanted = list(dict.fromkeys(formats))
+def _known_formats(formats: Iterable[str], opset: int | None, bits: int) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(formats))
     for name in wanted:
         if name not in FORMATS:
             raise RepvitNasError(f"--format must be among {', '.join(FORMATS)}; got {name!r}")
@@ -198,54 +211,42 @@ def _known_formats(formats: Iterable[str], opset: int | None, bits: int) -> list
     return wanted
 
 
-def _export(
-    folder: Path,
-    subject: Subject,
-    wanted: Collection[str],
-    chosen: ComparedOn,
-    *,
-    limit: int | None,
-    opset: int | None,
-    bits: int,
-) -> ExportRecord:
+def _export(folder: Path, subject: Subject, chosen: ComparedOn, wanted: Wanted) -> ExportRecord:
     """Write the forms that are wanted, and the fused one of a trained network; compare each."""
     fused = fuse(subject.model)
-    side = subject.architecture.resolution
-    trained = bool(subject.digest)
-    answering = [_fused(folder / FUSED_FILE, fused)] if trained else []
-    maps = not subject.architecture.num_classes
-    if "onnx" in wanted:
-        path = folder / (ONNX_FILE if trained else UNTRAINED_ONNX_FILE)
-        answering.append(_onnx(path, fused.single, subject, opset))
-    taken = batches(chosen.images, subject.recipe, side, limit)
-    rounding, forms = compare(subject.model, fused, answering, taken)
-    operations: dict[str, int] = {}
-    if "coreml" in wanted:
-        few_images = MAPS if maps else image_limit(limit)
-        few = torch.cat(list(batches(chosen.images, subject.recipe, side, few_images)))
-        package = folder / (COREML_FILES if trained else UNTRAINED_COREML_FILES)[bits]
-        convert = core_ml_maps if maps else core_ml_form
-        form, operations, kept = convert(
-            package, fused.single, subject, images=few, scores=scoring(subject.model), bits=bits
+    answering = []
+    if subject.digest:
+        answering.append(fused_answering(write_fused(folder / FUSED_FILE, fused), fused))
+    if "onnx" in wanted.formats:
+        path = folder / (ONNX_FILE if subject.digest else UNTRAINED_ONNX_FILE)
+        answering.append(write_onnx(path, fused.single, subject, wanted.opset))
+    exported = compared(subject, fused, answering, chosen, limit=wanted.limit)
+    if "coreml" in wanted.formats:
+        form, operations = _core_ml(folder, subject, fused.single, chosen, wanted)
+        exported = msgspec.structs.replace(
+            exported, forms=(*exported.forms, form), operations=operations
         )
-        if form.fewer_bits and not maps and not chosen.missing:
-            pairs = labelled(chosen.images, subject.recipe, side, limit)
-            fewer = _with_accuracy(form.fewer_bits, fused.single, kept, pairs)
-            form = msgspec.structs.replace(form, fewer_bits=fewer)
-        forms.append(form)
-    unfused_ms, fused_ms = latencies([subject.model, fused.single], side)
-    return ExportRecord(
-        digest=subject.digest,
-        untrained=not trained,
-        forms=tuple(forms),
-        compared_on=chosen.words,
-        missing=chosen.missing,
-        rounding=rounding,
-        opset=opset,
-        operations=operations,
-        unfused_ms=unfused_ms,
-        fused_ms=fused_ms,
+    return msgspec.structs.replace(exported, opset=wanted.opset)
+
+
+def _core_ml(
+    folder: Path, subject: Subject, fused: nn.Module, chosen: ComparedOn, wanted: Wanted
+) -> tuple[Form, dict[str, int]]:
+    """Write a Core ML package and compare it; return it, and how often each operation occurs in it."""
+    side, bits = subject.architecture.resolution, wanted.bits
+    maps = not subject.architecture.num_classes
+    few_images = MAPS if maps else image_limit(wanted.limit)
+    few = torch.cat(list(batches(chosen.images, subject.recipe, side, few_images)))
+    package = folder / (COREML_FILES if subject.digest else UNTRAINED_COREML_FILES)[bits]
+    converted = core_ml_maps if maps else core_ml_form
+    form, operations, kept = converted(
+        package, fused, subject, images=few, scores=scoring(subject.model), bits=bits
     )
+    if form.fewer_bits and not maps and not chosen.missing:
+        pairs = labelled(chosen.images, subject.recipe, side, wanted.limit)
+        fewer = _with_accuracy(form.fewer_bits, fused, kept, pairs)
+        form = msgspec.structs.replace(form, fewer_bits=fewer)
+    return form, operations
 
 
 def _with_accuracy(
@@ -276,92 +277,3 @@ def _kept(folder: Path, digest: str, anew: Collection[str]) -> ExportRecord | No
         if form.name not in anew and form_digest(folder / form.file) == form.digest
     )
     return msgspec.structs.replace(before, forms=forms)
-
-
-def _fused(path: Path, fused: Fused) -> Answering:
-    write_tensors(path, fused.single.state_dict())
-    return fused_form(path, fused)
-
-
-def fused_form(path: Path, fused: Fused) -> Answering:
-    """Return the fused form as its file holds it.
-
-    Raises:
-        RepvitNasError: A tensor of the file is not that of the fused network, bit by bit.
-        FileError: It cannot be read.
-    """
-    stored, known = read_tensors(path), fused.single.state_dict()
-    wrong = [
-        name
-        for name, value in known.items()
-        # A nan is equal to none; it is the scores that say so.
-        if name not in stored or stored[name].numpy().tobytes() != value.numpy().tobytes()
-    ]
-    if wrong or len(stored) != len(known):
-        raise RepvitNasError(
-            f"{path}: {len(wrong)} of {len(known)} tensors are not the fused network's, the first is "
-            f"{(wrong or sorted(set(stored) - set(known)))[0]}: do not use it"
-        )
-    return Answering("fused", path, "torch", scoring(fused.single))
-
-
-def _onnx(path: Path, fused: nn.Module, subject: Subject, opset: int | None) -> Answering:
-    """Export with torch's exporter, for any number of images; preprocessing stays outside."""
-    try:
-        import onnxruntime
-
-        from repvit_nas.conversion.onnx import exported_model
-    except ImportError as error:
-        raise RepvitNasError("--format onnx needs: pip install 'repvit-nas[onnx]'") from error
-    side = subject.architecture.resolution
-    example = torch.zeros(2, 3, side, side)
-    model = exported_model(
-        fused, example, names=("image", *output_names(subject.architecture)), opset=opset
-    )
-    for key, value in (subject.known | _preparation(fused)).items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
-    model.doc_string = subject.title
-    files.write_bytes(path, model.SerializeToString())
-    return onnx_form(path, onnxruntime)
-
-
-def onnx_form(path: Path, runtime: Any) -> Answering:
-    """Return the ONNX form as onnxruntime runs its file."""
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-
-    def scores(images: torch.Tensor) -> Answers:
-        found: Answers = session.run(None, {name: images.numpy()})
-        return found
-
-    return Answering("onnx", path, f"onnxruntime {runtime.__version__}", scores)
-
-
-def _preparation(model: Any) -> dict[str, str]:
-    config = model.pretrained_cfg
-    return {"mean": json.dumps(config["mean"]), "std": json.dumps(config["std"])}
-
-
-def latencies(models: Sequence[nn.Module], resolution: int, rounds: int = _ROUNDS) -> list[float]:
-    """Time networks on one image and one thread, in turns; returns medians in milliseconds."""
-    image = torch.zeros(1, 3, resolution, resolution)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    times: list[list[float]] = [[] for _ in models]
-    began = time.perf_counter()
-    try:
-        with torch.inference_mode():
-            for done in range(rounds):
-                if done >= _FEWEST_ROUNDS and time.perf_counter() - began > _LONGEST_S:
-                    break  # an encoder of 1024 px takes seconds an image
-                for model, own in zip(models, times, strict=True):
-                    model(image)  # what ran before has filled the caches with other weights
-                    started = time.perf_counter()
-                    model(image)
-                    own.append(1e3 * (time.perf_counter() - started))
-    finally:
-        torch.set_num_threads(threads)
-    return [statistics.median(own) for own in times]

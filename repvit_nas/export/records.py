@@ -7,9 +7,15 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.errors import FileError
+from repvit_nas.operations import HALF, WEIGHT_BITS
 from repvit_nas.quantities import Count, Deviation, Factor, Milliseconds, Percent, Several
 
 EXPORT_FILE: Final = "export.json"
+FUSED_FILE: Final = "fused.safetensors"
+ONNX_FILE: Final = "model.onnx"
+COREML_FILES: Final = {
+    bits: "model.mlpackage" if bits == HALF else f"model-w{bits}.mlpackage" for bits in WEIGHT_BITS
+}
 WeightBits = Literal[8, 6, 4]
 
 
@@ -117,6 +123,12 @@ class ExportRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     operations: dict[str, Count] = msgspec.field(default_factory=dict)
     unfused_ms: Milliseconds
     fused_ms: Milliseconds
+
+    @property
+    def bits(self) -> tuple[int, ...]:
+        """Bits below 16 of stored weights of its forms, the most first."""
+        fewer = (form.fewer_bits.bits for form in self.forms if form.fewer_bits)
+        return tuple(sorted(fewer, reverse=True))
 
 
 def read_export(folder: Path) -> ExportRecord | None:

@@ -26,7 +26,7 @@ class Subject(NamedTuple):
         classes: Names of its classes, by number.
         recipe: How its images are prepared.
         title: What it is, in a line.
-        known: Metadata of its files.
+        origin: Where it comes from, metadata of its files.
         digest: Of the file of its weights; empty if it is untrained.
     """
 
@@ -35,8 +35,17 @@ class Subject(NamedTuple):
     classes: tuple[str, ...]
     recipe: Recipe
     title: str
-    known: dict[str, str]
+    origin: dict[str, str]
     digest: str = ""
+
+    @property
+    def known(self) -> dict[str, str]:
+        """All metadata of its files: what it is, and where it comes from."""
+        return {
+            "output": self.architecture.output,
+            "architecture": msgspec.json.encode(self.architecture).decode(),
+            "classes": json.dumps(self.classes),
+        } | self.origin
 
 
 def trained_subject(
@@ -58,14 +67,14 @@ def trained_subject(
     apart = output is not None and output != architecture.output
     if apart and output and isinstance(architecture, Architecture):
         architecture, classes = with_output(architecture, output), ()
-    known = _known(architecture, classes) | {
+    origin = {
         "data": asked.data.name,
         "top1": f"{run.outcome.top1:.3f}" if isinstance(run.outcome, TrainOutcome) else "",
         "weights_digest": digest,
         "repvit_nas": record.versions["repvit_nas"],
     }
     title = f"{asked.architecture.name} trained on {asked.data.name}"
-    return Subject(model, architecture, classes, asked.recipe, title, known, digest)
+    return Subject(model, architecture, classes, asked.recipe, title, origin, digest)
 
 
 def untrained_subject(architecture: Network) -> Subject:
@@ -76,17 +85,6 @@ def untrained_subject(architecture: Network) -> Subject:
         torch.manual_seed(0)
         model = create(architecture)
     classes = tuple(f"class {number}" for number in range(architecture.num_classes))
-    known = _known(architecture, classes) | {
-        "trained": UNTRAINED,
-        "repvit_nas": __version__,
-    }
+    origin = {"trained": UNTRAINED, "repvit_nas": __version__}
     title = f"{architecture.name or 'network'}, {UNTRAINED}"
-    return Subject(model, architecture, classes, load_recipe("quick"), title, known)
-
-
-def _known(architecture: Network, classes: tuple[str, ...]) -> dict[str, str]:
-    return {
-        "output": architecture.output,
-        "architecture": msgspec.json.encode(architecture).decode(),
-        "classes": json.dumps(classes),
-    }
+    return Subject(model, architecture, classes, load_recipe("quick"), title, origin)

@@ -1,5 +1,6 @@
 """Learning a teacher's map: the loss over what is not padded, and the loop that it is learned in."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -42,6 +43,13 @@ class MapScores(NamedTuple):
     loss: float
     mse: float
     cosine: float
+
+
+class MapPair(NamedTuple):
+    """A network's maps and the teacher's of the same pictures, `(images, channels, height, height)` both."""
+
+    found: torch.Tensor
+    wanted: torch.Tensor
 
 
 class MapErrors(NamedTuple):
@@ -109,13 +117,17 @@ class MatchTask(TrainingTask):
         self.trainable_module = self.eval_model = cast("nn.Module", compiled)
         return self.trainable_module
 
-    def errors(self, model: nn.Module, images: torch.Tensor, places: torch.Tensor) -> MapErrors:
-        """Return how far a network's maps are from the teacher's; what is padded does not count."""
+    def maps(self, model: nn.Module, images: torch.Tensor, places: torch.Tensor) -> MapPair:
+        """Return a network's maps and the teacher's; what is padded of a picture is nothing to both."""
         side = images.shape[-1]
         images = images * inside(places, side, side)
         with torch.no_grad():
             wanted = self.target_of(images, places)
-        return map_errors(model(images).float(), wanted, places, side)
+        return MapPair(model(images).float(), wanted)
+
+    def errors(self, model: nn.Module, images: torch.Tensor, places: torch.Tensor) -> MapErrors:
+        """Return how far a network's maps are from the teacher's; what is padded does not count."""
+        return map_errors(*self.maps(model, images, places), places, images.shape[-1])
 
     def loss(self, errors: MapErrors) -> torch.Tensor:
         """Return the loss of each image, `(images,)`."""
@@ -130,20 +142,29 @@ class MatchTask(TrainingTask):
 def evaluate_maps(model: nn.Module, loader: Any, task: MatchTask, how: How) -> Evaluation:
     """Return how near `model` comes on the pictures of `loader`; it is left in evaluation mode."""
     model.eval()
+
+    def errors() -> Iterator[MapErrors]:
+        for images, places in loader:
+            with how.autocast():
+                found = task.errors(model, laid_out(images, how), places)
+            yield found
+
+    return Evaluation(map_scores(errors(), task, how), torch.empty(0))
+
+
+def map_scores(errors: Iterable[MapErrors], task: MatchTask, how: How) -> MapScores:
+    """Return how near maps are by the errors of each batch, those of other processes among them."""
     kind = torch.float32 if how.device.type == "mps" else torch.float64
     sums = torch.zeros(4, dtype=kind, device=how.device)
-    for images, places in loader:
-        with how.autocast():
-            errors = task.errors(model, laid_out(images, how), places)
-        own = task.loss(errors)
-        parts = (own.sum(), errors.mse.sum(), errors.cosine.sum())
+    for each in errors:
+        own = task.loss(each)
+        parts = (own.sum(), each.mse.sum(), each.cosine.sum())
         sums += torch.stack([*parts, torch.tensor(float(len(own)), device=how.device)]).to(kind)
     if how.world.processes > 1:
         torch.distributed.all_reduce(sums)
     loss, mse, cosine = (float(each / sums[3]) for each in sums[:3])
     # Rounding may leave a similarity of equal maps above 1.
-    scores = MapScores(loss, mse, min(1.0, max(-1.0, cosine)))
-    return Evaluation(scores, torch.empty(0))
+    return MapScores(loss, mse, min(1.0, max(-1.0, cosine)))
 
 
 class MatchTrainer(Trainer):

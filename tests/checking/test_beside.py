@@ -1,20 +1,14 @@
-"""The reference family beside a trained network."""
+"""A trained network beside the reference family."""
 
 import msgspec
-import pytest
-from training_support import small
 
-from repvit_nas.checking.beside import _member_asked, beside, train_beside
-from repvit_nas.checking.check import check_run
-from repvit_nas.errors import UnknownNameError
-from repvit_nas.files import read_json, write_json
+from repvit_nas.checking.beside import beside
+from repvit_nas.checking.family import members
+from repvit_nas.files import write_json
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import published_of
 from repvit_nas.predictors.predictor import load_predictor
-from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import TRAINING_FILE, Asked, TrainFile, read_training
-from repvit_nas.training.run import train
-from repvit_nas.training.spec import DataSpec
+from repvit_nas.training.records import TRAINING_FILE, read_training
 from repvit_nas.training.trained import trained_run
 
 
@@ -25,44 +19,17 @@ def test_published_figures_stand_beside_a_run_of_their_own_input(run):
     write_json(run / TRAINING_FILE, msgspec.structs.replace(record, asked=asked))
     predictor, published = load_predictor("iphone12")[0], published_of(load_device("iphone12"))
 
-    row = beside(trained_run(run), predictor, published).family[0]
+    row = beside(trained_run(run), members(trained_run(run)), predictor, published).family[0]
 
     # Published: 0.87 ms, and 78.74 % at best in the log of 300 distilled epochs.
     assert (row.published_ms, row.published_top1) == (0.87, 78.74)
 
 
-def test_members_take_the_steps_of_all_processes(run):
-    record = read_training(run)
-    eight = msgspec.structs.replace(record.asked, processes=8)
+def test_weights_of_fewer_bits_are_modelled_of_every_network(run):
+    predictor, trained = load_predictor("iphone12")[0], trained_run(run)
 
-    member = _member_asked(eight, "repvit_m0_9")
+    found = beside(trained, members(trained), predictor, (), (8, 4))
 
-    assert member.processes == 1
-    assert member.recipe.total_batch(1) == eight.recipe.total_batch(8)
-    assert member.recipe.scaled_lr(1) == eight.recipe.scaled_lr(8)
-
-
-def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    data = DataSpec(name="shapes", train_images=64, val_images=24)
-    recipe = load_recipe("quick", {"epochs": 1, "batch": 16, "warmup_epochs": 0})
-    architecture = msgspec.structs.replace(small(), num_classes=24)
-    train(Asked(architecture=architecture, recipe=recipe, data=data, seed=4), tmp_path / "run")
-
-    train_beside(trained_run(tmp_path / "run"), ("repvit_m0_9",))
-
-    found = check_run(tmp_path / "run")
-
-    member = read_json(tmp_path / "run/family/repvit_m0_9/training.json", TrainFile)
-    assert (member.asked.recipe, member.asked.data, member.asked.seed) == (recipe, data, 4)
-    assert member.asked.architecture.num_classes == 24
-    assert found.family[0].top1 == member.outcome.top1
-    assert found.family[0].relation != ""
-    assert found.family[1].relation == ""
-
-
-def test_a_reference_network_that_is_none_is_refused_before_any_is_trained(run):
-    with pytest.raises(UnknownNameError, match="reference network 'm9' is not known"):
-        train_beside(trained_run(run), ("m9",))
-
-    assert not (run / "family").exists()
+    assert list(found.variant.fewer_bits_ms) == ["8", "4"]
+    for row in found.family:
+        assert row.latency_ms > row.fewer_bits_ms["8"] > row.fewer_bits_ms["4"]

@@ -4,35 +4,15 @@ import functools
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
-from training_support import small
+from training_support import drawn_network
 
-from repvit_nas import reparameterize
 from repvit_nas.conversion.onnx import exported_model
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.export.comparing import FACTOR, FUSING_ALLOWED, Answering, compare, fuse, scoring
-from repvit_nas.export.forms import fused_form, onnx_form
-from repvit_nas.network import create
+from repvit_nas.export.comparing import FACTOR, FUSING_ALLOWED, Answering, compare, scoring
+from repvit_nas.export.fused import fuse
+from repvit_nas.export.onnx import onnx_form
 from repvit_nas.training.checkpoint import write_tensors
-
-
-def drawn_network(seed):
-    """A tiny network whose batch norms are as far apart as a training can leave them."""
-    draw = torch.Generator().manual_seed(seed)
-    normal = functools.partial(torch.randn, generator=draw)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = create(small())
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                channels = module.num_features
-                module.running_mean.copy_(normal(channels))
-                module.running_var.copy_(torch.exp(2 * normal(channels)))
-                module.weight.copy_(normal(channels))
-                module.bias.copy_(normal(channels))
-    return model
 
 
 @functools.cache
@@ -116,35 +96,10 @@ def test_a_fault_beyond_the_first_images_is_caught_too(tmp_path):
         compare(model, fused, [later], [images(), images()[:8]])
 
 
-def test_one_flipped_bit_of_the_file_is_caught(tmp_path):
-    fused = fuse(drawn_network(0))
-    path = tmp_path / "fused.safetensors"
-    write_tensors(path, fused.single.state_dict())
-    assert fused_form(path, fused).name == "fused"
-    stored = load_file(path)
-    stored["head.bias"].view(torch.int32)[0] ^= 1
-    save_file(stored, path)
-
-    with pytest.raises(RepvitNasError, match=r"1 of .* tensors .* first is head\.bias"):
-        fused_form(path, fused)
-
-
 def test_without_images_nothing_is_called_sound(tmp_path):
     fused = fuse(drawn_network(0))
     with pytest.raises(RepvitNasError, match="no images to compare"):
         compare(drawn_network(0), fused, [form_of(fused.single, tmp_path)], [])
-
-
-def test_fusing_in_double_precision_is_not_rounded_between():
-    """timm's fusions make layers in single precision, whatever they are made of."""
-    model = drawn_network(2).double()
-    fused = reparameterize(model)
-
-    assert {value.dtype for value in fused.state_dict().values()} == {torch.float64}
-    with torch.inference_mode():
-        apart = (fused(images().double()) - model(images().double())).abs().max()
-    assert apart < 1e-11
-    assert torch.empty(1).dtype == torch.float32
 
 
 class TwoMaps(nn.Module):

@@ -1,10 +1,6 @@
-import json
 import shutil
 
 import msgspec
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,7 +14,7 @@ from repvit_nas.errors import RepvitNasError
 from repvit_nas.export.forms import export_run, export_trained, export_untrained
 from repvit_nas.export.images import run_images
 from repvit_nas.export.records import read_export
-from repvit_nas.export.subject import trained_subject, untrained_subject
+from repvit_nas.export.subject import trained_subject
 from repvit_nas.networks import adapted, read_network
 from repvit_nas.report.export import export_lines
 from repvit_nas.search_space.path import path_network
@@ -51,21 +47,6 @@ def test_the_fused_file_has_the_parameters_of_the_closed_form(run):
     stored = sum(value.numel() for value in load_file(run / "fused.safetensors").values())
 
     assert stored == sum(unit.params for unit in rows(architecture))
-
-
-def test_the_onnx_file_stands_alone_and_takes_any_number_of_images(run):
-    session = onnxruntime.InferenceSession(run / "model.onnx", providers=["CPUExecutionProvider"])
-    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected = repvit_nas.load(run)(images).numpy()
-
-    (found,) = session.run(None, {"image": images.numpy()})
-
-    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
-    known = session.get_modelmeta().custom_metadata_map
-    assert json.loads(known["classes"])[0] == "disc"
-    assert json.loads(known["architecture"])["stages"][0]["width"] == 16
-    assert known["weights_digest"] == read_export(run).digest
 
 
 def test_what_was_exported_before_is_kept_with_its_promise(run, tmp_path):
@@ -150,34 +131,6 @@ def test_images_may_be_elsewhere_and_those_to_train_on_nowhere(run, tmp_path):
         export_run(folder, (), data=str(tmp_path / "moved"))
     with pytest.raises(RepvitNasError, match="--data nowhere: is no folder"):
         export_run(folder, (), data="nowhere")
-
-
-@pytest.mark.parametrize(
-    ("opset", "gelu"), [(None, True), (20, True), (19, False), (17, False), (11, False)]
-)
-def test_an_untrained_network_runs_in_onnxruntime_as_in_torch(tmp_path, opset, gelu):
-    architecture = small()
-
-    record = export_untrained(architecture, ("onnx",), tmp_path, opset=opset)
-
-    assert record.untrained
-    assert record.opset == opset
-    assert [form.file for form in record.forms] == ["untrained.onnx"]
-    model = onnx.load(tmp_path / "untrained.onnx")
-    onnx.checker.check_model(model)
-    assert [one.version for one in model.opset_import] == [opset or 20]
-    assert ("Gelu" in {node.op_type for node in model.graph.node}) == gelu
-    if opset == 17:
-        assert model.ir_version <= 8  # what the runtimes of its time read
-    session = onnxruntime.InferenceSession(tmp_path / "untrained.onnx")
-    assert "latency test only" in session.get_modelmeta().custom_metadata_map["trained"]
-    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    network = untrained_subject(architecture).model
-    with torch.inference_mode():
-        expected = network(images).numpy()
-    (found,) = session.run(None, {"image": images.numpy()})
-    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
-    assert read_architecture(tmp_path / "architecture.json") == architecture
 
 
 def test_an_untrained_core_ml_package_says_so_and_answers_as_torch(tmp_path):

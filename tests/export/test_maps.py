@@ -14,8 +14,9 @@ from repvit_nas.conversion.converter import coremltools
 from repvit_nas.conversion.mil import read_package, run_named
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.export import maps
-from repvit_nas.export.comparing import fuse, scoring
+from repvit_nas.export.comparing import scoring
 from repvit_nas.export.forms import export_run, export_untrained
+from repvit_nas.export.fused import fuse
 from repvit_nas.export.subject import untrained_subject
 
 NAMES = {
