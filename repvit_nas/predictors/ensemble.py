@@ -158,10 +158,10 @@ def design(observations: Sequence[Observation], assumptions: Assumptions) -> Des
     forms = assumptions.listed()
     return Design(
         forms=forms,
-        matrices=matrices(observations, forms, assumptions.columns),
         latency_ms=np.array([item.latency_ms for item in observations]),
         correlated=relative_covariance(observations, assumptions.errors),
         expected=expected(assumptions),
+        matrices=matrices(observations, forms, assumptions.columns),
     )
 
 

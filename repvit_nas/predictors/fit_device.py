@@ -53,6 +53,7 @@ class KnownOfDevice(NamedTuple):
         assumptions: What a fit takes for granted; None for a device that is like another.
         assumptions_digest: Digest of that, or of the predictor of the other device.
         bases: Predictors of other devices that this one could start from, or starts from.
+        origin: Another device's fit that the one of a modelled device is compared with.
         unwritten: Whether the device has no such assumptions where its fit is written to: the folder
             that is written hides the shipped one.
     """
@@ -65,6 +66,7 @@ class KnownOfDevice(NamedTuple):
     assumptions: Assumptions | None
     assumptions_digest: str
     bases: dict[str, Predictor]
+    origin: RowOrigin | None
     unwritten: bool
 
     @property
@@ -147,11 +149,12 @@ def read_known(device: Device) -> KnownOfDevice:
         FileError: A file is not valid.
         RepvitNasError: There is nothing to say how it may be modelled.
     """
+    published, brought = _whole_networks(device)
     timed = device.path(TABLE_FILE)
     measured = device.file.kind == "measured"
     table = read_table(timed, device.name) if measured or timed.is_file() else None
-    published, brought = _whole_networks(device)
-    assumptions, unwritten = None, False
+    digest = device.digest()
+    assumptions, origin, unwritten = None, None, False
     if device.file.like:
         base, found = load_predictor(device.file.like, foreign=True)
         bases, stated = {device.file.like: base}, files.read_bytes(found.path / PREDICTOR_FILE)
@@ -159,6 +162,7 @@ def read_known(device: Device) -> KnownOfDevice:
         path = find_assumptions(device)
         assumptions = _taken_for_granted(device, path, table)
         bases = _bases(device) if measured else {}
+        origin = None if measured else _origin(assumptions)
         # Of a person's file, or of the record where a table may have given it.
         by_hand = None if measured else path
         stated = files.read_bytes(by_hand) if by_hand else msgspec.json.encode(assumptions)
@@ -169,10 +173,11 @@ def read_known(device: Device) -> KnownOfDevice:
         published=published,
         brought=brought,
         table=table,
-        digest=device.digest(),
+        digest=digest,
         assumptions=assumptions,
         assumptions_digest=files.digest(stated),
         bases=bases,
+        origin=origin,
         unwritten=unwritten,
     )
 
@@ -230,7 +235,7 @@ def _learned(known: KnownOfDevice, progress: Progress) -> tuple[Learning, Valida
             known.assumptions,
             progress,
             path=read_path(steps) if steps.is_file() else (),
-            origin=_origin(known.assumptions),
+            origin=known.origin,
         )
     learning = learn(table, known.assumptions, published=known.whole)
     networks = table.networks("held_out")

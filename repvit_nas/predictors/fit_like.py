@@ -143,12 +143,13 @@ def learn_like(
     names = [item.network for item in observations] + [""] * len(units)
     left_out = _left_out(problem, _folds(names), names, progress)
     misfit, quantile = _misfit(problem), _multiplier(problem, left_out)
-    model = _model(device, base, _solutions(problem, misfit), misfit, quantile)
-    learning = Learning(Predictor(model), len(names), b"", np.zeros(0))
     size = len(observations)
     checks = _checks(observations, left_out, quantile)
     ratios = problem.latency_ms[:size] / problem.predictions(problem.prior).mean(axis=1)[:size]
-    return learning, _validation(device, base.device, checks, float(np.log(ratios).mean()), misfit)
+    slower = float(np.log(ratios).mean())
+    validation = _validation(device, base.device, checks, slower, misfit)
+    model = _model(device, base, _solutions(problem, misfit), misfit, quantile)
+    return Learning(Predictor(model), len(names), b"", np.zeros(0)), validation
 
 
 def _problem(observations: Sequence[Observation], base: Predictor) -> _Problem:
