@@ -23,7 +23,7 @@ from repvit_nas.accuracy.offcurve import read_trained
 from repvit_nas.accuracy.responses import read_losses
 from repvit_nas.accuracy.trained import PosteriorFile
 from repvit_nas.architecture import read_architecture
-from repvit_nas.campaign.records import CampaignFile, read_campaign, task_log
+from repvit_nas.campaign.records import CampaignFile, RunsFile, read_campaign, task_log
 from repvit_nas.campaign.trial import facts_of_result, read_try
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.coreml.exporting import Converted, Manifest
@@ -308,6 +308,21 @@ def campaign() -> bytes:
         "donor": ARCHITECTURE,
         "references": [ARCHITECTURE],
         "held_out": [ARCHITECTURE],
+        "trainings": "t",
+    }
+    return json.dumps(document).encode()
+
+
+def runs() -> bytes:
+    """Return what a campaign of trainings was asked."""
+    asked = json.loads((TRAINED / "training.json").read_text())["asked"]
+    known = json.loads(campaign())
+    same = ("schema", "data_digest", "recipe_digest", "classes", "resolution", "val_images")
+    document = {key: known[key] for key in same} | {
+        "name": "mine",
+        "command": "repvit-nas train",
+        "asked": {"data": asked["data"], "recipe": asked["recipe"], "recipe_name": "quick"},
+        "tasks": [TASKS[0] | {"role": "run"}],
         "trainings": "t",
     }
     return json.dumps(document).encode()
@@ -737,6 +752,12 @@ FORMATS |= {
         campaign,
         read_campaign,
         ("campaign.records.read_campaign", "campaign.study.CampaignStudy._load"),
+    ),
+    "campaign of trainings": Format(
+        "runs.json",
+        runs,
+        json_file("runs.json", RunsFile),
+        ("campaign.study.CampaignStudy._load",),
     ),
     "trial of a campaign": Format(
         "trial.json",

@@ -7,6 +7,7 @@ goes on, and what cannot be brought is trained again.
 import contextlib
 import io
 import re
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,10 +24,13 @@ from repvit_nas.campaign.study import CampaignStudy
 from repvit_nas.campaign.training import Workplace
 from repvit_nas.campaign.tries import Try
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.networks import write_network
 from repvit_nas.training.checkpoint import CHECKPOINTS, POINTER
 from repvit_nas.training.log import BEST_FILES
-from repvit_nas.training.publish import CONFIG_FILE
+from repvit_nas.training.publish import CONFIG_FILE, write_card
 from repvit_nas.training.records import (
+    ARCHITECTURE_FILE,
+    CURVES_FILE,
     LOG_FILE,
     LOSSES_FILE,
     TRAINING_FILE,
@@ -85,9 +89,10 @@ class Artifacts:
 
     def keep(self, one: Try, folder: Path) -> None:
         """Keep log and weights of a finished training."""
+        drawn = [path for path in (folder / CURVES_FILE,) if path.is_file()]
         self._tried(
             f"{one.task.name}: its log and weights are not kept",
-            lambda: self._upload(one, *(folder / name for name in KEPT)),
+            lambda: self._upload(one, *drawn, *(folder / name for name in KEPT)),
         )
         for artifact in self._kept(one).get(CHECKPOINT_FILE, []):
             with contextlib.suppress(Exception):  # it was forgotten before
@@ -108,7 +113,7 @@ class Artifacts:
         self._tried(f"{one.task.name}: its checkpoint is not kept", keep)
 
     def bring(self, tries: Sequence[Try], task: TrainingTask) -> None:
-        """Bring what a training starts from: a checkpoint of a try that was lost, the first network.
+        """Bring what a training starts from: a checkpoint of a try that was lost, the network it inherits from.
 
         Args:
             tries: All tries of the campaign.
@@ -122,13 +127,22 @@ class Artifacts:
                 f"{task.name}: its checkpoint cannot be brought, it begins anew",
                 lambda: self._unpack(self._last(packed), task, folder),
             )
-        donor = self._workplace.donor
-        done = [each for each in tries if each.task == donor and each.state == "done"]
-        home = self._workplace.folder_of(donor)
-        if self._workplace.waits_for_donor(task) and done and not is_training_run(home):
+        donor = self._workplace.donor_of(task)
+        if donor is not None and not is_training_run(self._workplace.folder_of(donor)):
+            self.bring_finished(tries, donor)
+
+    def bring_finished(self, tries: Sequence[Try], task: TrainingTask) -> None:
+        """Bring a training that another worker has finished, if that was kept.
+
+        Args:
+            tries: All tries of the campaign.
+            task: The training.
+        """
+        done = [each for each in tries if each.task == task and each.state == "done"]
+        if done:
             self._tried(
-                "the first network cannot be brought, it is trained here as well",
-                lambda: self._fetch(done[0], home),
+                f"{task.name} cannot be brought, it is trained here as well",
+                lambda: self._fetch(done[0], task),
             )
 
     def _tried(self, otherwise: str, call: Callable[[], object]) -> None:
@@ -179,27 +193,29 @@ class Artifacts:
             raise RepvitNasError(f"is larger than {_MOST_BYTES:,} bytes")
         return content
 
-    def _fetch(self, one: Try, folder: Path) -> None:
-        """Bring a finished training into a folder, its record last.
+    def _fetch(self, one: Try, task: TrainingTask) -> None:
+        """Bring a finished training into its folder, its record last.
 
         Raises:
             RepvitNasError: It is not what was trained.
         """
         kept, content = self._kept(one), {}
-        for name in KEPT:
+        for name in (*({CURVES_FILE} & kept.keys()), *KEPT):
             if name not in kept:
                 raise RepvitNasError(f"{name} is not in the store")
             content[name] = self._last(kept[name])
-        record = _own(
-            content.pop(TRAINING_FILE), self._workplace.training_of(self._workplace.donor)
-        )
+        folder, asked = self._workplace.folder_of(task), self._workplace.training_of(task)
+        record = _own(content.pop(TRAINING_FILE), asked, self._workplace.file.command)
         if record.outcome is None:
             raise RepvitNasError("it was not finished")
         for name, each in content.items():
             files.write_bytes(folder / name, each)
         WrittenFile.of(folder / WEIGHTS_FILE, record.outcome.weights_digest).check()
         WrittenFile.of(folder / CONFIG_FILE, record.outcome.config_digest).check()
+        write_network(folder / ARCHITECTURE_FILE, asked.architecture)
+        write_card(folder, record)
         files.write_json(folder / TRAINING_FILE, record)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a try that was lost here
 
     def _unpack(self, archive: bytes, task: TrainingTask, folder: Path) -> None:
         """Bring a checkpoint into a folder, its record last.
@@ -216,7 +232,7 @@ class Artifacts:
                 if source is None or not _MEMBER.fullmatch(member.name) or member.name in content:
                     raise RepvitNasError(f"holds {member.name!r}, which no checkpoint does")
                 content[member.name] = source.read()
-        record = _own(content.pop(TRAINING_FILE, b""), asked)
+        record = _own(content.pop(TRAINING_FILE, b""), asked, self._workplace.file.command)
         for name, each in content.items():
             files.write_bytes(folder / name, each)
         files.write_json(folder / TRAINING_FILE, record)
@@ -238,7 +254,7 @@ def has_checkpoint(folder: Path) -> bool:
     return (folder / CHECKPOINTS / POINTER).is_file()
 
 
-def _own(content: bytes, asked: Asked) -> TrainFile:
+def _own(content: bytes, asked: Asked, command: str) -> TrainFile:
     """Return the record of a training made elsewhere as one made here.
 
     Raises:
@@ -255,15 +271,15 @@ def _own(content: bytes, asked: Asked) -> TrainFile:
     apart = differences(shared(record.asked), shared(asked))
     if apart:
         raise RepvitNasError(f"is of another training: {apart[0]}")
-    return msgspec.structs.replace(record, asked=asked)
+    return msgspec.structs.replace(record, asked=asked, command=command)
 
 
 def sizes_text(workplace: Workplace, *, checkpoints: bool) -> str:
     """Say how much a training of the campaign puts into a store."""
     from repvit_nas.training.tasks import new_network
 
-    file = workplace.file
-    network = new_network(file.donor, file.asked.recipe, 0)
+    asked = workplace.training_of(workplace.first)
+    network = new_network(asked.architecture, asked.recipe, 0)
     parameters = sum(each.numel() for each in network.parameters())
     size = _BYTES * parameters / 1e6
     said = f"artifacts: about {size:,.1f} MB of weights a training"

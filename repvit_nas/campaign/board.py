@@ -165,14 +165,17 @@ def ready(workplace: Workplace, state: CampaignState) -> list[TrainingTask]:
     Raises:
         RepvitNasError: The donor cannot be trained.
     """
-    donor = workplace.donor.name
-    if donor in state.failed:
-        raise RepvitNasError(
-            f"the first network, {donor}, cannot be trained: {state.failed[donor]}; mend the recipe "
-            "and give another --name"
-        )
-    waiting = donor not in state.finished
-    return [task for task in state.open if not (waiting and workplace.waits_for_donor(task))]
+    found = []
+    for task in state.open:
+        donor = workplace.donor_of(task)
+        if donor is not None and donor.name in state.failed:
+            raise RepvitNasError(
+                f"the first network, {donor.name}, cannot be trained: {state.failed[donor.name]}; mend "
+                "the recipe and give another --name"
+            )
+        if donor is None or donor.name in state.finished:
+            found.append(task)
+    return found
 
 
 def plan(campaign: Campaign, state: CampaignState, networks: int, say: Say) -> Planned:

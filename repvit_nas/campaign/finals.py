@@ -1,14 +1,15 @@
 """Finals: the best networks of a search and the nearest references, by the whole recipe, with seeds."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from repvit_nas import files
 from repvit_nas.architecture import Architecture, with_classes, with_output
+from repvit_nas.campaign.records import TrainingTask
 from repvit_nas.checking.seeds import half_interval
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import refuse_links
@@ -16,7 +17,7 @@ from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
 from repvit_nas.searching.records import FRONT_FILE, Result, read_run
-from repvit_nas.training.data import open_data
+from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import Recipe
@@ -26,6 +27,8 @@ from repvit_nas.training.spec import DataSpec
 from repvit_nas.words import Progress, Say
 
 FINALS_FILE: Final = "finals.json"
+# Has trainings made, each in its folder: what they have in common, which they are, and their images.
+Share: TypeAlias = Callable[[Asked, Sequence[TrainingTask], Opened], None]
 
 
 class Entrant(NamedTuple):
@@ -161,6 +164,7 @@ def hold_finals(
     *,
     foreign: bool = False,
     command: str = "",
+    share: Share = lambda _, __, ___: None,
     say: Say = lambda _: None,
     progress: Progress = lambda _, __, ___: None,
 ) -> Finals:
@@ -175,6 +179,7 @@ def hold_finals(
         place: On what networks are trained.
         foreign: Accept a processor's table that was measured on another machine.
         command: The command line that repeats it.
+        share: Has the trainings made before by others; what it leaves out is trained here.
         say: Told what the user should know.
         progress: Told what is being done, how far it is, and of how much.
 
@@ -186,21 +191,22 @@ def hold_finals(
         refuse_links(each, "choose another folder with --out")
     device, networks = entrants(run, wishes, foreign=foreign)
     opened = kept(open_data(wishes.data, networks[0].architecture.resolution))
+    shaped = [with_classes(each.architecture, len(opened.classes)) for each in networks]
+    common = Asked(
+        architecture=shaped[0],
+        recipe=wishes.recipe,
+        data=wishes.data,
+        init=RANDOM,
+        precision=wishes.precision,
+    )
+    tasks = [_task(each, seed) for seed in range(wishes.seeds) for each in shaped]
+    share(common, tasks, opened)
     top1: dict[str, list[float]] = {}
     for seed in range(wishes.seeds):
-        for network in networks:
-            architecture = with_classes(network.architecture, len(opened.classes))
-            asked = Asked(
-                architecture=architecture,
-                recipe=wishes.recipe,
-                data=wishes.data,
-                seed=seed,
-                init=RANDOM,
-                precision=wishes.precision,
-            )
-            target = folder / f"{architecture.name}-seed-{seed}"
+        for architecture in shaped:
+            target = folder / _task(architecture, seed).name
             record = train(
-                asked,
+                msgspec.structs.replace(common, architecture=architecture, seed=seed),
                 target,
                 place,
                 opened=opened,
@@ -216,6 +222,13 @@ def hold_finals(
         found = _finals(run, device, wishes, networks, top1)
         files.write_json(folder / FINALS_FILE, found)
     return found
+
+
+def _task(architecture: Architecture, seed: int) -> TrainingTask:
+    """Return the training of a network with a seed."""
+    return TrainingTask(
+        f"{architecture.name}-seed-{seed}", architecture, seed, "run", inherits=False
+    )
 
 
 def _finals(

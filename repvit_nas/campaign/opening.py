@@ -24,6 +24,7 @@ from repvit_nas.campaign.planning import (
 from repvit_nas.campaign.records import (
     CAMPAIGN_FILE,
     DONOR,
+    AnyFile,
     CampaignAsked,
     CampaignFile,
     Finished,
@@ -155,7 +156,7 @@ def open_campaign(
 
 
 def open_workplace(
-    file: CampaignFile,
+    file: AnyFile,
     *,
     name: str,
     root: str,

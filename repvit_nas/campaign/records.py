@@ -1,7 +1,7 @@
 """What a campaign writes: what was asked, what is to be trained, and what went wrong."""
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -10,8 +10,10 @@ from repvit_nas.architecture import Architecture
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.lines import LineLog
 from repvit_nas.quantities import Count, Duration, Milliseconds, Seed, Several, Share, Side
+from repvit_nas.search_space.family import family
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.recipe import Recipe
-from repvit_nas.training.records import Precision
+from repvit_nas.training.records import RANDOM, Precision
 from repvit_nas.training.spec import DataSpec
 
 CAMPAIGN_FILE: Final = "campaign.json"
@@ -19,7 +21,7 @@ TASKS_FILE: Final = "tasks.jsonl"
 # Where a training inherits from the first network of the campaign.
 DONOR: Final = "donor"
 
-NetworkRole = Literal["donor", "reference", "chosen", "second seed", "held out"]
+NetworkRole = Literal["donor", "reference", "chosen", "second seed", "held out", "run", "beside"]
 
 
 class CampaignAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,6 +105,77 @@ class TrainingTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     seed: Seed
     role: NetworkRole
     inherits: bool
+
+
+class RunsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the trainings of a list have in common.
+
+    Attributes:
+        data: Which images.
+        recipe: How networks are trained, and what that is called.
+        recipe_name: See `recipe`.
+        init: What a run starts from that does not start from random weights.
+        precision: In which numbers networks are computed.
+    """
+
+    data: DataSpec
+    recipe: Recipe
+    recipe_name: str
+    init: str = RANDOM
+    precision: Precision = "fp32"
+
+
+class RunsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A campaign whose trainings are known before the first: what its study says (schema 1).
+
+    Attributes:
+        name: Of the campaign.
+        command: The command line that goes on with it.
+        asked: What its trainings have in common.
+        tasks: The trainings, in order. Those of the role `beside` are reference networks, which lie in the folder of
+            the run with their seed and start from their own published weights where that one starts
+            from any.
+        data_digest: Of the images.
+        recipe_digest: Of the recipe's values.
+        classes: Names of the classes.
+        resolution: Input side in pixels.
+        val_images: How many images accuracies are taken on.
+        trainings: Folder of the training runs.
+        space: The space that the network was searched in, which runs keep.
+    """
+
+    schema: Literal[1] = 1
+    name: str
+    command: str
+    asked: RunsAsked
+    tasks: tuple[TrainingTask, ...]
+    data_digest: str
+    recipe_digest: str
+    classes: tuple[str, ...]
+    resolution: Side
+    val_images: Count
+    trainings: str
+    space: SpaceFile | None = None
+
+    def __post_init__(self) -> None:
+        """Check the rules that types do not state."""
+        for task in self.tasks:
+            network = task.architecture.name
+            if task.role == "beside":
+                right = network in family() and task.name == beside_name(task.seed, network)
+            else:
+                right = task.role == "run"
+            if not right:
+                raise ValueError(f"task {task.name!r} must be a run, or a reference beside one")
+
+
+# What a study of trainings is asked.
+AnyFile: TypeAlias = CampaignFile | RunsFile
+
+
+def beside_name(seed: int, network: str) -> str:
+    """Return the name of the training of a reference network beside the run with a seed."""
+    return f"seed-{seed}-{network}"
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="failure"):

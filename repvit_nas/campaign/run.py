@@ -55,8 +55,8 @@ class CampaignOutcome(NamedTuple):
 
 
 def epoch_seconds(workplace: Workplace, place: Place) -> float:
-    """Train one epoch of the donor and throw it away; returns how long a training will take."""
-    asked = workplace.training_of(workplace.donor)
+    """Train one epoch of the first network and throw it away; returns how long a training will take."""
+    asked = workplace.training_of(workplace.first)
     recipe = msgspec.structs.replace(asked.recipe, epochs=1, warmup_epochs=0)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()

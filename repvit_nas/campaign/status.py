@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from repvit_nas.campaign.records import RunsFile
 from repvit_nas.campaign.study import CampaignStudy
-from repvit_nas.campaign.tries import Tries, Try
+from repvit_nas.campaign.tries import ALL_MADE, Tries, Try
 from repvit_nas.quantities import Count, Duration, Percent
 
 
@@ -56,7 +57,8 @@ class CampaignStatus(msgspec.Struct, frozen=True, kw_only=True):
         waiting: Trainings that wait for a worker.
         failed: Trainings that are left out, with the reasons.
         lost: How often a worker was gone before its end.
-        networks: How many different networks are to be trained, as the last who chose was told.
+        networks: How many different networks are to be trained, as the last who chose was told; None
+            where nothing is chosen.
         ended: Why it has ended; empty while it goes on.
         left_s: About how many seconds are left with so many workers; None where nothing tells.
     """
@@ -84,7 +86,10 @@ def status_of(study: CampaignStudy) -> CampaignStatus:
     running = [each for each in tries.current.values() if each.state == "running"]
     busy = {each.task.name for each in running}
     planned = next((each.planned for each in reversed(tries.plans) if each.planned), None)
-    ended = planned.reason if planned is not None and not state.open else ""
+    reason = "" if planned is None else planned.reason
+    if isinstance(study.file, RunsFile):
+        reason = ALL_MADE
+    ended = "" if state.open else reason
     networks = None if planned is None else planned.networks
     more = 0 if networks is None or ended else max(0, networks - state.networks)
     return CampaignStatus(

@@ -18,7 +18,7 @@ import msgspec
 
 from repvit_nas import files
 from repvit_nas.campaign.images import portable
-from repvit_nas.campaign.records import CampaignFile, Planned
+from repvit_nas.campaign.records import AnyFile, CampaignFile, Planned, RunsFile
 from repvit_nas.campaign.training import Result
 from repvit_nas.campaign.trial import (
     BEAT,
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
 T = TypeVar("T")
-# The attribute of a study that says which campaign it is.
-CAMPAIGN: Final = "repvit-nas campaign"
+# The attributes of a study that say which campaign it is: one that chooses its trainings, or a list.
+CAMPAIGN, RUNS = "repvit-nas campaign", "repvit-nas trainings"
+_KINDS: Final[dict[str, type[AnyFile]]] = {CAMPAIGN: CampaignFile, RUNS: RunsFile}
 METRIC: Final = "top-1 [%]"
 _POLL_S: Final = 0.2
 # A look counts as watching for so long at most: nobody watches while the storage is out of reach.
@@ -61,7 +62,7 @@ class CampaignStudy:
         sharing: Which study.
     """
 
-    file: CampaignFile
+    file: AnyFile
 
     def __init__(self, storage: "BaseStorage", sharing: Sharing) -> None:
         self.sharing = sharing
@@ -84,32 +85,40 @@ class CampaignStudy:
             remedy="the same command goes on",
         )
 
-    def agree(self, file: CampaignFile) -> None:
+    def agree(self, file: AnyFile) -> bool:
         """Make the study of a campaign, or join it.
 
         Args:
             file: What this worker was asked.
+
+        Returns:
+            Whether it was made.
 
         Raises:
             RepvitNasError: The study is no campaign, or one that was asked something else.
         """
         import optuna
 
-        def make() -> None:
+        def make() -> bool:
             name = self.sharing.name
             try:
                 made = optuna.create_study(
                     storage=self.storage, study_name=name, direction="maximize"
                 )
             except optuna.exceptions.DuplicatedStudyError:
-                return
+                return False
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 made.set_metric_names([METRIC])
-            made.set_user_attr(CAMPAIGN, msgspec.to_builtins(_without_paths(file)))
+            made.set_user_attr(_key(file), msgspec.to_builtins(_without_paths(file)))
+            return True
 
-        self.call(make)
+        made = self.call(make)
         self._load(otherwise=file)
+        if _key(self.file) != _key(file):
+            raise RepvitNasError(
+                f"the campaign {self.sharing.name!r} was begun by another command: give another --name"
+            )
         apart = differences(_portable(self.file), _portable(file))
         if self.file.data_digest != file.data_digest:
             raise RepvitNasError(self.other_images(file.data_digest))
@@ -118,8 +127,9 @@ class CampaignStudy:
                 f"the campaign {self.sharing.name!r} was begun with other arguments, or by another "
                 f"version: {'; '.join(apart[:3])}; give the same ones, or another --name"
             )
+        return made
 
-    def join(self) -> CampaignFile:
+    def join(self) -> AnyFile:
         """Join a campaign that is there; returns what its workers were asked.
 
         Raises:
@@ -131,7 +141,8 @@ class CampaignStudy:
         if self.sharing.name not in names:
             error = UnknownNameError.of("campaign", self.sharing.name, sorted(names))
             raise UnknownNameError(
-                f"{error}; a new one is begun by measure-accuracy with the same --storage and --name"
+                f"{error}; a new one is begun by measure-accuracy, or train --seeds, with the same "
+                "--storage and --name"
             )
         self._load(otherwise=None)
         return self.file
@@ -143,7 +154,7 @@ class CampaignStudy:
             f"{found}): give it the same folder's content, or another --name"
         )
 
-    def _load(self, otherwise: CampaignFile | None) -> None:
+    def _load(self, otherwise: AnyFile | None) -> None:
         """Load the study, whose maker may be about to say whose it is, or gone."""
         import optuna
 
@@ -151,7 +162,7 @@ class CampaignStudy:
         self._study = self.call(lambda: optuna.load_study(storage=self.storage, study_name=name))
         self._study_id = self.call(lambda: self.storage.get_study_id_from_name(name))
         end = time.monotonic() + MAKING_S
-        while CAMPAIGN not in (attrs := self.call(lambda: self._study.user_attrs)):
+        while not (keys := _KINDS.keys() & (attrs := self.call(lambda: self._study.user_attrs))):
             if DIGEST in attrs or self.call(lambda: self._study.get_trials(deepcopy=False)):
                 raise RepvitNasError(
                     f"the study {name!r} is a search, or somebody else's: give another --name"
@@ -160,9 +171,10 @@ class CampaignStudy:
                 if otherwise is None:
                     raise RepvitNasError(f"the study {name!r} is empty: nobody has begun it")
                 document = msgspec.to_builtins(_without_paths(otherwise))
-                self.call(functools.partial(self._study.set_user_attr, CAMPAIGN, document))
+                self.call(functools.partial(self._study.set_user_attr, _key(otherwise), document))
             time.sleep(_POLL_S)
-        self.file = files.convert(f"the campaign {name!r}", attrs[CAMPAIGN], CampaignFile)
+        (key,) = sorted(keys)[:1]
+        self.file = files.convert(f"the campaign {name!r}", attrs[key], _KINDS[key])
 
     def look(self) -> Tries:
         """Return all tries, as they are now.
@@ -171,7 +183,8 @@ class CampaignStudy:
             FileError: A trial holds what no version of this package wrote.
         """
         trials = self.call(lambda: self._study.get_trials(deepcopy=False))
-        tries = Tries([self._try(trial) for trial in trials])
+        wanted = self.file.tasks if isinstance(self.file, RunsFile) else ()
+        tries = Tries([self._try(trial) for trial in trials], wanted)
         now = time.monotonic()
         watched = min(now - self._looked, _LOOK_S)
         self._looked = now
@@ -323,12 +336,17 @@ def _state(trial: "FrozenTrial") -> TryState:
     return "failed" if trial.state == states.FAIL else "done"
 
 
-def _without_paths(file: CampaignFile) -> CampaignFile:
+def _key(file: AnyFile) -> str:
+    """Return the attribute of a study that holds what a campaign was asked."""
+    return next(key for key, kind in _KINDS.items() if isinstance(file, kind))
+
+
+def _without_paths(file: AnyFile) -> AnyFile:
     """Return what a campaign was asked without what only means something on one machine."""
     return msgspec.structs.replace(file, command="", trainings="")
 
 
-def _portable(file: CampaignFile) -> CampaignFile:
+def _portable(file: AnyFile) -> AnyFile:
     """Return what must be the same on all machines, which call the images each their own way."""
     asked = msgspec.structs.replace(file.asked, data=portable(file.asked.data))
     return msgspec.structs.replace(_without_paths(file), asked=asked)

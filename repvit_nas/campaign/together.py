@@ -24,11 +24,11 @@ from repvit_nas.campaign.board import (
     refuse_many_failures,
 )
 from repvit_nas.campaign.opening import Campaign
-from repvit_nas.campaign.records import Failure, Planned, TrainingTask
+from repvit_nas.campaign.records import Failure, Planned, RunsFile, TrainingTask
 from repvit_nas.campaign.study import CampaignStudy
 from repvit_nas.campaign.training import Result, Workplace
 from repvit_nas.campaign.trial import BEAT
-from repvit_nas.campaign.tries import Beat, PlanTask, Tries, Try
+from repvit_nas.campaign.tries import ALL_MADE, Beat, PlanTask, Tries, Try
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.storages import was_finished
 from repvit_nas.words import Progress, Say, printable
@@ -204,6 +204,8 @@ class StudyBoard:
         Returns:
             Why the campaign ends; None to wait for others; nothing to look again.
         """
+        if isinstance(self._workplace.file, RunsFile):  # nothing is chosen there
+            return ALL_MADE
         last = tries.plans[-1] if tries.plans else None
         campaign = self._campaign
         if last is not None and last.planned is None and last.state == "running":

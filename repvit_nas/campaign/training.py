@@ -17,12 +17,15 @@ from repvit_nas.accuracy.observations import (
 from repvit_nas.accuracy.responses import losses_in
 from repvit_nas.architecture import Architecture
 from repvit_nas.campaign.planning import first_tasks
-from repvit_nas.campaign.records import DONOR, CampaignFile, TrainingTask
+from repvit_nas.campaign.records import DONOR, AnyFile, CampaignFile, RunsFile, TrainingTask
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.search_space.family import family
+from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.training.data import Opened
+from repvit_nas.training.log import Picture
 from repvit_nas.training.place import Place
 from repvit_nas.training.records import (
+    FAMILY_FOLDER,
     LOSSES_FILE,
     Asked,
     TrainFile,
@@ -44,24 +47,36 @@ class Workplace(NamedTuple):
         data: Its images, as this machine calls them.
         opened: Those images.
         trainings: Folder of the training runs.
+        picture: Draws the log of a run; None draws none.
     """
 
-    file: CampaignFile
+    file: AnyFile
     data: DataSpec
     opened: Opened
     trainings: Path
+    picture: Picture | None = None
 
     @property
-    def donor(self) -> TrainingTask:
+    def first(self) -> TrainingTask:
         """The training that comes first, from which others may inherit."""
-        return first_tasks(self.file)[0]
+        return self.file.tasks[0] if isinstance(self.file, RunsFile) else first_tasks(self.file)[0]
 
-    def waits_for_donor(self, task: TrainingTask) -> bool:
-        """Tell whether a training starts from the weights of the first one."""
-        return task.inherits and self.file.asked.init == DONOR
+    def donor_of(self, task: TrainingTask) -> TrainingTask | None:
+        """Return the training from whose weights another one starts, if it is one of these."""
+        file = self.file
+        inherits = isinstance(file, CampaignFile) and task.inherits and file.asked.init == DONOR
+        return self.first if inherits else None
+
+    def space_of(self, task: TrainingTask) -> SpaceFile | None:
+        """Return the space that a run's network was searched in, where the run is to keep it."""
+        file = self.file
+        return file.space if isinstance(file, RunsFile) and task.role == "run" else None
 
     def folder_of(self, task: TrainingTask) -> Path:
         """Return the folder of a training run."""
+        if task.role == "beside":
+            run = self.trainings / f"seed-{task.seed}"
+            return run / FAMILY_FOLDER / task.architecture.name
         return self.trainings / task.name
 
     def lock_of(self, task: TrainingTask, *, wait: bool = False) -> filelock.BaseFileLock | None:
@@ -84,10 +99,13 @@ class Workplace(NamedTuple):
 
     def training_of(self, task: TrainingTask) -> Asked:
         """Return what the training of a task is asked."""
-        asked = self.file.asked
-        init = asked.init if task.inherits else RANDOM
-        if init == DONOR:
-            init = str(self.folder_of(self.donor))
+        asked, donor = self.file.asked, self.donor_of(task)
+        if donor is not None:
+            init = str(self.folder_of(donor))
+        elif not task.inherits:
+            init = RANDOM
+        else:
+            init = task.architecture.name if task.role == "beside" else asked.init
         return Asked(
             architecture=task.architecture,
             recipe=asked.recipe,
@@ -126,8 +144,9 @@ def train_task(
         RepvitNasError: It cannot be trained, or diverged.
         FileError: The disk cannot be read or written.
     """
-    if workplace.waits_for_donor(task):
-        _bring_donor(workplace, place, progress)
+    donor = workplace.donor_of(task)
+    if donor is not None:
+        _bring_donor(workplace, donor, place, progress)
     folder = workplace.folder_of(task)
     record = train(
         workplace.training_of(task),
@@ -135,18 +154,21 @@ def train_task(
         place,
         opened=workplace.opened,
         command=workplace.file.command,
+        space=workplace.space_of(task),
         resume=is_training_run(folder),
         progress=progress,
+        picture=workplace.picture,
     )
     return result_of(workplace, task, folder, record)
 
 
-def _bring_donor(workplace: Workplace, place: Place, progress: Progress) -> None:
+def _bring_donor(
+    workplace: Workplace, donor: TrainingTask, place: Place, progress: Progress
+) -> None:
     """Make sure that the first network is here: it is trained here as well where it is not.
 
     On machines of one kind it is the same then, to the bit.
     """
-    donor = workplace.donor
     home = workplace.folder_of(donor)
     lock = workplace.lock_of(donor, wait=True)
     try:
@@ -175,16 +197,16 @@ def result_of(workplace: Workplace, task: TrainingTask, folder: Path, record: Tr
         raise RepvitNasError(f"{folder}: the training was not finished")
     losses = files.read_bytes(folder / LOSSES_FILE)
     each = losses_in(losses, folder / LOSSES_FILE)
-    inherited = record.asked.init != RANDOM
-    file = workplace.file
+    file, init = workplace.file, record.asked.init
+    donor = workplace.donor_of(task)
     observation = AccuracyObservation(
         architecture=task.architecture,
         circumstances=circumstances_of(file),
-        short=True,
+        short=isinstance(file, CampaignFile),
         epochs=record.asked.recipe.epochs,
         seed=task.seed,
-        start=file.asked.init if inherited else RANDOM,
-        donor=_donor(file) if inherited else None,
+        start=init if donor is None else DONOR,
+        donor=_inherited_from(init) if donor is None else donor.architecture,
         top1=outcome.top1,
         top1_sd=binomial_sd(outcome.top1, outcome.val_images),
         loss=outcome.loss,
@@ -198,7 +220,7 @@ def result_of(workplace: Workplace, task: TrainingTask, folder: Path, record: Tr
     return Result(believed(observation), losses, outcome.seconds)
 
 
-def circumstances_of(file: CampaignFile) -> Circumstances:
+def circumstances_of(file: AnyFile) -> Circumstances:
     """Return what all trainings of a campaign share."""
     return Circumstances(
         data=file.asked.data.name,
@@ -213,11 +235,8 @@ def losses_name(task: TrainingTask) -> str:
     return f"{LOSSES_FOLDER}/{task.name}.npy"
 
 
-def _donor(file: CampaignFile) -> Architecture | None:
+def _inherited_from(init: str) -> Architecture | None:
     """Return the network whose weights are inherited, where it is known."""
-    init = file.asked.init
-    if init == DONOR:
-        return file.donor
     if is_training_run(Path(init)):
         donor = read_training(Path(init)).asked.architecture
         return donor if isinstance(donor, Architecture) else None

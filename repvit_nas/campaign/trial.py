@@ -10,7 +10,7 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.accuracy.responses import losses_in
-from repvit_nas.campaign.records import CampaignFile, Planned, TrainingTask
+from repvit_nas.campaign.records import AnyFile, Planned, RunsFile, TrainingTask
 from repvit_nas.campaign.training import Result, circumstances_of, losses_name
 from repvit_nas.campaign.tries import Beat, Task, Try, TryState, Words
 from repvit_nas.errors import FileError
@@ -26,7 +26,7 @@ _PIECE: Final = 45_000
 _HEADER: Final = 1024
 
 
-def facts_of_task(task: Task, file: CampaignFile) -> dict[str, Any]:
+def facts_of_task(task: Task, file: AnyFile) -> dict[str, Any]:
     """Return the attributes of a trial that waits for a worker."""
     facts: dict[str, Any] = {TASK: msgspec.to_builtins(task)}
     if isinstance(task, TrainingTask):  # for whoever looks at it in a dashboard
@@ -52,7 +52,7 @@ def read_try(
     trial_id: int,
     state: TryState,
     attrs: Mapping[str, Any],
-    file: CampaignFile,
+    file: AnyFile,
 ) -> Try:
     """Return a try with what its attributes say: text of a database, which anybody may have written.
 
@@ -72,6 +72,8 @@ def read_try(
         return files.convert(f"{where}: {key}", attrs.get(key), kind, schema=None)
 
     task: Task = read(TASK, Task)
+    if isinstance(file, RunsFile) and task not in file.tasks:
+        raise FileError(f"{where}: {TASK}: {task.name!r} is none of the campaign's")
     found = Try(
         number,
         trial_id,
@@ -94,9 +96,7 @@ def read_try(
     return found._replace(result=Result(observation, losses, read(SECONDS, Duration), found.by))
 
 
-def _check(
-    where: str, task: TrainingTask, observation: AccuracyObservation, file: CampaignFile
-) -> None:
+def _check(where: str, task: TrainingTask, observation: AccuracyObservation, file: AnyFile) -> None:
     """Refuse an observation that is none of its task."""
     said = (
         observation.architecture,

@@ -15,6 +15,8 @@ from repvit_nas.campaign.records import Planned, TrainingTask
 from repvit_nas.campaign.training import Result
 from repvit_nas.quantities import Count, Duration
 
+# Why a campaign ends whose trainings were known from the start.
+ALL_MADE: Final = "all trainings are made"
 # A task that so many workers were lost at is what they were lost by.
 MOST_LOST: Final = 5
 
@@ -92,10 +94,12 @@ class Tries:
 
     Args:
         tries: In the order of their numbers.
+        wanted: The trainings that are known before any is chosen.
     """
 
-    def __init__(self, tries: Sequence[Try]) -> None:
+    def __init__(self, tries: Sequence[Try], wanted: Sequence[TrainingTask] = ()) -> None:
         self.all = tuple(tries)
+        self._wanted = tuple(wanted)
 
     @cached_property
     def current(self) -> dict[str, Try]:
@@ -125,7 +129,7 @@ class Tries:
         planned = [task for each in self.plans if each.planned for task in each.planned.tasks]
         enqueued = [each.task for each in self.all if isinstance(each.task, TrainingTask)]
         found: dict[str, TrainingTask] = {}
-        for task in (*planned, *enqueued):
+        for task in (*self._wanted, *planned, *enqueued):
             found.setdefault(task.name, task)
         return tuple(found.values())
 

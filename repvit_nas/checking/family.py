@@ -11,13 +11,18 @@ from repvit_nas.errors import UnknownNameError
 from repvit_nas.search_space.family import family
 from repvit_nas.training.data import is_folder, moved
 from repvit_nas.training.place import Place
-from repvit_nas.training.records import RANDOM, Asked, is_training_run, read_training
+from repvit_nas.training.records import (
+    FAMILY_FOLDER,
+    RANDOM,
+    Asked,
+    is_training_run,
+    read_training,
+)
 from repvit_nas.training.run import train
 from repvit_nas.training.trained import TrainedRun
 from repvit_nas.units import Network
 from repvit_nas.words import Progress, Say
 
-FAMILY_FOLDER: Final = "family"
 BESIDE: Final = ("repvit_m0_9", "repvit_m1_0", "repvit_m1_1", "repvit_m1_5", "repvit_m2_3")
 
 
@@ -35,6 +40,20 @@ class Member(NamedTuple):
     title: str
     architecture: Network
     top1: float | None
+
+
+def family_names(text: str | None) -> list[str]:
+    """Return the reference networks that `all` or `NAME,...` stands for; none for nothing.
+
+    Raises:
+        UnknownNameError: There is no such network.
+    """
+    names = list(BESIDE) if text == "all" else [each.strip() for each in (text or "").split(",")]
+    names = [name for name in names if name]
+    for name in names:
+        if name not in family():
+            raise UnknownNameError.of("reference network", name, list(family()))
+    return names
 
 
 def train_beside(
@@ -55,15 +74,12 @@ def train_beside(
         progress: Told what is being done, how far it is, and of how much.
 
     Raises:
-        UnknownNameError: There is no such network.
         RepvitNasError: One cannot be trained.
     """
     asked = run.asked
     if data:
         asked = msgspec.structs.replace(asked, data=moved(asked.data, data))
     for name in names:
-        if name not in family():
-            raise UnknownNameError.of("reference network", name, list(family()))
         place = run.folder / FAMILY_FOLDER / name
         begun = is_training_run(place)
         if begun and read_training(place).ended is not None:

@@ -49,16 +49,14 @@ def open_store(given: Mapping[str, Any]) -> "ArtifactStore | None":
 
 
 def kept_in(
-    store: "ArtifactStore | None",
+    store: "ArtifactStore",
     study: "CampaignStudy",
     workplace: "Workplace",
     given: Mapping[str, Any],
-) -> "Artifacts | None":
-    """Return what keeps files in a store, if there is one, and say how large they are."""
+) -> "Artifacts":
+    """Return what keeps files in a store, and say how large they are."""
     from repvit_nas.campaign.artifacts import Artifacts, sizes_text
 
-    if store is None:
-        return None
     checkpoints = given["keep_checkpoints"]
     note(sizes_text(workplace, checkpoints=checkpoints))
     return Artifacts(store, study, workplace, checkpoints=checkpoints, say=note)

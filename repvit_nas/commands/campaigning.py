@@ -60,7 +60,9 @@ def ran_campaign(
         )
         board = None
         if study is not None:
-            kept = kept_in(store, study, campaign.workplace, given)
+            kept = None
+            if store is not None:
+                kept = kept_in(store, study, campaign.workplace, given)
             board = StudyBoard(study, campaign.workplace, campaign, note, kept)
         helpers = _helpers(processes, given["threads"])
         try:

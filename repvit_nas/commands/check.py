@@ -12,6 +12,7 @@ from repvit_nas.commands.options import (
     data_now_option,
     debug_option,
     device_option,
+    family_option,
     foreign_option,
     phone_options,
     space_option,
@@ -35,11 +36,7 @@ PICTURE_FILE: Final = "family.png"
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @device_option
 @space_option
-@click.option(
-    "--train-family",
-    metavar="all|NAME,...",
-    help="Train these reference networks by the same recipe on the same images first.",
-)
+@family_option("Train these reference networks by the same recipe on the same images first.")
 @data_now_option
 @click.option(
     "--decoder",
@@ -77,7 +74,7 @@ def command(
     import torch
 
     from repvit_nas.checking.check import Where, check, read_to_check
-    from repvit_nas.checking.family import BESIDE, train_beside
+    from repvit_nas.checking.family import family_names, train_beside
     from repvit_nas.checking.seeds import over_seeds, same_but_for_seed
     from repvit_nas.coreml.products import product
     from repvit_nas.timing import Access
@@ -86,8 +83,7 @@ def command(
         check_options(device, core_ml=False)
     if threads is not None:
         torch.set_num_threads(threads)
-    given = BESIDE if train_family == "all" else (train_family or "").split(",")
-    names = [name.strip() for name in given if name.strip()]
+    names = family_names(train_family)
     where = Where(device, space or Where().space, foreign, Access(team, udid), decoder)
     if len(runs) > 1:
         same_but_for_seed(runs)  # before anything is trained

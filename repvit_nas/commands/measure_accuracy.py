@@ -129,7 +129,7 @@ def command(
         torch.set_num_threads(given["threads"])
     given["recipe"] = given["recipe"] or ("small" if finals else "proxy")
     if finals:
-        return held_finals(Path(finals), given)
+        return held_finals(Path(finals), name, given)
     if name is None or given["budget_ms"] is None:
         raise RepvitNasError("a campaign needs --name and --budget-ms")
     return ran_campaign(

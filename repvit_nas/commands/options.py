@@ -61,6 +61,11 @@ def budget_option(*, required: bool) -> Decorator:
     )
 
 
+def family_option(said: str) -> Decorator:
+    """Return the option that has reference networks trained beside a run."""
+    return click.option("--train-family", metavar="all|NAME,...", help=said)
+
+
 def _checked_hours(_: click.Context, __: click.Parameter, hours: float | None) -> float | None:
     if hours is not None and not 0 < hours < 1e5:
         raise RepvitNasError(f"--hours must be above 0; got {hours}")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +13,17 @@ import click
 from repvit_nas.architecture import RESOLUTIONS, SAM, SAM_STEP, Architecture
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.arguments import own_words
+from repvit_nas.commands.artifacts import artifacts_options
 from repvit_nas.commands.console import note, progress_bar, tell
-from repvit_nas.commands.options import architecture_argument, debug_option, output_option
+from repvit_nas.commands.options import (
+    architecture_argument,
+    debug_option,
+    family_option,
+    output_option,
+    storage_options,
+)
 from repvit_nas.commands.resuming import AUTO, ResumingCommand, split_resume
+from repvit_nas.commands.several import ToTrain, is_several, trained_several
 from repvit_nas.commands.training_options import (
     asked_data,
     asked_recipe,
@@ -94,6 +102,17 @@ _MOST: Final = 2**63 - 1
     help="Same seed, same weights.",
 )
 @click.option(
+    "--seeds",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="Train with so many seeds, from --seed on, each in a folder of its own in --out.",
+)
+@family_option("Train these reference networks as well, beside each seed, as check does.")
+@storage_options
+@click.option("--name", help="What the campaign is called in --storage.")
+@artifacts_options
+@click.option(
     "--resolution",
     type=click.IntRange(*RESOLUTIONS),
     metavar="PX",
@@ -112,7 +131,9 @@ _MOST: Final = 2**63 - 1
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard as well.")
 @answers
 @debug_option
-def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile"] | tuple[()]:
+def command(
+    arch: str, *, resume: str | None, **given: Any
+) -> Answer["TrainFile"] | Iterable[Answer[Any]]:
     r"""Train ARCH, and leave weights, log and curves in a folder that export and check take.
 
     With --task match it learns the map that --teacher makes of the pictures of a folder, such as that of
@@ -121,6 +142,9 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
     Under several processes: torchrun --nproc-per-node 8 -m repvit_nas train ... with the same
     arguments. A run that was interrupted goes on with --resume, to the same weights; --resume auto
     is for lines that are started again and again (preemption, torchrun --max-restarts).
+
+    --seeds and --train-family make several trainings, which check puts together; --storage shares them
+    with other machines, where the same line or `work` is started.
 
     \b
     Example: repvit-nas train repvit_m0_6 --data digits --epochs 5
@@ -161,6 +185,23 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
         processes=world_size(),
         matching=matching,
     )
+    place = Place(
+        given["device"],
+        given["workers"],
+        given["channels_last"],
+        given["compiled"],
+        given["save_every"],
+        given["tensorboard"],
+        "" if given["cache"] in (None, NONE) else given["cache"],
+    )
+    kept_space = None if space is None else space.file
+    if is_several(given):
+        if given["seed"] + given["seeds"] > _MOST:
+            raise RepvitNasError(
+                f"--seed {given['seed']} leaves no {given['seeds']} seeds from there on"
+            )
+        to_train = ToTrain(asked, name, opened, place, kept_space)
+        return trained_several(to_train, given, resume=resume is not None)
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
     words, _ = split_resume(own_words())
     first = int(os.environ.get("RANK", "0")) == 0  # the first process speaks for all
@@ -168,18 +209,10 @@ def command(arch: str, *, resume: str | None, **given: Any) -> Answer["TrainFile
         record = train(
             asked,
             folder,
-            Place(
-                given["device"],
-                given["workers"],
-                given["channels_last"],
-                given["compiled"],
-                given["save_every"],
-                given["tensorboard"],
-                "" if given["cache"] in (None, NONE) else given["cache"],
-            ),
+            place,
             opened=opened,
             command=shlex.join([*_program(asked.processes), *words]),
-            space=None if space is None else space.file,
+            space=kept_space,
             resume="auto" if resume == AUTO else resume is not None,
             say=note,
             progress=progress,

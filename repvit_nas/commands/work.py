@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--on", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
 @threads_option
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
-@click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
+@click.option("--out", type=click.Path(), help="Folder of the trainings. [in results/]")
 @artifacts_options
 @answers
 @debug_option
@@ -55,7 +55,7 @@ def command(
     wait: float,
     **given: Any,
 ) -> Answer["Worked"]:
-    r"""Train networks of a campaign that measure-accuracy --storage began, elsewhere or here.
+    r"""Train networks of a campaign that another command began with --storage, elsewhere or here.
 
     Takes one training after the other, waits for what comes next, and ends with the campaign. It may
     come and go at any moment: what it leaves is taken by another. It needs the images, and no more.
@@ -65,9 +65,11 @@ def command(
     """
     from repvit_nas.campaign.board import CampaignLimits
     from repvit_nas.campaign.opening import open_workplace, trainings_of
+    from repvit_nas.campaign.records import RunsFile
     from repvit_nas.campaign.run import work_on
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.together import StudyBoard
+    from repvit_nas.report.training import curves_picture
     from repvit_nas.searching.shared import Sharing
     from repvit_nas.storages import check_there
     from repvit_nas.training.place import Place, find_device
@@ -82,15 +84,24 @@ def command(
     store = open_store(given | {"storage": storage})
     check_there(storage)
     with open_study(Sharing(storage, name, wait_s=wait, say=note)) as study:
+        file = study.join()
+        listed = isinstance(file, RunsFile)
+        if listed and store is None:
+            raise RepvitNasError(
+                f"the campaign {name!r} is of train, which has its runs brought: work needs --artifacts, "
+                "the same place as there"
+            )
         workplace = open_workplace(
-            study.join(),
+            file,
             name=data,
             root=data_root,
-            trainings=Path(out) if out else trainings_of(name),
+            trainings=Path(out or (Path("results") / name if listed else trainings_of(name))),
             device=device.type,
             say=note,
         )
-        kept = kept_in(store, study, workplace, given)
+        if listed:
+            workplace = workplace._replace(picture=curves_picture)
+        kept = None if store is None else kept_in(store, study, workplace, given)
         with progress_bar() as bar, stoppable(bar) as progress:
             worked = work_on(
                 StudyBoard(study, workplace, None, note, kept),

@@ -29,6 +29,8 @@ LOG_FILE: Final = "log.csv"
 CURVES_FILE: Final = "curves.png"
 LOSSES_FILE: Final = "val_losses.npy"
 ARCHITECTURE_FILE: Final = "architecture.json"
+# Where reference networks lie that were trained beside a run.
+FAMILY_FOLDER: Final = "family"
 RANDOM: Final = "random"
 
 Precision = Literal["fp32", "bf16", "fp16"]

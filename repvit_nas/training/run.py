@@ -30,6 +30,7 @@ from repvit_nas.training.place import Place, processes, reading_workers
 from repvit_nas.training.publish import CONFIG_FILE, write_card, write_timm_folder
 from repvit_nas.training.records import (
     ARCHITECTURE_FILE,
+    FAMILY_FOLDER,
     LOSSES_FILE,
     TRAINING_FILE,
     WEIGHTS_FILE,
@@ -170,15 +171,25 @@ def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None
 def _before(folder: Path, asked: Asked, world: World, *, resume: Resume) -> TrainFile | None:
     """Return the run in the folder, the same in every process; the first one checks it."""
     if world.rank == 0:
-        return _check_folder(folder, asked, resume=resume)
+        return check_folder(folder, asked, resume=resume)
     # Nothing is written before all processes have trained together.
     return read_training(folder) if resume and is_training_run(folder) else None
 
 
-def _check_folder(folder: Path, asked: Asked, *, resume: Resume) -> TrainFile | None:
-    """Return the run in the folder that this one goes on with, if there is one."""
+def check_folder(folder: Path, asked: Asked, *, resume: Resume) -> TrainFile | None:
+    """Return the run in a folder that another one goes on with, if there is one.
+
+    Args:
+        folder: The folder, which is there.
+        asked: What the other is asked.
+        resume: As for :func:`train`.
+
+    Raises:
+        RepvitNasError: It holds another run, or other files.
+    """
     if not is_training_run(folder):
-        others = [path.name for path in folder.iterdir() if path.name not in LOCK_FILES]
+        known = (*LOCK_FILES, FAMILY_FOLDER)  # which another machine may have trained before
+        others = [path.name for path in folder.iterdir() if path.name not in known]
         if others:
             raise RepvitNasError(
                 f"{folder}: holds other files ({others[0]}); choose another folder with --out"

@@ -87,7 +87,7 @@ def test_the_first_network_is_brought_and_not_trained_again(two, tmp_path):
     with helping.step(LIMITS) as claimed:
         claimed.bring()
         for name in KEPT[:-1]:
-            one, other = (each.folder_of(here.donor) / name for each in (here, away))
+            one, other = (each.folder_of(here.first) / name for each in (here, away))
             assert one.read_bytes() == other.read_bytes()
         assert task.inherits
         trained(claimed, away)
@@ -112,7 +112,7 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
         assert pointer.updates == 6, "two epochs of three"
         told = trained(claimed, away)
 
-    alone = train_task(here._replace(trainings=tmp_path / "alone"), here.donor, Place())
+    alone = train_task(here._replace(trainings=tmp_path / "alone"), here.first, Place())
     assert told.observation == alone.observation
     assert told.losses == alone.losses
     kept = list((tmp_path / "store").iterdir())
@@ -152,7 +152,7 @@ def test_a_checkpoint_that_is_none_is_said_and_not_unpacked(two, tmp_path):
         assert line.startswith("donor-seed-0: its checkpoint cannot be brought, it begins anew: ")
         assert re.search(reason, line)
     assert len(said) == len(NONE)
-    assert not away.folder_of(away.donor).exists()
+    assert not away.folder_of(away.first).exists()
     assert not (tmp_path / "evil").exists()
 
 
@@ -166,15 +166,15 @@ def test_a_store_that_is_full_costs_no_training(two):
     with helping.step(LIMITS) as claimed:
         told = trained(claimed, away)
 
-    assert told.observation.donor == here.donor.architecture
+    assert told.observation.donor == here.first.architecture
     assert any("its log and weights are not kept: [Errno 28]" in line for line in said)
-    assert any("the first network cannot be brought" in line for line in said)
+    assert any("donor-seed-0 cannot be brought" in line for line in said)
 
 
 def test_sizes_are_said_before():
     workplace = begun().workplace
-    train_task(workplace, workplace.donor, Place())
-    weights = workplace.folder_of(workplace.donor) / WEIGHTS_FILE
+    train_task(workplace, workplace.first, Place())
+    weights = workplace.folder_of(workplace.first) / WEIGHTS_FILE
 
     said = sizes_text(workplace, checkpoints=True)
     size = float(re.search(r"about ([\d.]+) MB of weights", said)[1])

@@ -35,7 +35,7 @@ def test_a_folder_gives_a_training_to_one_process_at_a_time():
     limits = CampaignLimits(networks=2)
 
     with one.step(limits) as claimed:
-        assert claimed.task == campaign.workplace.donor
+        assert claimed.task == campaign.workplace.first
         assert other.step(limits) is None
     with other.step(limits) as again:
         assert again.task == claimed.task

@@ -23,7 +23,7 @@ def test_a_training_says_the_same_wherever_it_is_made(tmp_path):
     there = here._replace(trainings=tmp_path / "there")
     task = task_of("chosen", here.file.held_out[0], 3, inherits=True)
 
-    train_task(here, here.donor, Place())
+    train_task(here, here.first, Place())
     one, other = train_task(here, task, Place()), train_task(there, task, Place())
 
     # There, the first network was trained first, as nobody had brought it.
@@ -32,17 +32,17 @@ def test_a_training_says_the_same_wherever_it_is_made(tmp_path):
     assert (here.trainings / task.name / WEIGHTS_FILE).read_bytes() == (
         there.trainings / task.name / WEIGHTS_FILE
     ).read_bytes()
-    assert read_training(there.folder_of(there.donor)).outcome is not None
+    assert read_training(there.folder_of(there.first)).outcome is not None
     assert one.observation.donor == here.file.donor
 
 
 def test_one_folder_trains_a_network_once_at_a_time(tmp_path):
     workplace = begun().workplace
-    lock = workplace.lock_of(workplace.donor)
+    lock = workplace.lock_of(workplace.first)
 
-    assert workplace.lock_of(workplace.donor) is None
+    assert workplace.lock_of(workplace.first) is None
     lock.release()
-    workplace.lock_of(workplace.donor, wait=True).release()
+    workplace.lock_of(workplace.first, wait=True).release()
 
 
 def test_what_cannot_be_trained_says_why(tmp_path):
@@ -52,4 +52,4 @@ def test_what_cannot_be_trained_says_why(tmp_path):
     workplace = workplace._replace(file=msgspec.structs.replace(workplace.file, asked=asked))
 
     with pytest.raises(RepvitNasError, match="finite|diverged"):
-        train_task(workplace, workplace.donor, Place())
+        train_task(workplace, workplace.first, Place())

@@ -5,7 +5,7 @@ import pytest
 from training_support import small
 
 from repvit_nas.checking.check import check_run
-from repvit_nas.checking.family import member_asked, members, train_beside
+from repvit_nas.checking.family import family_names, member_asked, members, train_beside
 from repvit_nas.errors import UnknownNameError
 from repvit_nas.files import read_json
 from repvit_nas.training.recipe import load_recipe
@@ -46,8 +46,9 @@ def test_the_family_is_trained_by_the_same_recipe_on_the_same_images(tmp_path, m
     assert found.family[1].relation == ""
 
 
-def test_a_reference_network_that_is_none_is_refused_before_any_is_trained(run):
+def test_reference_networks_are_named_alone_or_all():
+    assert family_names(None) == []
+    assert family_names("repvit_m0_9, repvit_m0_6") == ["repvit_m0_9", "repvit_m0_6"]
+    assert len(family_names("all")) == 5
     with pytest.raises(UnknownNameError, match="reference network 'm9' is not known"):
-        train_beside(trained_run(run), ("m9",))
-
-    assert not (run / "family").exists()
+        family_names("repvit_m0_9,m9")

@@ -1,6 +1,7 @@
 """measure-accuracy, import-accuracy, validate, search and show, as a user with images goes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -69,13 +70,20 @@ def test_from_images_to_a_front_to_finals(invoke, elsewhere):
     )  # fmt: skip
     assert json.loads(out)["accuracy_source"] == "trained here"
 
-    code, out, err = invoke(
+    finals = (
         "measure-accuracy", "--finals", "front", "--data", "shapes", "--train-images", "48", "--val-images",
         "24", "--foreign", "--epochs", "1", "--set", "batch=16", "--seeds", "2", "--winners", "1",
         "--reference", trained, "--threads", "1",
     )  # fmt: skip
+    code, out, err = invoke(*finals)
     assert code == 0, err
     assert "2 seeds): " in out.replace("\n", " ")
+    shared = ("--storage", "sqlite:///s.db", "--name", "last", "--artifacts", "store")
+    code, _, err = invoke(*finals, *shared, "--out", "shared")
+    assert code == 0, err
+    assert Path("shared/finals.json").read_bytes() == Path("front/finals/finals.json").read_bytes()
+    code, out, _ = invoke("status", *shared[:4])
+    assert "4 trainings finished, 0 left. Ended: all trainings are made." in out
 
 
 @pytest.mark.parametrize(

@@ -132,4 +132,7 @@ def test_a_storage_without_the_campaign_says_how_one_is_begun(invoke, elsewhere)
 
         assert code == 1
         assert "campaign 'n' is not known" in err
-        assert "a new one is begun by measure-accuracy with the same --storage" in err
+        assert (
+            "a new one is begun by measure-accuracy, or train --seeds, with the same --storage"
+            in err
+        )
