@@ -24,6 +24,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+# Here, where workers are made from, though they are used there alone: each would load them anew.
+import alembic.command  # noqa: F401
+import optuna.artifacts  # noqa: F401
+import sqlalchemy.orm  # noqa: F401
+import timm.data  # noqa: F401
 import torch
 
 from repvit_nas.accuracy.observations import ObservationLog
@@ -252,6 +257,22 @@ def the_store_is_full(bench: Bench) -> Path:
         subprocess.run(["umount", str(store)], check=True)
 
 
+def everything_at_once(bench: Bench) -> Path:
+    """Take one of two in a folder for dead, kill the other when it is back, then the database."""
+    stays, dies = (started(planner, bench.url, bench.home / "a") for _ in range(2))
+    time.sleep(bench.moment_s / 3)
+    os.kill(stays.pid, signal.SIGSTOP)
+    time.sleep(2 * STALE_S)
+    os.kill(stays.pid, signal.SIGCONT)
+    time.sleep(bench.moment_s / 3)
+    kill(dies)
+    time.sleep(bench.moment_s / 3)
+    bench.server.kill()
+    time.sleep(bench.down_s)
+    bench.server.start()
+    return ended([stays], bench.home / "a")
+
+
 FAULTS: Final[dict[str, Callable[[Bench], Path]]] = {
     "worker": a_worker_dies,
     "planner": the_planner_dies,
@@ -259,6 +280,7 @@ FAULTS: Final[dict[str, Callable[[Bench], Path]]] = {
     "clock": a_clock_is_off,
     "folder": two_in_one_folder,
     "store": the_store_is_full,
+    "all": everything_at_once,
 }
 
 

@@ -3,10 +3,12 @@
     python benchmarks/bench_workers.py [URL ...]
 
 Each trial takes a second, asleep, so that two cores do for several workers. Promise: up to four workers
-keep 0.9 of what they would do each for itself. A journal file is tried always; a database by its URL,
-which must be empty.
+keep 0.9 of what they would do each for itself, from when they have started: that takes each a second or
+two once, for libraries and the storage's tables, and is said apart. A journal file is tried always; a
+database by its URL, which must be empty.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ import time
 from typing import Final
 
 TASK_S: Final = 1.0
-TASKS: Final = 10
+TASKS: Final = 20
 WORKERS: Final = (1, 2, 4)
 PROMISE: Final = 0.9
 _WORKER: Final = "worker"
@@ -38,15 +40,15 @@ def main() -> None:
 
 
 def run(url: str, name: str, workers: int, asked: int) -> float:
-    """Return how long workers that start together take for all trials."""
+    """Return how long workers that begin together take for all trials."""
     command = [sys.executable, __file__, _WORKER, url, name, str(asked)]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(workers)
     ]
-    for each in running:
-        if each.stdout is not None:
-            each.stdout.readline()
+    started = [each.stdout.readline() for each in running if each.stdout is not None]
+    if workers == 1:
+        print(f"{url.partition(':')[0]:<11} {started[0].strip()}")
     began = time.monotonic()
     for each in running:
         if each.stdin is not None:
@@ -58,12 +60,21 @@ def run(url: str, name: str, workers: int, asked: int) -> float:
 
 def rate(url: str) -> float:
     """Return how many trials a second one search tells."""
+    work(url, "starting", 1, 0.0)
     began = time.monotonic()
-    work(url, "fast", 50, 0.0, ready=False)
+    work(url, "fast", 50, 0.0)
     return 50 / (time.monotonic() - began)
 
 
-def work(url: str, name: str, asked: int, task_s: float, *, ready: bool = True) -> None:
+def started(url: str) -> None:
+    """Do all that a worker does once, in a study of its own; say how long it took, and wait."""
+    began = time.monotonic()
+    work(url, f"start of {os.getpid()}", 1, 0.0)
+    print(f"a worker starts in {time.monotonic() - began:.1f} s", flush=True)
+    sys.stdin.read()
+
+
+def work(url: str, name: str, asked: int, task_s: float) -> None:
     """Tell trials until there are as many as asked."""
     import numpy as np
 
@@ -79,13 +90,9 @@ def work(url: str, name: str, asked: int, task_s: float, *, ready: bool = True) 
     problem = Problem(
         load_space("repvit")[0], [load_predictor("iphone12")[0]], load_family_estimator(), settings
     )
-    start = np.zeros((0, len(problem.space.parameters)), dtype=np.intp)
-    if ready:
-        print("ready", flush=True)
-        sys.stdin.read()
     run_study(
         problem,
-        start=start,
+        start=np.zeros((0, len(problem.space.parameters)), dtype=np.intp),
         sharing=Sharing(url, name),
         digest="bench",
         resume="auto",
@@ -95,6 +102,7 @@ def work(url: str, name: str, asked: int, task_s: float, *, ready: bool = True) 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [_WORKER]:
+        started(sys.argv[2])
         work(sys.argv[2], sys.argv[3], int(sys.argv[4]), TASK_S)
     else:
         main()

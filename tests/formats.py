@@ -24,7 +24,7 @@ from repvit_nas.accuracy.responses import read_losses
 from repvit_nas.accuracy.trained import PosteriorFile
 from repvit_nas.architecture import read_architecture
 from repvit_nas.campaign.records import CampaignFile, RunsFile, read_campaign, task_log
-from repvit_nas.campaign.trial import facts_of_result, read_try
+from repvit_nas.campaign.trial import PLAN, TASK, facts_of_result, read_try
 from repvit_nas.checking.records import CheckRecord
 from repvit_nas.coreml.exporting import Converted, Manifest
 from repvit_nas.coreml.importers import generic, melange, xctest
@@ -337,7 +337,7 @@ def trial() -> bytes:
     said |= {"images": 3, "origin": "trained here"}
     said |= {"circumstances": {"data": "shapes", "recipe": "quick"}}
     result = Result(msgspec.convert(said, AccuracyObservation), losses(), 2.5)
-    facts = {"task": task, "worker": "somebody", "progress": {"count": 3, "doing": "training"}}
+    facts = {TASK: task, "worker": "somebody", "progress": {"count": 3, "doing": "training"}}
     return json.dumps(facts | facts_of_result(result)).encode()
 
 
@@ -769,8 +769,8 @@ FORMATS |= {
         "trial.json",
         lambda: json.dumps(
             {
-                "task": {"type": "plan", "number": 1},
-                "plan": {"tasks": TASKS[:1], "reason": "", "networks": 4},
+                TASK: {"type": "plan", "number": 1},
+                PLAN: {"tasks": TASKS[:1], "reason": "", "networks": 4},
             }
         ).encode(),
         read_trial,

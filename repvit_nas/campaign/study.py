@@ -24,10 +24,11 @@ from repvit_nas.campaign.trial import (
     BEAT,
     BY,
     GIVEN_BACK,
-    PLAN,
     REASON,
+    facts_of_plan,
     facts_of_result,
     facts_of_task,
+    is_hidden,
     read_try,
 )
 from repvit_nas.campaign.tries import Beat, Task, Tries, Try, TryState
@@ -35,6 +36,7 @@ from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.searching.shared import DIGEST, MAKING_S, Sharing
 from repvit_nas.storages import ask, set_state, was_finished
 from repvit_nas.training.records import differences
+from repvit_nas.words import number_of
 
 if TYPE_CHECKING:
     import optuna
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # The attributes of a study that say which campaign it is: one that chooses its trainings, or a list.
+# They are of those that dashboards do not show: a page of JSON in one line.
 CAMPAIGN, RUNS = "repvit-nas campaign", "repvit-nas trainings"
 _KINDS: Final[dict[str, type[AnyFile]]] = {CAMPAIGN: CampaignFile, RUNS: RunsFile}
 METRIC: Final = "top-1 [%]"
@@ -110,7 +113,9 @@ class CampaignStudy:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 made.set_metric_names([METRIC])
-            made.set_user_attr(_key(file), msgspec.to_builtins(_without_paths(file)))
+            for key, value in _shown(file).items():
+                made.set_user_attr(key, value)
+            self._say_whose(file)
             return True
 
         made = self.call(make)
@@ -162,19 +167,30 @@ class CampaignStudy:
         self._study = self.call(lambda: optuna.load_study(storage=self.storage, study_name=name))
         self._study_id = self.call(lambda: self.storage.get_study_id_from_name(name))
         end = time.monotonic() + MAKING_S
-        while not (keys := _KINDS.keys() & (attrs := self.call(lambda: self._study.user_attrs))):
-            if DIGEST in attrs or self.call(lambda: self._study.get_trials(deepcopy=False)):
+        while not (keys := _KINDS.keys() & (attrs := self._attrs())):
+            if DIGEST in self.call(lambda: self._study.user_attrs) or self.call(
+                lambda: self._study.get_trials(deepcopy=False)
+            ):
                 raise RepvitNasError(
                     f"the study {name!r} is a search, or somebody else's: give another --name"
                 )
             if time.monotonic() >= end:
                 if otherwise is None:
                     raise RepvitNasError(f"the study {name!r} is empty: nobody has begun it")
-                document = msgspec.to_builtins(_without_paths(otherwise))
-                self.call(functools.partial(self._study.set_user_attr, _key(otherwise), document))
+                self.call(functools.partial(self._say_whose, otherwise))
             time.sleep(_POLL_S)
         (key,) = sorted(keys)[:1]
         self.file = files.convert(f"the campaign {name!r}", attrs[key], _KINDS[key])
+
+    def _attrs(self) -> dict[str, Any]:
+        """Return the attributes of the study that dashboards do not show."""
+        return self.call(lambda: self.storage.get_study_system_attrs(self._study_id))
+
+    def _say_whose(self, file: AnyFile) -> None:
+        """Write into the study which campaign it is, after all else."""
+        study_id = self.storage.get_study_id_from_name(self.sharing.name)
+        document = msgspec.to_builtins(_without_paths(file))
+        self.storage.set_study_system_attr(study_id, _key(file), document)
 
     def look(self) -> Tries:
         """Return all tries, as they are now.
@@ -233,7 +249,11 @@ class CampaignStudy:
         import optuna
 
         facts = facts_of_task(task, self.file)
-        trial = optuna.create_trial(state=optuna.trial.TrialState.WAITING, user_attrs=facts)
+        trial = optuna.create_trial(
+            state=optuna.trial.TrialState.WAITING,
+            user_attrs={key: value for key, value in facts.items() if not is_hidden(key)},
+            system_attrs={key: value for key, value in facts.items() if is_hidden(key)},
+        )
         self.call(lambda: self.storage.create_new_trial(self._study_id, trial))
 
     def claim(self, one: Try, by: str) -> bool:
@@ -252,20 +272,19 @@ class CampaignStudy:
     def tell_plan(self, one: Try, planned: Planned) -> bool:
         """Write what comes next; returns whether the try was still this worker's."""
         # Pruned is Optuna's end without a value.
-        return self._note(one, {PLAN: msgspec.to_builtins(planned)}) and self._set_state(
-            one, _states().PRUNED
-        )
+        return self._note(one, facts_of_plan(planned)) and self._set_state(one, _states().PRUNED)
 
     def fail(self, one: Try, reason: str) -> bool:
         """Leave a training out; returns whether the try was still this worker's."""
         return self._note(one, {REASON: reason[:1000]}) and self._set_state(one, _states().FAIL)
 
     def _note(self, one: Try, facts: dict[str, Any]) -> bool:
-        """Write user attributes of a try; returns whether it has not come to an end."""
-        storage = self.storage
+        """Write attributes of a try; returns whether it has not come to an end."""
+        shown, hidden = self.storage.set_trial_user_attr, self.storage.set_trial_system_attr
         try:
             for key, value in facts.items():
-                self.call(functools.partial(storage.set_trial_user_attr, one.trial_id, key, value))
+                write = hidden if is_hidden(key) else shown
+                self.call(functools.partial(write, one.trial_id, key, value))
         except Exception as error:
             if not was_finished(error):
                 raise
@@ -298,7 +317,7 @@ class CampaignStudy:
                 number=trial.number,
                 trial_id=trial_id,
                 state=_state(trial),
-                attrs=trial.user_attrs,
+                attrs=trial.user_attrs | trial.system_attrs,
                 file=self.file,
             )
             if trial.state.is_finished():
@@ -339,6 +358,23 @@ def _state(trial: "FrozenTrial") -> TryState:
 def _key(file: AnyFile) -> str:
     """Return the attribute of a study that holds what a campaign was asked."""
     return next(key for key, kind in _KINDS.items() if isinstance(file, kind))
+
+
+def _shown(file: AnyFile) -> dict[str, Any]:
+    """Return what a dashboard shows of a campaign."""
+    said: dict[str, Any] = {
+        "images": f"{file.asked.data.name}, {file.val_images:,} to validate on",
+        "recipe": f"{file.asked.recipe_name}, {number_of(file.asked.recipe.epochs, 'epoch')}",
+        "starts from": file.asked.init,
+        "resolution": file.resolution,
+    }
+    if isinstance(file, RunsFile):
+        return said | {"trainings": len(file.tasks)}
+    return said | {
+        "space": file.asked.space,
+        "latency at most [ms]": file.asked.budgets_ms,
+        "latency band": file.asked.band,
+    }
 
 
 def _without_paths(file: AnyFile) -> AnyFile:

@@ -10,16 +10,20 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.accuracy.observations import AccuracyObservation
 from repvit_nas.accuracy.responses import losses_in
+from repvit_nas.architecture import shape_text
 from repvit_nas.campaign.records import AnyFile, Planned, RunsFile, TrainingTask
 from repvit_nas.campaign.training import Result, circumstances_of, losses_name
 from repvit_nas.campaign.tries import Beat, Task, Try, TryState, Words
 from repvit_nas.errors import FileError
 from repvit_nas.quantities import Duration
 
-# User attributes of a trial.
-TASK, BY, BEAT, PLAN = "task", "worker", "progress", "plan"
-OBSERVATION, SECONDS, LOSSES, REASON = "observation", "seconds", "losses", "failure"
+# User attributes of a trial, which dashboards show.
+BY, BEAT, SECONDS, REASON = "worker", "progress", "seconds", "failure"
 GIVEN_BACK: Final = "given back"
+# And what no person reads, in the attributes that dashboards do not show, beside Optuna's own.
+_HIDDEN: Final = "repvit-nas "
+TASK, PLAN = f"{_HIDDEN}task", f"{_HIDDEN}plan"
+OBSERVATION, LOSSES = f"{_HIDDEN}observation", f"{_HIDDEN}losses"
 # MySQL's texts end at 64 KiB.
 _PIECE: Final = 45_000
 # What a file of losses has beside four bytes an image.
@@ -27,20 +31,41 @@ _HEADER: Final = 1024
 
 
 def facts_of_task(task: Task, file: AnyFile) -> dict[str, Any]:
-    """Return the attributes of a trial that waits for a worker."""
+    """Return the attributes of a trial that waits for a worker: its record, and what people see of it."""
     facts: dict[str, Any] = {TASK: msgspec.to_builtins(task)}
-    if isinstance(task, TrainingTask):  # for whoever looks at it in a dashboard
-        facts |= {"recipe": file.asked.recipe_name, "epochs": file.asked.recipe.epochs}
-    return facts
+    if not isinstance(task, TrainingTask):
+        return facts | {"task": f"{task.name}: chooses the trainings that come next"}
+    return facts | {
+        "task": task.name,
+        "network": shape_text(task.architecture),
+        "role": task.role,
+        "seed": task.seed,
+        "recipe": file.asked.recipe_name,
+        "epochs": file.asked.recipe.epochs,
+    }
+
+
+def facts_of_plan(planned: Planned) -> dict[str, Any]:
+    """Return the attributes that say what comes next."""
+    names = ", ".join(task.name for task in planned.tasks)
+    return {PLAN: msgspec.to_builtins(planned), "next": names or planned.reason}
+
+
+def is_hidden(key: str) -> bool:
+    """Tell whether an attribute is one that dashboards are not to show."""
+    return key.startswith(_HIDDEN)
 
 
 def facts_of_result(result: Result) -> dict[str, Any]:
     """Return the attributes that say what a training has said."""
     text = base64.b64encode(result.losses).decode()
     pieces = range(0, len(text), _PIECE)
+    said = result.observation
     return {
-        OBSERVATION: msgspec.to_builtins(result.observation),
+        OBSERVATION: msgspec.to_builtins(said),
         SECONDS: result.seconds,
+        "top-1, standard deviation [%]": said.top1_sd,
+        "cross-entropy": said.loss,
         **{f"{LOSSES} {place // _PIECE}": text[place : place + _PIECE] for place in pieces},
     }
 
@@ -61,7 +86,7 @@ def read_try(
         number: Of the trial.
         trial_id: What the storage calls it.
         state: Of the trial; a failed one is lost where nobody says why it failed.
-        attrs: The user attributes.
+        attrs: The attributes, shown or not.
         file: What the campaign was asked.
 
     Raises:

@@ -8,6 +8,7 @@ number and have not failed. So whoever comes first keeps the last places.
 """
 
 import contextlib
+import functools
 import secrets
 import time
 import warnings
@@ -53,8 +54,10 @@ STALE_S: Final = 60.0
 _POLL_S: Final = 0.2
 # How long another search may take from making a study to saying whose it is.
 MAKING_S: Final = 10.0
-# Where the dashboard looks for constraints: in a list, as Optuna kept them before they had names.
+# Constraints are kept in a list, as Optuna kept them before they had names: dashboards look there, and a
+# database takes a list at once. What each is called, the study says.
 _LISTED: Final = "constraints"
+_CONSTRAINTS: Final = "constraints, kept at 0 or less"
 
 
 class Sharing(NamedTuple):
@@ -154,8 +157,12 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         since = time.monotonic() - self._sharing.stale_s
+        storage, study_id = self._storage, self._study_id
         for number in [number for number, seen in self._running.items() if seen <= since]:
-            self._finish(number, TrialState.FAIL)
+            trial_id = self._sharing.ask(
+                functools.partial(storage.get_trial_id_from_study_id_trial_number, study_id, number)
+            )
+            self._finish(trial_id, TrialState.FAIL)
         time.sleep(_POLL_S)
 
     def keep(
@@ -185,9 +192,6 @@ class SharedStudy:
                     "architecture file": msgspec.to_builtins(entry.architecture),
                 },
                 system_attrs={**record.notes, _LISTED: list(record.constraints)},
-                constraints=dict(
-                    zip(self._problem.constraint_names, record.constraints, strict=True)
-                ),
             )
             kept.append(self._tell(trial, record))
         return kept
@@ -198,12 +202,11 @@ class SharedStudy:
         storage, sharing = self._storage, self._sharing
         trial_id = sharing.ask(lambda: storage.create_new_trial(self._study_id, trial))
         number = sharing.ask(lambda: storage.get_trial_number_from_id(trial_id))
-        if self._has_place(number) and self._finish(
-            number, TrialState.COMPLETE, _turned(record.values)
-        ):
+        values = _turned(record.values)
+        if self._has_place(number) and self._finish(trial_id, TrialState.COMPLETE, values):
             self._told[number] = record.choices
             return True
-        self._finish(number, TrialState.FAIL)
+        self._finish(trial_id, TrialState.FAIL)
         return False
 
     def _has_place(self, number: int) -> bool:
@@ -217,14 +220,10 @@ class SharedStudy:
         return sum(trial.number < number for trial in earlier) < trials
 
     def _finish(
-        self, number: int, state: "TrialState", values: Sequence[float] | None = None
+        self, trial_id: int, state: "TrialState", values: Sequence[float] | None = None
     ) -> bool:
         """Finish a trial; returns whether that was this search and not another one."""
-        storage, sharing = self._storage, self._sharing
-        trial_id = sharing.ask(
-            lambda: storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        )
-        return set_state(sharing.ask, storage, trial_id, state, values)
+        return set_state(self._sharing.ask, self._storage, trial_id, state, values)
 
 
 @contextlib.contextmanager
@@ -273,6 +272,7 @@ def _study(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(_metric_names(problem))
+        study.set_user_attr(_CONSTRAINTS, list(problem.constraint_names))
         study.set_user_attr(DIGEST, digest)
     except optuna.exceptions.DuplicatedStudyError as error:
         if not resume:
@@ -322,12 +322,18 @@ def _turned(values: Sequence[float]) -> list[float]:
     return [*values[:-1], -values[-1]]
 
 
+def _listed(problem: Problem, trial: "FrozenTrial") -> tuple[float, ...]:
+    """Return the constraints of a trial, as many as the search has."""
+    listed = trial.system_attrs[_LISTED]
+    return tuple(float(value) for _, value in zip(problem.constraint_names, listed, strict=True))
+
+
 def _record(problem: Problem, trial: "FrozenTrial") -> TrialRecord:
     from repvit_nas.searching.samplers import notes_of
 
     return TrialRecord(
         choices=tuple(problem.space.choices_of(trial.params)),
         values=tuple(_turned(trial.values)),
-        constraints=tuple(trial.constraints[name] for name in problem.constraint_names),
+        constraints=_listed(problem, trial),
         notes=notes_of(trial),
     )

@@ -201,7 +201,7 @@ def test_what_is_no_campaign_is_refused_in_a_line(tmp_path):
         study.agree(FILE)
         optuna.create_study(storage=study.storage, study_name="other").ask()
         later = optuna.create_study(storage=study.storage, study_name="later")
-        later.set_user_attr(CAMPAIGN, {"schema": 2})
+        study.storage.set_study_system_attr(later._study_id, CAMPAIGN, {"schema": 2})
 
     for name, said in (
         ("mime", "did you mean 'mine'"),
@@ -210,3 +210,30 @@ def test_what_is_no_campaign_is_refused_in_a_line(tmp_path):
     ):
         with open_study(Sharing(url, name)) as study, pytest.raises(RepvitNasError, match=said):
             study.join()
+
+
+def test_a_dashboard_shows_what_people_read_and_no_pages_of_json(tmp_path):
+    """Which shows user attributes, each in one line, and no system attributes."""
+    url = f"sqlite:///{tmp_path}/s.db"
+    with open_study(Sharing(url, "mine")) as study:
+        study.agree(FILE)
+        study.enqueue(task(0))
+        study.enqueue(PlanTask(0))
+        training, plan = waiting(study)
+        for one in (training, plan):
+            study.claim(one, "somebody")
+        study.tell(training, result(training.task, top1=81.0))
+        study.tell_plan(plan, Planned((), "nothing is left to train", 3))
+
+    seen = optuna.load_study(storage=url, study_name="mine")
+    assert seen.metric_names == ["top-1 [%]"]
+    assert seen.user_attrs["latency at most [ms]"] == {"iphone12": 1.0}
+    trained, chosen = seen.trials
+    assert trained.value == 81.0
+    shown = trained.user_attrs
+    assert (shown["task"], shown["network"], shown["role"], shown["seed"]) == (
+        *("n0-seed-0", "48-96-192-384 / 2-2-14-2 / se ½ / x2", "chosen", 0),
+    )
+    assert chosen.user_attrs["next"] == "nothing is left to train"
+    every = [*shown.values(), *chosen.user_attrs.values(), *seen.user_attrs.values()]
+    assert max(len(json.dumps(value)) for value in every) < 100

@@ -7,9 +7,16 @@ import msgspec
 import pytest
 from campaign_support import result_of
 
+from repvit_nas.campaign import trial
 from repvit_nas.campaign.planning import task_of
 from repvit_nas.campaign.records import CampaignFile
-from repvit_nas.campaign.trial import facts_of_result, facts_of_task, read_try
+from repvit_nas.campaign.trial import (
+    LOSSES,
+    OBSERVATION,
+    facts_of_result,
+    facts_of_task,
+    read_try,
+)
 from repvit_nas.campaign.tries import PlanTask
 from repvit_nas.errors import FileError
 from repvit_nas.search_space.family import family
@@ -22,7 +29,7 @@ TASK = task_of("chosen", family()["repvit_m0_9"].architecture, 0, inherits=False
 
 RESULT = result_of(TASK, FILE)  # whose losses take three pieces of a text
 FACTS = facts_of_task(TASK, FILE) | facts_of_result(RESULT) | {"worker": "somebody"}
-OBSERVATION = FACTS["observation"]
+SAID = FACTS[OBSERVATION]
 
 
 def read(facts, state="done"):
@@ -32,7 +39,7 @@ def read(facts, state="done"):
 def test_what_a_training_said_comes_back_in_pieces_that_any_database_takes():
     assert read(json.loads(json.dumps(FACTS))).result == RESULT
     assert max(len(json.dumps(value)) for value in FACTS.values()) < 64 * 1024
-    assert len([name for name in FACTS if name.startswith("losses")]) == 3
+    assert len([name for name in FACTS if name.startswith(LOSSES)]) == 3
 
 
 def test_a_failed_try_is_lost_where_nobody_says_why():
@@ -46,20 +53,20 @@ def test_a_failed_try_is_lost_where_nobody_says_why():
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("task", {"type": "task", "name": "../../etc"}, "trial 3: task: name"),
-        ("task", None, "trial 3: task"),
-        ("task", {"type": "plan", "number": -1}, "trial 3: task: number"),
-        ("task", {"type": "plan", "number": 1}, "trial 3: plan"),
+        (trial.TASK, {"type": "task", "name": "../../etc"}, "trial 3: repvit-nas task: name"),
+        (trial.TASK, None, "trial 3: repvit-nas task"),
+        (trial.TASK, {"type": "plan", "number": -1}, "trial 3: repvit-nas task: number"),
+        (trial.TASK, {"type": "plan", "number": 1}, "trial 3: repvit-nas plan"),
         ("worker", "x" * 2000, "trial 3: worker"),
         ("progress", {"count": "many"}, "trial 3: progress: count"),
         ("seconds", -1, "trial 3: seconds"),
-        ("observation", OBSERVATION | {"top1": 120}, "trial 3: observation: top1"),
-        ("observation", OBSERVATION | {"source": "n9-seed-0"}, "of another training"),
-        ("observation", OBSERVATION | {"losses": "../x.npy"}, "of another training"),
-        ("observation", OBSERVATION | {"held_out": True}, "of another training"),
-        ("losses 0", "####", "trial 3: losses"),
-        ("losses 0", "AAAA", "losses"),
-        ("losses 2", "A" * 900_000, "are more than of 20,000 images"),
+        (OBSERVATION, SAID | {"top1": 120}, "trial 3: repvit-nas observation: top1"),
+        (OBSERVATION, SAID | {"source": "n9-seed-0"}, "of another training"),
+        (OBSERVATION, SAID | {"losses": "../x.npy"}, "of another training"),
+        (OBSERVATION, SAID | {"held_out": True}, "of another training"),
+        (f"{LOSSES} 0", "####", "trial 3: repvit-nas losses"),
+        (f"{LOSSES} 0", "AAAA", "losses"),
+        (f"{LOSSES} 2", "A" * 900_000, "are more than of 20,000 images"),
     ],
 )
 def test_what_a_database_says_is_not_believed(key, value, said):
@@ -74,4 +81,4 @@ def test_trainings_by_another_recipe_are_not_compared():
     other = {"data": "shapes", "data_digest": "1" * 16, "recipe": "quick", "recipe_digest": ""}
 
     with pytest.raises(FileError, match="of other circumstances: data"):
-        read(FACTS | {"observation": OBSERVATION | {"circumstances": other}})
+        read(FACTS | {OBSERVATION: SAID | {"circumstances": other}})

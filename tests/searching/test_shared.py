@@ -231,8 +231,9 @@ def test_a_study_says_what_it_holds(make_problem, tmp_path):
         assert trial.user_attrs["accuracy estimate [%]"] - deviation == pytest.approx(
             accuracy, abs=2e-3
         )
-        named = trial.constraints
-        assert set(problem.constraint_names) <= set(named)
-        listed = trial.system_attrs["constraints"]
-        assert listed == [named[name] for name in problem.constraint_names]
+        choices = np.array([problem.space.choices_of(trial.params)])
+        violations = problem.score(choices).violations[0].tolist()
+        assert list(trial.constraints.values()) == pytest.approx(violations)
+    names = study.user_attrs["constraints, kept at 0 or less"]
+    assert names == list(problem.constraint_names)
     close_storage(storage)
