@@ -8,7 +8,6 @@ number and have not failed. So whoever comes first keeps the last places.
 """
 
 import contextlib
-import functools
 import secrets
 import time
 import warnings
@@ -120,13 +119,15 @@ class SharedStudy:
         self._study = study
         self._sharing = sharing
         self._study_id = sharing.ask(lambda: storage.get_study_id_from_name(study.study_name))
+        # By what the storage calls each trial, which grows with its number.
         self._told: dict[int, tuple[int, ...]] = {}
         self._running: dict[int, float] = {}
+        self._last: FrozenTrial | None = None
 
     @property
     def choices(self) -> Choices:
         """Every told trial's row of choices, in the order of their numbers, `(n, parameters)`."""
-        rows = [self._told[number] for number in sorted(self._told)]
+        rows = [self._told[trial_id] for trial_id in sorted(self._told)]
         width = len(self._problem.space.parameters)
         return np.array(rows, dtype=np.intp).reshape(-1, width)
 
@@ -136,16 +137,17 @@ class SharedStudy:
 
         trials = self._sharing.ask(lambda: self._study.get_trials(deepcopy=False))
         now = time.monotonic()
+        self._last = trials[-1] if trials else None
         self._running = {
-            trial.number: self._running.get(trial.number, now)
+            _id(trial): self._running.get(_id(trial), now)
             for trial in trials
             if trial.state == TrialState.RUNNING
         }
         records = []
         for trial in trials:
-            if trial.state == TrialState.COMPLETE and trial.number not in self._told:
+            if trial.state == TrialState.COMPLETE and _id(trial) not in self._told:
                 records.append(_record(self._problem, trial))
-                self._told[trial.number] = records[-1].choices
+                self._told[_id(trial)] = records[-1].choices
         return records
 
     def room(self) -> int:
@@ -157,11 +159,7 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         since = time.monotonic() - self._sharing.stale_s
-        storage, study_id = self._storage, self._study_id
-        for number in [number for number, seen in self._running.items() if seen <= since]:
-            trial_id = self._sharing.ask(
-                functools.partial(storage.get_trial_id_from_study_id_trial_number, study_id, number)
-            )
+        for trial_id in [trial_id for trial_id, seen in self._running.items() if seen <= since]:
             self._finish(trial_id, TrialState.FAIL)
         time.sleep(_POLL_S)
 
@@ -201,18 +199,21 @@ class SharedStudy:
 
         storage, sharing = self._storage, self._sharing
         trial_id = sharing.ask(lambda: storage.create_new_trial(self._study_id, trial))
-        number = sharing.ask(lambda: storage.get_trial_number_from_id(trial_id))
         values = _turned(record.values)
-        if self._has_place(number) and self._finish(trial_id, TrialState.COMPLETE, values):
-            self._told[number] = record.choices
+        if self._has_place(trial_id) and self._finish(trial_id, TrialState.COMPLETE, values):
+            self._told[trial_id] = record.choices
             return True
         self._finish(trial_id, TrialState.FAIL)
         return False
 
-    def _has_place(self, number: int) -> bool:
+    def _has_place(self, trial_id: int) -> bool:
         from optuna.trial import TrialState
 
-        trials = self._problem.settings.trials
+        trials, last, storage = self._problem.settings.trials, self._last, self._storage
+        # What a storage calls trials grows at least as fast as their numbers; to ask for one is dear.
+        if last is not None and last.number + trial_id - _id(last) < trials:
+            return True
+        number = self._sharing.ask(lambda: storage.get_trial_number_from_id(trial_id))
         if number < trials:
             return True
         counting = (TrialState.COMPLETE, TrialState.RUNNING)
@@ -320,6 +321,11 @@ def _metric_names(problem: Problem) -> list[str]:
 def _turned(values: Sequence[float]) -> list[float]:
     """Return objectives with the sign of the accuracy turned: it is maximised in a storage."""
     return [*values[:-1], -values[-1]]
+
+
+def _id(trial: "FrozenTrial") -> int:
+    """Return what a storage calls a trial."""
+    return trial._trial_id  # noqa: SLF001  # as Optuna's own storages hand it out
 
 
 def _listed(problem: Problem, trial: "FrozenTrial") -> tuple[float, ...]:
