@@ -37,6 +37,7 @@ def main() -> None:
                     f"{efficiency:.2f}; promise {kept}"
                 )
             print(f"{kind:<11} {rate(url):,.0f} trials/s of no length, one worker")
+            print(f"{kind:<11} {claims(url):,.0f} trainings/s claimed and told, one worker")
 
 
 def run(url: str, name: str, workers: int, asked: int) -> float:
@@ -64,6 +65,58 @@ def rate(url: str) -> float:
     began = time.monotonic()
     work(url, "fast", 50, 0.0)
     return 50 / (time.monotonic() - began)
+
+
+def claims(url: str) -> float:
+    """Return how many trainings of a campaign a second a worker can look for, claim and tell."""
+    import torch
+
+    from repvit_nas.accuracy.observations import AccuracyObservation
+    from repvit_nas.campaign.records import RunsAsked, RunsFile, TrainingTask
+    from repvit_nas.campaign.runs import begin_runs
+    from repvit_nas.campaign.study import open_study
+    from repvit_nas.campaign.training import Result, circumstances_of, losses_name
+    from repvit_nas.search_space.family import family
+    from repvit_nas.searching.shared import Sharing
+    from repvit_nas.training.recipe import load_recipe
+    from repvit_nas.training.run import losses_npy
+    from repvit_nas.training.spec import DataSpec
+
+    network = family()["repvit_m0_9"].architecture
+    file = RunsFile(
+        name="claims",
+        command="",
+        asked=RunsAsked(
+            data=DataSpec(name="shapes"), recipe=load_recipe("quick"), recipe_name="quick"
+        ),
+        tasks=tuple(
+            TrainingTask(f"run-{seed}", network, seed, "run", inherits=False) for seed in range(50)
+        ),
+        data_digest="",
+        recipe_digest="",
+        classes=("a", "b"),
+        resolution=224,
+        val_images=2_400,
+        trainings="",
+    )
+    losses = losses_npy(torch.ones(file.val_images))
+    with open_study(Sharing(url, "claims")) as study:
+        begin_runs(study, file)
+        began = time.monotonic()
+        for task in file.tasks:
+            one = study.look().current[task.name]
+            said = AccuracyObservation(
+                architecture=network,
+                circumstances=circumstances_of(file),
+                seed=task.seed,
+                top1=50.0,
+                losses=losses_name(task),
+                origin="trained here",
+                source=task.name,
+            )
+            if not study.claim(one, "bench") or not study.tell(one, Result(said, losses, 1.0)):
+                raise RuntimeError(f"{task.name} was not granted")
+        return len(file.tasks) / (time.monotonic() - began)
 
 
 def started(url: str) -> None:

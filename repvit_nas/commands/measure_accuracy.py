@@ -28,9 +28,8 @@ _MOST: Final = 2**63 - 2
 _ONLY_FOR_FINALS: Final = frozenset({"seeds", "winners"})
 _NOT_FOR_FINALS: Final = frozenset(
     {
-        *("name", "budget_ms", "device", "band", "space", "resolution"),
+        *("budget_ms", "device", "band", "space", "resolution"),
         *("networks", "hours", "held_out", "init", "seed", "processes", "anyway"),
-        *("storage", "wait", "artifacts", "keep_checkpoints"),
     }
 )
 

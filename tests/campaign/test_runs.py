@@ -18,8 +18,9 @@ from repvit_nas.campaign.status import status_of
 from repvit_nas.campaign.study import open_study
 from repvit_nas.campaign.together import StudyBoard
 from repvit_nas.campaign.training import Workplace
+from repvit_nas.campaign.tries import PlanTask
 from repvit_nas.checking.family import member_asked, train_beside
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.training.records import Matching, read_training
 from repvit_nas.training.run import open_asked, train
@@ -123,6 +124,14 @@ def test_what_was_begun_otherwise_is_refused_and_not_written_over(tmp_path):
         other, _ = wanted(tmp_path / "runs", msgspec.structs.replace(ASKED, recipe=changed))
         with pytest.raises(RepvitNasError, match="begun with other arguments, .*recipe.lr"):
             begin_runs(study, other)
+
+
+def test_what_was_not_asked_for_is_refused(tmp_path):
+    with worker(f"sqlite:///{tmp_path}/s.db", tmp_path / "store", []) as (study, _):
+        begin_runs(study, wanted(tmp_path / "runs")[0])
+        study.enqueue(PlanTask(0))
+        with pytest.raises(FileError, match="'plan-0' is none of the campaign's"):
+            study.look()
 
 
 def test_a_list_that_leads_out_of_its_folder_is_refused():
