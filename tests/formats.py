@@ -536,7 +536,7 @@ FORMATS: dict[str, Format] = {
         "assumptions.json",
         (ROOT / "predictors" / "iphone12" / "assumptions.json").read_bytes,
         json_file("assumptions.json", Assumptions),
-        ("predictors.fit_device.read_known",),
+        ("predictors.fit_device.read_known", "predictors.fit_device._taken_for_granted"),
     ),
     "run": Format(
         "run.json",
