@@ -55,6 +55,11 @@ def usual_output(output: OutputKind, num_classes: int) -> OutputKind:
     return LOGITS if num_classes else FEATURES
 
 
+def usual_resolution(output: OutputKind) -> int | None:
+    """Return the side of the input where nobody says; None for the space's own."""
+    return SAM_RESOLUTION if output in SAM_STEP else None
+
+
 def require(holds: bool, rule: str, arrived: object) -> None:
     """Raise unless a rule of a record holds.
 

@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from repvit_nas.architecture import LOGITS, SAM_FUSED
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.folders import clock
 from repvit_nas.latency_lut.device import Device, device_names, load_device
@@ -17,7 +16,7 @@ from repvit_nas.latency_lut.placement import (
     without_networks,
 )
 from repvit_nas.latency_lut.table import TABLE_FILE, Table, read_table, slower_now
-from repvit_nas.measuring.campaign import network_plan, time_networks
+from repvit_nas.measuring.campaign import check_timeable, network_plan, time_networks
 from repvit_nas.measuring.runners import open_runner
 from repvit_nas.measuring.session import Limits, Session
 from repvit_nas.programs import network
@@ -71,22 +70,6 @@ class Timed(NamedTuple):
             RepvitNasError: Fewer than two are left.
         """
         return without_networks(self.table, self.off) if self.off else self.table
-
-
-def refuse_untimed(architecture: Network, *, core_ml: bool) -> None:
-    """Refuse a network that nothing here times.
-
-    Raises:
-        RepvitNasError: It is one.
-    """
-    name = architecture.name or "the network"
-    if architecture.output == SAM_FUSED:
-        raise RepvitNasError(f"{name}: a neck that takes two maps is not timed; give --output sam")
-    if core_ml and architecture.output != LOGITS:
-        raise RepvitNasError(
-            f"{name}: a phone or Mac times networks of classes here; export writes a package of one that "
-            "hands back maps, which Xcode's performance report times"
-        )
 
 
 def timed_by_core_ml(device: Device) -> bool:
@@ -204,8 +187,10 @@ def time_on(
         say: Told that another measurement has to end first.
 
     Raises:
-        RepvitNasError: The device cannot be timed here, or is not as it was measured.
+        RepvitNasError: The device or a network cannot be timed here, or is not as it was measured.
     """
+    for each in networks:
+        check_timeable(each.output, isolated=isolated)
     with tempfile.TemporaryDirectory(prefix="repvit-nas-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         mine = clock(say) if _timed_here(device) else nullcontext()

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from repvit_nas import data
-from repvit_nas.architecture import Architecture, Stage
+from repvit_nas.architecture import Architecture, Stage, with_output
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import RuntimeSpec, load_device
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
@@ -97,3 +97,8 @@ def test_a_phone_needs_a_mac(elsewhere):
     assert network_limits(phone).minutes == 10.0
     with pytest.raises(RepvitNasError, match="Mac"):
         time_on(phone, [SMALL], QUICK, silent, access=Access("TEAM1"))
+
+
+def test_a_neck_that_takes_two_maps_is_not_timed(cpu):
+    with pytest.raises(RepvitNasError, match="is not timed; give --output sam"):
+        time_on(load_device("cpu"), [with_output(SMALL, "sam-fused")], QUICK, silent)

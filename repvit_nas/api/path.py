@@ -1,4 +1,4 @@
-"""`path`: the networks between MobileNetV3-L and RepViT-M0.9, published against predicted."""
+"""`path`: the networks between MobileNetV3-L and RepViT-M0.9, published and measured against predicted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from repvit_nas.api.shown import Shown, axes_or_new
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PATH_FILE, read_path
+from repvit_nas.latency_lut.table import NetworkRow
 from repvit_nas.predictors.lookup import Outside
 from repvit_nas.report.path_rows import PathRows, draw_path, path_rows
 from repvit_nas.report.tables import Grid
@@ -51,7 +52,11 @@ class PathTable(Shown, msgspec.Struct, frozen=True):
 
 
 def path(
-    device: str = DEFAULT_DEVICE, *, foreign: bool = False, outside: Outside = "flag"
+    device: str = DEFAULT_DEVICE,
+    *,
+    foreign: bool = False,
+    outside: Outside = "flag",
+    measured: Sequence[NetworkRow] = (),
 ) -> PathTable:
     """Compare the networks of the path from MobileNetV3-L to RepViT-M0.9, published and predicted.
 
@@ -62,6 +67,7 @@ def path(
         device: The device's name.
         foreign: Accept a processor's table that was measured on another machine.
         outside: What to do with units outside the measured range, as in `predict`.
+        measured: Networks of it that were timed on the device.
 
     Raises:
         WrongTypeError: The device's name is no text.
@@ -74,4 +80,4 @@ def path(
         step.observation.network: step.observation.latency_ms
         for step in (read_path(place) if place.is_file() else ())
     }
-    return PathTable(path_rows(predictor, published), found)
+    return PathTable(path_rows(predictor, published, measured), found)

@@ -69,7 +69,6 @@ def command(
         Access,
         measured_device,
         network_limits,
-        refuse_untimed,
         time_on,
         timed_by_core_ml,
     )
@@ -78,9 +77,7 @@ def command(
         check_minutes(minutes)
     architecture = shaped(load_network(arch), output, resolution)
     known = measured_device(device)
-    core_ml = timed_by_core_ml(known)
-    check_options(device, core_ml=core_ml)
-    refuse_untimed(architecture, core_ml=core_ml)
+    check_options(device, core_ml=timed_by_core_ml(known))
     limits = network_limits(known)
     limits = limits._replace(minutes=minutes or limits.minutes, precision=precision)
     with progress_bar() as bar, stoppable(bar) as progress:

@@ -66,6 +66,7 @@ def command(
     Example: repvit-nas measure-lut --device cpu
              repvit-nas measure-lut --device cpu4 --threads 4
              repvit-nas measure-lut --device gpu --runtime torch
+             repvit-nas measure-lut --device cpu-512 --output features --resolution 512
              repvit-nas measure-lut --device iphone12 --export programs
              repvit-nas measure-lut --device mac
     """
@@ -98,7 +99,7 @@ def command(
     first = first_plan(space, wishes)
     with hold(folder), clock(note):
         session = Session(folder, runner)
-        claimed = session.claim(device, title, spec, first.resolution)
+        claimed = session.claim(device, title, spec, first.resolution, first.output)
         note(f"device: {device}, {claimed.title}, into {folder}")
         plan = session.plan(first)
         try:

@@ -95,7 +95,7 @@ output_option: Decorator = click.option(
     "--output",
     type=click.Choice(OUTPUTS),
     metavar="|".join(OUTPUTS),
-    help="What networks hand back: scores, the four maps of a backbone, or SAM's map. [logits]",
+    help="What networks hand back: scores, a backbone's four maps, or SAM's. [their own, else logits]",
 )
 foreign_option: Decorator = click.option(
     "--foreign",

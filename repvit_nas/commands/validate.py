@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.architecture import LOGITS
 from repvit_nas.commands.answer import Answer, answers
 from repvit_nas.commands.completion import complete_device
 from repvit_nas.commands.console import note, progress_bar, show
@@ -68,9 +67,10 @@ def command(
 ) -> Answer[Any]:
     r"""Time new random networks and compare them with their predictions.
 
-    The networks are others than those that measure-lut timed; nothing is written. How far off a
-    modelled device is, fit says. With --accuracy nothing is trained: an estimator is compared with the
-    networks that its campaign kept for that.
+    The networks are others than those that measure-lut timed, and hand back what those do where
+    --output says nothing else; nothing is written. How far off a modelled device is, fit says. With
+    --accuracy nothing is trained: an estimator is compared with the networks that its campaign kept
+    for that.
 
     \b
     Example: repvit-nas validate --device cpu
@@ -81,7 +81,7 @@ def command(
     from repvit_nas.predictors.held_out import evaluate_afresh
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space.space import load_space
-    from repvit_nas.timing import Access, measured_device, refuse_untimed, time_on, timed_by_core_ml
+    from repvit_nas.timing import Access, measured_device, time_on, timed_by_core_ml
 
     if accuracy is not None and device is None:
         return _of_accuracy(accuracy)
@@ -98,10 +98,7 @@ def command(
     note(f"predictor: {device}, from {found}")
     table = read_table(known.path(TABLE_FILE), device)
     searched, _ = load_space(space)
-    if isolated and output not in (None, LOGITS):
-        raise RepvitNasError("--isolated is for networks of classes; leave it out")
-    fresh = fresh_networks(searched, networks, table, seed=seed, output=output or LOGITS)
-    refuse_untimed(fresh[0], core_ml=core_ml)
+    fresh = fresh_networks(searched, networks, table, seed=seed, output=output or table.output)
     limits = Limits(minutes or (CORE_ML_MINUTES if core_ml else MINUTES), PRECISION)
     with progress_bar() as bar, stoppable(bar) as progress:
         timed = time_on(

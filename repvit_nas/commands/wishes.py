@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from repvit_nas.commands.options import Decorator, drawn_space_option, grouped
+from repvit_nas.architecture import LOGITS
+from repvit_nas.commands.options import Decorator, drawn_space_option, grouped, output_option
 
 if TYPE_CHECKING:
+    from repvit_nas.architecture import OutputKind
     from repvit_nas.measuring.campaign import Wishes
     from repvit_nas.measuring.session import Limits
 
@@ -40,10 +42,16 @@ wishes_options: Decorator = grouped(
         "--isolated/--no-isolated",
         default=True,
         show_default=True,
-        help="Also time lone units of the held-out networks, as a baseline.",
+        help="Also time lone units of held-out classifiers, as a baseline.",
     ),
     drawn_space_option,
-    click.option("--resolution", type=int, metavar="PX", help="Input side. [default: the space's]"),
+    output_option,
+    click.option(
+        "--resolution",
+        type=int,
+        metavar="PX",
+        help="Input side. [default: the space's; 1024 for sam]",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
 )
 
@@ -52,13 +60,15 @@ def asked_wishes(given: Mapping[str, Any], *, core_ml: bool) -> "Wishes":
     """Return what the options ask to measure: on a Core ML device its own numbers where none says so."""
     from repvit_nas.measuring.campaign import Wishes
 
+    output: OutputKind = given["output"] or LOGITS
     asked = Wishes(
         given["units"],
         given["calibration"],
         given["networks"],
-        given["isolated"],
+        _given_or("isolated", given["isolated"], output == LOGITS),
         given["seed"],
         given["resolution"],
+        output,
     )
     return _core_ml_wishes(asked) if core_ml else asked
 

@@ -25,11 +25,17 @@ from repvit_nas.conversion.package import (
 )
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.necks import FusedNeck, Neck, Widen
-from repvit_nas.network.pieces import UnitWeights, fused_module, input_shape, random_weights
+from repvit_nas.network.pieces import (
+    Chain,
+    UnitWeights,
+    fused_module,
+    input_shape,
+    random_weights,
+)
 from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, PathUnit, Separated, WideHead
 from repvit_nas.programs import Program
 from repvit_nas.quantities import Count, Deviation
-from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit
+from repvit_nas.units import Block, Downsample, Features, Ffn, Foreign, Head, Stem, Unit, tapped
 
 OUTPUT: Final = "output"
 # Relative root mean square that half precision may differ from torch by: 5e-4 to 8e-4 is usual.
@@ -56,7 +62,7 @@ class _RandomWeights(Sequence[UnitWeights]):
     """Weights of a program's units, drawn when they are asked for and not kept."""
 
     def __init__(self, program: Program) -> None:
-        self._units = program.sequence
+        self._units = tapped(program.sequence)[0]
 
     def __len__(self) -> int:
         return len(self._units)
@@ -75,7 +81,7 @@ class _RandomWeights(Sequence[UnitWeights]):
 
 
 def program_weights(program: Program) -> Sequence[UnitWeights]:
-    """Return the weights of a program's units: random, and different in every copy.
+    """Return the weights of a program's units but for maps: random, and different in every copy.
 
     They are drawn anew every time they are asked for, which is cheaper than keeping them while a
     program is converted.
@@ -91,38 +97,42 @@ def write_program(program: Program, package: Path) -> Package:
         FileError: It cannot be written.
     """
     weights = program_weights(program)
-    write_module(_module(program, weights), (1, *input_shape(program.sequence[0])), package)
+    maps = len(tapped(program.sequence)[1])
+    shape = (1, *input_shape(program.sequence[0]))
+    write_module(_module(program, weights), shape, package, outputs=maps)
     return check(program, weights, package)
 
 
-def write_module(module: nn.Module, shape: Sequence[int], package: Path) -> None:
+def write_module(
+    module: nn.Module, shape: Sequence[int], package: Path, *, outputs: int = 1
+) -> None:
     """Convert a fused module and write its package, beside its place first.
 
     Args:
-        module: In evaluation mode, one input, one output.
+        module: In evaluation mode, one input.
         shape: Of its input.
         package: Where to; an older package there is replaced.
+        outputs: How many maps it hands back; several are numbered.
 
     Raises:
         FileError: It cannot be written.
     """
     tools = coremltools()
+    names = [OUTPUT] if outputs == 1 else [f"{OUTPUT}_{place}" for place in range(outputs)]
     model = converted(
         module,
         shape,
         inputs=[tools.TensorType(name=INPUT, shape=tuple(shape), dtype=np.float16)],
-        outputs=[tools.TensorType(name=OUTPUT, dtype=np.float16)],
+        outputs=[tools.TensorType(name=name, dtype=np.float16) for name in names],
     )
     del module  # its weights are in the model now, and the caller's, where nobody else keeps it
     save(model, package)
 
 
-def _module(program: Program, weights: Sequence[UnitWeights]) -> nn.Sequential:
-    units = program.sequence
+def _module(program: Program, weights: Sequence[UnitWeights]) -> nn.Module:
+    units, places = tapped(program.sequence)
     parts = [fused_module(unit, own) for unit, own in zip(units, weights, strict=True)]
-    module = nn.Sequential(*parts)
-    module.eval()
-    return module
+    return Chain(parts, places).eval()
 
 
 def expected_operations(units: Sequence[Unit]) -> tuple[str, ...]:
@@ -136,6 +146,9 @@ def expected_operations(units: Sequence[Unit]) -> tuple[str, ...]:
 
 _FFN: Final = ("conv", "gelu", "conv", "add")
 _SE: Final = ("reduce_mean", "conv", "relu", "conv", "sigmoid", "mul")
+# Over the channels, which are brought to the end and back.
+_LAYER_NORM: Final = ("transpose", "layer_norm", "transpose")
+_NECK: Final = ("conv", *_LAYER_NORM, "conv", *_LAYER_NORM)
 
 
 def _operations(unit: Unit) -> tuple[str, ...]:
@@ -148,9 +161,9 @@ def _operations(unit: Unit) -> tuple[str, ...]:
             return ("conv", "conv")
         case Ffn():
             return _FFN
-        case Head():
-            return ("reduce_mean", "linear")
-        case Features() | Foreign() | Neck() | FusedNeck():
+        case Head() | Neck():
+            return ("reduce_mean", "linear") if isinstance(unit, Head) else _NECK
+        case Features() | Foreign() | FusedNeck():
             raise TypeError(f"{type(unit).__name__} cannot be exported on its own")
         case _:
             return _operations_of_the_path(unit)
@@ -180,6 +193,7 @@ def check(program: Program, weights: Sequence[UnitWeights], package: Path) -> Pa
     """
     found = read_package(package)
     _check_operations(program, found, package)
+    _check_outputs(program, found, package)
     _check_weights(weights, found, package)
     rms = max(unit_distances(program, weights, found))
     if not rms <= TOLERANCE:
@@ -196,7 +210,7 @@ def check(program: Program, weights: Sequence[UnitWeights], package: Path) -> Pa
 
 
 def _check_operations(program: Program, found: MilProgram, package: Path) -> None:
-    wanted = expected_operations(program.sequence)
+    wanted = expected_operations(tapped(program.sequence)[0])
     if found.types != wanted:
         surplus = dict(Counter(found.types) - Counter(wanted))
         missing = dict(Counter(wanted) - Counter(found.types))
@@ -208,6 +222,17 @@ def _check_operations(program: Program, found: MilProgram, package: Path) -> Non
         mode = found.constants.get(operation.arguments.get("mode", ""))
         if operation.type == "gelu" and mode != "EXACT":
             raise RepvitNasError(f"{package}: gelu must be EXACT; got {mode}")
+
+
+def _check_outputs(program: Program, found: MilProgram, package: Path) -> None:
+    """Make sure that maps are handed back behind the units that make them, in order."""
+    units, places = tapped(program.sequence)
+    ends = list(itertools.accumulate(len(_operations(unit)) for unit in units))
+    wanted = tuple(found.operations[ends[place] - 1].output for place in places)
+    if found.outputs != wanted:
+        raise RepvitNasError(
+            f"{package}: must hand back {', '.join(wanted)}; got {', '.join(found.outputs)}"
+        )
 
 
 def _check_weights(weights: Sequence[UnitWeights], found: MilProgram, package: Path) -> None:
@@ -272,13 +297,14 @@ def unit_distances(
         found: What is in it.
         negated: See :func:`repvit_nas.conversion.mil.run`.
     """
+    units, _ = tapped(program.sequence)
     taken, expected = [example(found)], []
     with torch.inference_mode():
-        for unit, own in zip(program.sequence, weights, strict=True):
+        for unit, own in zip(units, weights, strict=True):
             part = fused_module(unit, own)
             expected.append(part(torch.from_numpy(taken[-1])).numpy())
             taken.append(expected[-1].astype(np.float16).astype(np.float32))
-    lengths = [len(_operations(unit)) for unit in program.sequence]
+    lengths = [len(_operations(unit)) for unit in units]
     made = run_parts(found, taken[:-1], lengths, negated)
     return [_relative(one, other) for one, other in zip(made, expected, strict=True)]
 

@@ -76,7 +76,7 @@ def time_series(
         runner.keep_placements(home / PLACEMENTS_FILE)
         session = GatedSession(home, runner, everywhere=everywhere, passing=True)
         spec = RuntimeSpec(CORE_ML, target=product.device)
-        session.claim(product.device, product.title, spec, plan.resolution)
+        session.claim(product.device, product.title, spec, plan.resolution, plan.output)
         plan = session.plan(plan)
         one, usual = expected_minutes(plan, runner.probe.seconds)
         say(

@@ -16,7 +16,13 @@ from repvit_nas.coreml.importers.imported import Imported
 from repvit_nas.coreml.naming import short_name
 from repvit_nas.coreml.products import ANY_MAC, PRODUCTS_FILE, Product, products
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.latency_lut.device import CORE_ML, DEVICE_FILE, RESOLUTION, DeviceFile, RuntimeSpec
+from repvit_nas.latency_lut.device import (
+    CORE_ML,
+    DEVICE_FILE,
+    DeviceFile,
+    RuntimeSpec,
+    of_the_table,
+)
 from repvit_nas.latency_lut.placement import (
     PLACEMENTS_FILE,
     Placement,
@@ -287,7 +293,7 @@ def _imported_device(
         "loop": "warm",
         "precision": "fp16",
         "batch": "1",
-        RESOLUTION: f"{plan.resolution} px",
+        **of_the_table(plan.resolution, plan.output),
     }
     return DeviceFile(
         device=product.device,

@@ -13,9 +13,9 @@ from repvit_nas.coreml.runner import CoreMlRunner
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
-    RESOLUTION,
     DeviceFile,
     differences,
+    of_the_table,
     read_device,
 )
 from repvit_nas.latency_lut.placement import (
@@ -162,7 +162,7 @@ def check_same_model(folder: Path, processor: str) -> None:
 
 
 def _circumstances(runner: CoreMlRunner, plan: Plan) -> dict[str, str]:
-    return machine() | runner.circumstances() | {RESOLUTION: f"{plan.resolution} px"}
+    return machine() | runner.circumstances() | of_the_table(plan.resolution, plan.output)
 
 
 def own_series(folder: Path, runner: CoreMlRunner, plan: Plan) -> Path:

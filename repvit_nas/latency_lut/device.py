@@ -8,14 +8,16 @@ from typing import Final, Literal
 import msgspec
 
 from repvit_nas import data, files
+from repvit_nas.architecture import LOGITS, OutputKind
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
 from repvit_nas.machine import processor
 from repvit_nas.quantities import Count, Several
 from repvit_nas.words import printable
 
 DEVICE_FILE: Final = "device.json"
-# The circumstance that belongs to the table, not to the machine.
+# The circumstances that belong to the table, not to the machine.
 RESOLUTION: Final = "resolution"
+OUTPUT: Final = "output"
 # What may differ between two runs on one device without making them different tables.
 VOLATILE: Final = ("date", "frequency")
 # The files whose figures a predictor is fitted to, as far as a device has them.
@@ -224,10 +226,28 @@ def check_device_name(name: str) -> str:
     return name
 
 
+def of_the_table(resolution: int, output: OutputKind) -> dict[str, str]:
+    """Return the circumstances that are a table's own: of what its networks are.
+
+    That they are classifiers goes without saying, as in files of a time when there was nothing else.
+    """
+    said = {RESOLUTION: f"{resolution} px"}
+    return said if output == LOGITS else said | {OUTPUT: output}
+
+
+def of_the_machine(circumstances: dict[str, str]) -> dict[str, str]:
+    """Return circumstances without a table's own."""
+    return {key: value for key, value in circumstances.items() if key not in (RESOLUTION, OUTPUT)}
+
+
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
     """List how two sets of circumstances differ, in words; what may vary is left out."""
     return [
-        f"{key} is {one.get(key, 'not stated')!r} there and {other.get(key, 'not stated')!r} here"
+        f"{key} is {_stated(one, key)!r} there and {_stated(other, key)!r} here"
         for key in sorted(one.keys() | other.keys())
         if key not in VOLATILE and one.get(key) != other.get(key)
     ]
+
+
+def _stated(circumstances: dict[str, str], key: str) -> str:
+    return circumstances.get(key, LOGITS if key == OUTPUT else "not stated")

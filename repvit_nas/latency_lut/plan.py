@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import LOGITS, Architecture, OutputKind
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.networks import told
 from repvit_nas.programs import CHAIN_LENGTHS, Program, isolated, network, recipe
@@ -25,6 +25,7 @@ FEWEST_EXPLORED: Final = 20
 _OPTIONS: Final = {
     "seed": "--seed",
     "resolution": "--resolution",
+    "output": "--output",
     "wanted": "--units",
     "calibration": "--calibration or --space",
     "held_out": "--networks or --space",
@@ -89,6 +90,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         rounds = [former.rounds for former in self.former]
         if rounds != sorted(set(rounds)):
             raise ValueError(f"rounds of former must rise; got {rounds}")
+        outputs = sorted({network.output for network in self.networks})
+        if len(outputs) > 1:
+            raise ValueError(f"networks must all hand back the same; got {', '.join(outputs)}")
         if len(set(self.units)) < len(self.units):
             raise ValueError("units must list different units; got one of them twice")
         if len(set(self.lengths)) < 2 or min(self.lengths) < 1:
@@ -134,7 +138,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Raises:
             RepvitNasError: The other asks for less, or for other things.
         """
-        for name in ("seed", "resolution", "isolated", "lengths"):
+        for name in ("seed", "resolution", "output", "isolated", "lengths"):
             if getattr(self, name) != getattr(wanted, name):
                 raise RepvitNasError(f"was made with another {_OPTIONS.get(name, name)}")
         for name, option, there, asked in (
@@ -181,6 +185,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def networks(self) -> tuple[Network, ...]:
         """All networks that are timed whole."""
         return (*self.calibration, *self.held_out)
+
+    @property
+    def output(self) -> OutputKind:
+        """What the networks hand back."""
+        return self.networks[0].output if self.networks else LOGITS
 
     def isolated_units(self) -> list[Unit]:
         """List the units of the held-out networks, each once, if they are timed alone."""

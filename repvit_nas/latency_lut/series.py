@@ -4,7 +4,7 @@ A *series* is a folder of its own, `latency_lut/<device>/series/<name>/`, with i
 plan, visits and placements: one system build, one way of running. What the series say of units and
 networks is combined into the device's table: one series, the reference, is taken as it is, the others
 are brought to it by one factor each, estimated from what both timed, whose error all their rows have in
-common. Cold calls, other models and other resolutions are left aside; two system builds are never averaged.
+common. Cold calls, other models, resolutions and outputs are left aside; two system builds are never averaged.
 """
 
 import itertools
@@ -18,9 +18,11 @@ import msgspec
 import numpy as np
 
 from repvit_nas import files
+from repvit_nas.architecture import LOGITS
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
+    OUTPUT,
     RESOLUTION,
     DeviceFile,
     differences,
@@ -261,23 +263,22 @@ def chosen(
         if one.loop != loop
     ]
     first = ordered[0]
-    kept = []
-    for one in ordered:
-        sides = [item.file.circumstances.get(RESOLUTION, NOT_STATED) for item in (one, first)]
-        if one.model != first.model:
-            aside.append(
-                Aside(
-                    series=one.name,
-                    why=f"it is of {one.model or NOT_STATED}, and {first.name} of {first.model}",
-                )
+    unlike = {one.name: _unlike(one, first) for one in ordered}
+    aside += [Aside(series=name, why=why) for name, why in unlike.items() if why]
+    return [one for one in ordered if not unlike[one.name]], tuple(aside)
+
+
+def _unlike(one: Series, first: Series) -> str:
+    """Say why a series is of other networks or another phone than the first; empty if it is not."""
+    if one.model != first.model:
+        return f"it is of {one.model or NOT_STATED}, and {first.name} of {first.model}"
+    mine, theirs = one.file.circumstances, first.file.circumstances
+    for what, key, usual in (("take", RESOLUTION, NOT_STATED), ("hand back", OUTPUT, LOGITS)):
+        if mine.get(key, usual) != theirs.get(key, usual):
+            return (
+                f"its networks {what} {mine.get(key, usual)}, the others' {theirs.get(key, usual)}"
             )
-        elif sides[0] != sides[1]:
-            aside.append(
-                Aside(series=one.name, why=f"its networks take {sides[0]}, the others' {sides[1]}")
-            )
-        else:
-            kept.append(one)
-    return kept, tuple(aside)
+    return ""
 
 
 def _build(system: str) -> list[int]:

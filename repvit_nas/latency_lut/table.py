@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from repvit_nas import files
+from repvit_nas.architecture import LOGITS, OutputKind
 from repvit_nas.errors import FileError
 from repvit_nas.latency_lut.device import check_device
 from repvit_nas.latency_lut.pace import steadiest
@@ -161,6 +162,12 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """Input side in pixels of the networks; None if there are none."""
         sides = [row.architecture.resolution for row in self.rows if isinstance(row, NetworkRow)]
         return sides[0] if sides else None
+
+    @property
+    def output(self) -> OutputKind:
+        """What the networks hand back; a table of units alone is for classifiers."""
+        found = (row.architecture.output for row in self.rows if isinstance(row, NetworkRow))
+        return next(found, LOGITS)
 
     @property
     def chosen(self) -> Statistic:

@@ -8,7 +8,14 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from repvit_nas.architecture import Architecture
+from repvit_nas.architecture import (
+    LOGITS,
+    SAM,
+    SAM_FUSED,
+    Architecture,
+    OutputKind,
+    usual_resolution,
+)
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.plan import Plan, exploring
 from repvit_nas.latency_lut.statistics import Statistic
@@ -46,7 +53,8 @@ class Wishes(NamedTuple):
         held_out: Random networks that it never sees.
         isolated: Whether to time the units of the held-out networks alone, as a baseline.
         seed: Of everything random.
-        resolution: Input side in pixels; None takes the space's.
+        resolution: Input side in pixels; None takes the space's, and for SAM its 1024.
+        output: What the networks hand back.
     """
 
     units: int
@@ -55,6 +63,12 @@ class Wishes(NamedTuple):
     isolated: bool
     seed: int
     resolution: int | None = None
+    output: OutputKind = LOGITS
+
+    @property
+    def side(self) -> int | None:
+        """The input side that is asked for; None for the space's own."""
+        return usual_resolution(self.output) if self.resolution is None else self.resolution
 
 
 def first_plan(
@@ -69,19 +83,21 @@ def first_plan(
         at_once: Choose all units now, because nobody looks at the first round before the others.
 
     Raises:
-        RepvitNasError: It asks for too little to fit or to validate.
+        RepvitNasError: It asks for too little to fit or to validate, or for what cannot be timed.
     """
     if wishes.units < FEWEST_UNITS or wishes.calibration < FEWEST_NETWORKS or wishes.held_out < 2:
         raise RepvitNasError(
             f"at least --units {FEWEST_UNITS}, --calibration {FEWEST_NETWORKS} and --networks 2 "
             f"are needed; got {wishes.units}, {wishes.calibration} and {wishes.held_out}"
         )
-    space.check_resolution(wishes.resolution)
+    check_timeable(wishes.output, isolated=wishes.isolated)
+    space.check_resolution(wishes.side)
     networks = random_networks(
         space,
         wishes.calibration + wishes.held_out,
         seed=wishes.seed,
-        resolution=wishes.resolution,
+        resolution=wishes.side,
+        output=wishes.output,
     )
     first = wishes.units if at_once else exploring(wishes.units)
     return Plan(
@@ -120,6 +136,18 @@ def network_plan(
         explored=True,
         units=(),
     )
+
+
+def check_timeable(output: OutputKind, *, isolated: bool) -> None:
+    """Refuse networks that are no chain of units, and lone units where not all of them run alone.
+
+    Raises:
+        RepvitNasError: They are such.
+    """
+    if output == SAM_FUSED:
+        raise RepvitNasError("a neck that takes two maps is not timed; give --output sam")
+    if isolated and output != LOGITS:
+        raise RepvitNasError("--isolated is for networks of classes; leave it out")
 
 
 def sentinel(resolution: int) -> Architecture:
@@ -183,9 +211,17 @@ def _mean_costs(predictor: Predictor, units: Sequence[Unit]) -> Floats:
 
 
 def _pool(space: Space, wishes: Wishes) -> list[Architecture]:
-    """Return the networks whose units are candidates: others than those that are timed."""
+    """Return the networks whose units are candidates: others than those that are timed.
+
+    A backbone's are those of a classifier, of which a head can be timed too.
+    """
     return random_networks(
-        space, _POOL, seed=wishes.seed + 1, resolution=wishes.resolution, fewer=True
+        space,
+        _POOL,
+        seed=wishes.seed + 1,
+        resolution=wishes.side,
+        fewer=True,
+        output=SAM if wishes.output == SAM else LOGITS,
     )
 
 

@@ -17,6 +17,7 @@ from repvit_nas.architecture import LOGITS, Architecture, OutputKind
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.latency_lut.table import Table
 from repvit_nas.predictors.features import RANGED, SLACK, columns, unit_features
+from repvit_nas.predictors.lookup import Timeable
 from repvit_nas.predictors.residual import Kernel, covariance
 from repvit_nas.search_space.space import Space
 from repvit_nas.shapes import Floats
@@ -61,7 +62,7 @@ def random_networks(
         output: What they hand back.
 
     Raises:
-        RepvitNasError: The space has fewer, and they will not do.
+        RepvitNasError: The space has fewer, and they will not do; or none hands that back at this side.
     """
     rng = np.random.default_rng(seed)
     found: dict[object, Architecture] = {}
@@ -77,7 +78,10 @@ def random_networks(
         )
         allowed = (space.violations(shapes) <= 0).all(axis=1)
         for row in np.flatnonzero(allowed):
-            drawn = shapes.architecture(int(row), f"{name}-{len(found)}")
+            try:
+                drawn = shapes.architecture(int(row), f"{name}-{len(found)}")
+            except ValueError as error:  # such as a side that a neck cannot take
+                raise RepvitNasError(str(error)) from error
             # Different choices may be one network: at depth 1 two patterns of SE are.
             if drawn.stages not in found and len(found) < number:
                 found[drawn.stages] = drawn
@@ -134,7 +138,8 @@ def choose_units(
     """Choose units to time.
 
     Args:
-        networks: The pool whose latencies are to be known; its units are the candidates.
+        networks: The pool whose latencies are to be known; its units are the candidates, but for a
+            neck and what only hands a map back, which are not timed by themselves.
         number: How many units to choose, fewer if the pool has fewer.
         kernel: What is known of how costs vary.
         timed: Units that are timed already.
@@ -143,7 +148,9 @@ def choose_units(
     Returns:
         The units in the order in which they were chosen, best first.
     """
-    bags = [count(rows(network)) for network in networks]
+    bags = [
+        count(unit for unit in rows(network) if isinstance(unit, Timeable)) for network in networks
+    ]
     candidates = list(dict.fromkeys([*timed, *(unit for bag in bags for unit in bag)]))
     position = {unit: index for index, unit in enumerate(candidates)}
     cost = _default_costs(candidates) if costs is None else costs(candidates)

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from repvit_nas import data, files
+from repvit_nas.architecture import LOGITS, OutputKind
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import (
     DEVICE_FILE,
-    RESOLUTION,
     Device,
     DeviceFile,
     RuntimeSpec,
     check_device_name,
     differences,
+    of_the_machine,
+    of_the_table,
     read_device,
 )
 from repvit_nas.latency_lut.plan import EXPLORING_ROUNDS, PLAN_FILE, Plan, programs
@@ -26,6 +28,7 @@ from repvit_nas.machine import machine
 from repvit_nas.measuring.protocol import Clock, order_of_round, undisturbed, visit
 from repvit_nas.measuring.runners import Runner
 from repvit_nas.programs import Program, network
+from repvit_nas.units import tapped
 from repvit_nas.words import Progress
 
 if TYPE_CHECKING:
@@ -67,7 +70,14 @@ class Session:
         self._prepared: set[Unit] = set()
         self.visits = self.log.open()
 
-    def claim(self, device: str, title: str, spec: RuntimeSpec, resolution: int) -> DeviceFile:
+    def claim(
+        self,
+        device: str,
+        title: str,
+        spec: RuntimeSpec,
+        resolution: int,
+        output: OutputKind = LOGITS,
+    ) -> DeviceFile:
         """Make the folder this device's, or make sure that it is.
 
         Args:
@@ -75,12 +85,13 @@ class Session:
             title: The name people use; empty for processor and runtime.
             spec: What runs the programs.
             resolution: Input side in pixels of the networks whose units are timed.
+            output: What the networks hand back that are timed.
 
         Raises:
             RepvitNasError: It holds another device's figures, or figures of another machine,
                 runtime or protocol.
         """
-        here = machine() | self._runner.circumstances() | {RESOLUTION: f"{resolution} px"}
+        here = machine() | self._runner.circumstances() | of_the_table(resolution, output)
         wanted = DeviceFile(
             device=check_device_name(device),
             title=title or f"{here['processor']}, {here['runtime']}",
@@ -125,7 +136,7 @@ class Session:
             RepvitNasError: They were not; the message names each difference.
         """
         here = machine() | self._runner.circumstances()
-        there = {k: v for k, v in device.file.circumstances.items() if k != RESOLUTION}
+        there = of_the_machine(device.file.circumstances)
         different = differences(there, here)
         if different:
             spec = device.file.runtime
@@ -255,7 +266,7 @@ class Session:
             )
 
     def _prepare(self, timed: Iterable[Program], progress: Progress) -> None:
-        units = dict.fromkeys(unit for program in timed for unit, _ in program.units)
+        units = dict.fromkeys(unit for program in timed for unit in tapped(program.sequence)[0])
         new = [unit for unit in units if unit not in self._prepared]
         for place, unit in enumerate(new):
             progress("preparing units", place, len(new))

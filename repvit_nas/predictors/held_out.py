@@ -69,6 +69,7 @@ def evaluate(
             for row, missed in zip(table.units, missing, strict=False)
             if math.isfinite(missed)
         ),
+        output=networks[0].architecture.output,
     )
 
 

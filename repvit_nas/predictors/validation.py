@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, cast
 import msgspec
 
 from repvit_nas import files
+from repvit_nas.architecture import LOGITS, OutputKind
 from repvit_nas.latency_lut.device import check_device
 from repvit_nas.predictors.lookup import Source
 from repvit_nas.predictors.metrics import PREDICTOR, PredictionErrors
@@ -233,6 +234,7 @@ class HeldOutComparison(
         checks: The held-out networks.
         unit_checks: The timed units.
         left_aside: Published latencies that were left out: no model fits them and the timed ones.
+        output: What the networks hand back.
     """
 
     schema: Literal[1] = 1
@@ -249,6 +251,7 @@ class HeldOutComparison(
     checks: tuple[NetworkCheck, ...]
     unit_checks: tuple[UnitCheck, ...]
     left_aside: Count = 0
+    output: OutputKind = LOGITS
 
     def __post_init__(self) -> None:
         """Check that the predictor was scored."""

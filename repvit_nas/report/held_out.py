@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from repvit_nas.architecture import LOGITS
 from repvit_nas.predictors.predictor import Predictor
 from repvit_nas.predictors.validation import HeldOutComparison
 from repvit_nas.report.pictures import draw_bands, png
@@ -60,8 +61,9 @@ def summary(found: HeldOutComparison) -> str:
     """Return what the table does not say, in one sentence or two."""
     floor = "not known" if found.noise_floor is None else f"{found.noise_floor:.2f} %"
     networks = len(found.checks)
+    what = "" if found.output == LOGITS else f" with output {found.output}"
     return (
-        f"{networks} random networks that no fit saw; {found.units} units and "
+        f"{networks} random networks{what} that no fit saw; {found.units} units and "
         f"{found.calibration} other networks were fitted, {found.minutes:.1f} minutes of "
         f"timing. Noise floor (what the networks' own figures are off by): {floor} RMSPE. "
         f"{found.coverage:.0f} % of the networks lie inside their 90 % interval, "

@@ -1,28 +1,15 @@
-"""The path from MobileNetV3-L to RepViT-M0.9, step by step: published against predicted."""
+"""The path from MobileNetV3-L to RepViT-M0.9, step by step: published and measured against predicted."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
+from repvit_nas.latency_lut.table import NetworkRow
 from repvit_nas.predictors.predictor import LatencyEstimate, Predictor
 from repvit_nas.report.pictures import png
 from repvit_nas.report.tables import Grid
 from repvit_nas.search_space.path import PublishedStep, networks, path
-
-HEADER: Final = (
-    "step",
-    "what it changes",
-    "ms published",
-    "by the step",
-    "ms predicted (90 %)",
-    "by the step",
-    "off",
-    "top-1 %",
-    "by the step",
-    "M MACs",
-    "M params",
-)
 
 
 class PathRow(msgspec.Struct, frozen=True):
@@ -34,6 +21,7 @@ class PathRow(msgspec.Struct, frozen=True):
         params: Parameters of the fused network.
         published_ms: Its latency on the device as published, if it was.
         latency: Its predicted latency.
+        measured: Its latency as it was timed on the device, if it was.
     """
 
     told: PublishedStep
@@ -41,13 +29,22 @@ class PathRow(msgspec.Struct, frozen=True):
     params: int
     published_ms: float | None
     latency: LatencyEstimate
+    measured: NetworkRow | None = None
+
+    @property
+    def measured_ms(self) -> float | None:
+        """Its measured latency; None if it was not timed."""
+        return None if self.measured is None else self.measured.latency_ms
+
+    @property
+    def known_ms(self) -> float | None:
+        """What the prediction is compared with: what was measured, else what was published."""
+        return self.published_ms if self.measured is None else self.measured.latency_ms
 
     @property
     def latency_error(self) -> float | None:
-        """The predicted latency against the published one, as a share; None if that is not known."""
-        return (
-            None if self.published_ms is None else self.latency.latency_ms / self.published_ms - 1
-        )
+        """The predicted latency against the known one, as a share; None if there is none."""
+        return None if self.known_ms is None else self.latency.latency_ms / self.known_ms - 1
 
 
 class PathRows(msgspec.Struct, frozen=True):
@@ -60,19 +57,28 @@ class PathRows(msgspec.Struct, frozen=True):
         return next((one for one in self.rows if one.told.step == row.told.after), None)
 
     def changes(self, row: PathRow) -> dict[str, float | None]:
-        """Return by how much a step changes what was published and what is predicted; None if unknown."""
+        """Return by how much a step changes what is known and what is predicted; None if unknown."""
         before = self.before(row)
+
+        def change(of: Callable[[PathRow], float | None]) -> float | None:
+            return None if before is None else _less(of(row), of(before))
+
         return {
-            "published_step_ms": _less(
-                row.published_ms, None if before is None else before.published_ms
-            ),
-            "predicted_step_ms": _less(
-                row.latency.latency_ms, None if before is None else before.latency.latency_ms
-            ),
-            "published_step_top1": _less(
-                row.told.top1, None if before is None else before.told.top1
-            ),
+            "published_step_ms": change(lambda one: one.published_ms),
+            "measured_step_ms": change(lambda one: one.measured_ms),
+            "predicted_step_ms": change(lambda one: one.latency.latency_ms),
+            "published_step_top1": change(lambda one: one.told.top1),
         }
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the networks were timed."""
+        return any(row.measured for row in self.rows)
+
+    @property
+    def known(self) -> str:
+        """What predictions are compared with, in a word."""
+        return "measured" if self.is_measured else "published"
 
     def documents(self) -> list[dict[str, Any]]:
         """Return the rows as plain values under the names that JSON and frames use."""
@@ -84,6 +90,9 @@ class PathRows(msgspec.Struct, frozen=True):
                 "after": row.told.after,
                 "published_ms": row.published_ms,
                 "published_top1": row.told.top1,
+                "measured_ms": row.measured_ms,
+                "measured_low_ms": None if row.measured is None else row.measured.low_ms,
+                "measured_high_ms": None if row.measured is None else row.measured.high_ms,
                 **row.latency._asdict(),
                 "latency_error": row.latency_error,
                 **self.changes(row),
@@ -96,28 +105,42 @@ class PathRows(msgspec.Struct, frozen=True):
         ]
 
     def grid(self) -> Grid:
-        """Return the table that is shown."""
+        """Return the table that is shown; on a device that was timed without columns of nothing."""
         device = self.rows[0].latency.device
-        drop = {"M params": 6, "M MACs": 5, "off": 1}
         cells = [self._cells(row) for row in self.rows]
-        title = f"From MobileNetV3-L to RepViT-M0.9 on {device}"
-        return Grid.of(title, HEADER, cells, wraps=("what it changes",), drop=drop)
-
-    def _cells(self, row: PathRow) -> tuple[str, ...]:
-        change, at = self.changes(row), row.latency
-        return (
-            row.told.step,
-            row.told.title,
-            _figure(row.published_ms, ".2f"),
-            _figure(change["published_step_ms"], "+.2f"),
-            f"{at.latency_ms:.2f} ({at.low_ms:.2f}-{at.high_ms:.2f})",
-            _figure(change["predicted_step_ms"], "+.2f"),
-            _figure(None if row.latency_error is None else 100 * row.latency_error, "+.1f", " %"),
-            _figure(row.told.top1, ".1f"),
-            _figure(change["published_step_top1"], "+.1f"),
-            f"{row.macs / 1e6:,.1f}",
-            f"{row.params / 1e6:.2f}",
+        left_out = set() if self.is_measured else {"ms measured (90 %)", "by the step, measured"}
+        if self.is_measured and all(row.published_ms is None for row in self.rows):
+            left_out = {"ms published", "by the step, published"}
+        shown = [name for name in cells[0] if name not in left_out]
+        drop = {"M params": 6, "M MACs": 5, "off": 1}
+        return Grid.of(
+            f"From MobileNetV3-L to RepViT-M0.9 on {device}",
+            [name.partition(",")[0] for name in shown],
+            [tuple(row[name] for name in shown) for row in cells],
+            wraps=("what it changes",),
+            drop=drop,
         )
+
+    def _cells(self, row: PathRow) -> dict[str, str]:
+        """Return the cells by the names of their columns; what is behind a comma tells them apart."""
+        change = self.changes(row)
+        return {
+            "step": row.told.step,
+            "what it changes": row.told.title,
+            "ms published": _figure(row.published_ms, ".2f"),
+            "by the step, published": _figure(change["published_step_ms"], "+.2f"),
+            "ms measured (90 %)": "" if row.measured is None else _interval(row.measured),
+            "by the step, measured": _figure(change["measured_step_ms"], "+.2f"),
+            "ms predicted (90 %)": _interval(row.latency),
+            "by the step, predicted": _figure(change["predicted_step_ms"], "+.2f"),
+            "off": _figure(
+                None if row.latency_error is None else 100 * row.latency_error, "+.1f", " %"
+            ),
+            "top-1 %": _figure(row.told.top1, ".1f"),
+            "by the step, top-1": _figure(change["published_step_top1"], "+.1f"),
+            "M MACs": f"{row.macs / 1e6:,.1f}",
+            "M params": f"{row.params / 1e6:.2f}",
+        }
 
     def lines(self) -> list[str]:
         """Say how far off the predictions are, and of what they are no promise."""
@@ -131,26 +154,40 @@ class PathRows(msgspec.Struct, frozen=True):
         if errors:
             mean = 100 * sum(map(abs, errors)) / len(errors)
             pairs = [
-                (change["published_step_ms"], change["predicted_step_ms"])
+                (change[f"{self.known}_step_ms"], change["predicted_step_ms"])
                 for change in map(self.changes, self.rows)
             ]
             both = [(one, other) for one, other in pairs if one is not None and other is not None]
             right = sum(one * other > 0 for one, other in both)
             said.append(
-                f"Off by {mean:.1f} % on average; {right} of {len(both)} steps go the published way. "
-                "No fit saw these networks but the last; the intervals are calibrated on RepViT's and "
-                "RepNeXt's."
+                f"Off by {mean:.1f} % on average; {right} of {len(both)} steps go the {self.known} way. "
+                f"{self._unseen()}"
             )
         return said
 
+    def _unseen(self) -> str:
+        """Say what no fit saw of all this."""
+        if self.is_measured:
+            return "The fit saw none of these timings; the intervals are calibrated on RepViT's networks."
+        return (
+            "No fit saw these networks but the last; the intervals are calibrated on RepViT's and "
+            "RepNeXt's."
+        )
 
-def path_rows(predictor: Predictor, published: Mapping[str, float]) -> PathRows:
-    """Predict every network of the path on a device and put beside it what was published.
+
+def path_rows(
+    predictor: Predictor,
+    published: Mapping[str, float],
+    measured: Sequence[NetworkRow] = (),
+) -> PathRows:
+    """Predict every network of the path on a device and put beside it what is known.
 
     Args:
         predictor: Of the device.
         published: Milliseconds published of the device, by name of network.
+        measured: What was timed on the device.
     """
+    timed = {row.architecture: row for row in measured}
     rows = []
     for step in path().values():
         network = networks()[step.step]
@@ -161,6 +198,7 @@ def path_rows(predictor: Predictor, published: Mapping[str, float]) -> PathRows:
                 params=sum(unit.params for unit in network.units),
                 published_ms=published.get(step.network),
                 latency=predictor.estimate(network),
+                measured=timed.get(network),
             )
         )
     return PathRows(tuple(rows))
@@ -168,6 +206,10 @@ def path_rows(predictor: Predictor, published: Mapping[str, float]) -> PathRows:
 
 def _less(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
+
+
+def _interval(of: LatencyEstimate | NetworkRow) -> str:
+    return f"{of.latency_ms:.2f} ({of.low_ms:.2f}-{of.high_ms:.2f})"
 
 
 def _figure(value: float | None, form: str, unit: str = "") -> str:
@@ -193,9 +235,8 @@ def draw_path(axes: Any, found: PathRows) -> None:
     )
     on_path = [place for place, row in enumerate(rows) if row.told.after or row.told.step == "0"]
     _draw_published(axes, rows, on_path)
-    top = max(
-        max(each.high_ms, row.published_ms or 0) for each, row in zip(latency, rows, strict=True)
-    )
+    _draw_measured(axes, rows)
+    top = max(max(row.latency.high_ms, row.published_ms or 0, row.measured_ms or 0) for row in rows)
     for place, row in enumerate(rows):
         if row.told.top1 is not None:
             axes.annotate(
@@ -224,6 +265,24 @@ def _draw_published(axes: Any, rows: Sequence[PathRow], on_path: Sequence[int]) 
         color="C3",
         markersize=5,
         label="published",
+    )
+
+
+def _draw_measured(axes: Any, rows: Sequence[PathRow]) -> None:
+    timed = [(place, row.measured) for place, row in enumerate(rows) if row.measured is not None]
+    if not timed:
+        return
+    axes.errorbar(
+        [place for place, _ in timed],
+        [row.latency_ms for _, row in timed],
+        yerr=[
+            [row.latency_ms - row.low_ms for _, row in timed],
+            [row.high_ms - row.latency_ms for _, row in timed],
+        ],
+        fmt="o",
+        color="C2",
+        markersize=5,
+        label="measured, 90 % interval",
     )
 
 

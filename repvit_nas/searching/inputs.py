@@ -7,13 +7,13 @@ import msgspec
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracyEstimator
 from repvit_nas.accuracy.trained import FAMILY, TrainedEstimator, find, load_estimator
-from repvit_nas.architecture import FEATURES, LOGITS, OutputKind
+from repvit_nas.architecture import FEATURES, LOGITS, OutputKind, usual_resolution
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.latency_lut.published import PublishedLatency, published_of
 from repvit_nas.predictors.predictor import Predictor, load_predictor, said
 from repvit_nas.search_space.family import accuracy_table
 from repvit_nas.search_space.space import Space, load_space
-from repvit_nas.searching.settings import Settings, usual_resolution
+from repvit_nas.searching.settings import Settings
 
 
 class DeviceInputs(NamedTuple):

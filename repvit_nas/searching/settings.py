@@ -9,10 +9,10 @@ from repvit_nas.architecture import (
     LOGITS,
     MAX_CLASSES,
     OUTPUTS,
-    SAM_RESOLUTION,
     SAM_STEP,
     OutputKind,
     usual_output,
+    usual_resolution,
 )
 from repvit_nas.data import DEFAULT_DEVICE
 from repvit_nas.errors import RepvitNasError, UnknownNameError
@@ -129,11 +129,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             limit = getattr(self, name)
             if limit is not None:
                 _require(LEAST <= limit <= MOST, f"{name} must be {LEAST:f} to {MOST:,.0f}", limit)
-
-
-def usual_resolution(output: OutputKind) -> int | None:
-    """Return the side of the input where nobody says; None for the space's own."""
-    return SAM_RESOLUTION if output in SAM_STEP else None
 
 
 def _defaults(settings: Settings) -> Settings:

@@ -25,7 +25,7 @@ def test_a_phone_is_given_time_for_its_visits(monkeypatch, capsys, words, minute
         raise RepvitNasError(f"{limits.minutes} minutes")
 
     monkeypatch.setattr("repvit_nas.timing.time_on", time_on)
-    table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
+    table = SimpleNamespace(resolution=224, output="logits", chosen=None, networks=lambda _: [])
     monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda *_: table)
     predictor = "repvit_nas.predictors.predictor.load_predictor"
     monkeypatch.setattr(predictor, lambda _: (None, "a test"))
@@ -39,7 +39,7 @@ def test_a_phone_is_given_time_for_its_visits(monkeypatch, capsys, words, minute
 @pytest.mark.usefixtures("measured_phone")
 def test_without_a_mac_a_measured_phone_is_not_said_to_be_modelled(monkeypatch, capsys, words):
     """Its reports were imported: to export again is no way to time one network."""
-    table = SimpleNamespace(resolution=224, chosen=None, networks=lambda _: [])
+    table = SimpleNamespace(resolution=224, output="logits", chosen=None, networks=lambda _: [])
     monkeypatch.setattr("repvit_nas.latency_lut.table.read_table", lambda *_: table)
     predictor = "repvit_nas.predictors.predictor.load_predictor"
     monkeypatch.setattr(predictor, lambda _: (None, "a test"))

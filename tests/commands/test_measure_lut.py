@@ -288,6 +288,17 @@ def test_two_measurements_of_one_machine_under_two_names_take_turns(tmp_path, re
             "does not take --providers",
         ),
         (["measure-lut", "--device", "cpu", "--resolution", "7"], "resolution"),
+        (["measure-lut", "--device", "cpu", "--output", "sam-fused"], "give --output sam"),
+        (
+            ["measure-lut", "--device", "cpu", "--output", "sam", "--resolution", "500"],
+            "resolution must be a multiple of 16 where output is sam; got 500",
+        ),
+        (
+            ["measure-lut", "--device", "cpu", "--output", "features", "--isolated"],
+            "--isolated is for networks of classes",
+        ),
+        (["path", "--device", "iphone12", "--measure"], "is modelled so far, and only"),
+        (["path", "--minutes", "1"], "--minutes is of --measure"),
         (["measure", "repvit_m0_9", "--device", "nokia"], "device 'nokia' is not known"),
         (["measure", "repvit_m0_9", "--device", "iphone12"], "is modelled so far, and only"),
         (["measure", "nothing", "--device", "cpu"], "is no network"),
@@ -305,3 +316,76 @@ def test_nonsense_is_one_line(tmp_path, words, said):
     assert not (tmp_path / "latency_lut").exists() or not any(
         (tmp_path / "latency_lut").rglob("*.json")
     )
+
+
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory):
+    """A folder in which this processor was measured by networks that hand back maps."""
+    folder = tmp_path_factory.mktemp("backbones")
+    (folder / "small.toml").write_text(SPACE)
+    done = call(folder, "measure-lut", "--device", "cpu", *QUICK, "--output", "features")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.mark.slow
+def test_a_device_is_measured_by_backbones(backbones):
+    folder, done = backbones
+    home = folder / "latency_lut" / "cpu"
+    table = json.loads((home / "table.json").read_text())
+    networks = [row["architecture"] for row in table["rows"] if row["type"] == "network"]
+
+    assert "4 random networks with output features that no fit saw" in " ".join(done.stdout.split())
+    assert json.loads((home / "device.json").read_text())["circumstances"]["output"] == "features"
+    assert {network["output"] for network in networks} == {"features"}
+    assert not any(row["type"] == "isolated" for row in table["rows"])
+
+
+@pytest.mark.slow
+def test_its_predictor_prices_backbones_and_classifiers(backbones):
+    folder, _ = backbones
+    stages = tuple(Stage(width=w, depth=1, se="0") for w in (24, 40, 56, 80))
+    write_architecture(folder / "mine.json", Architecture(stages=stages, resolution=64))
+    words = ("measure", "mine.json", "--device", "cpu", "--minutes", "0.2")
+
+    for output in ("features", "logits"):
+        found = answer(folder, *words, "--output", output)
+        assert found["predicted_ms"] == pytest.approx(found["latency_ms"], rel=0.5)
+    afresh = answer(
+        folder, "validate", "--device", "cpu", "--networks", "3", "--minutes", "0.2",
+        "--space", "small.toml",
+    )  # fmt: skip
+    assert afresh["output"] == "features"
+    assert afresh["scores"]["predictor"]["mape"] < 50
+
+
+@pytest.mark.slow
+def test_a_table_of_one_output_is_not_gone_on_with_by_another(backbones):
+    folder, _ = backbones
+    before = (folder / "latency_lut" / "cpu" / "visits.jsonl").read_bytes()
+
+    done = call(folder, "measure-lut", "--device", "cpu", *QUICK)
+
+    assert done.returncode == 1
+    assert "output is 'features' there and 'logits' here" in done.stderr
+    assert "choose another --device name" in done.stderr
+    assert (folder / "latency_lut" / "cpu" / "visits.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_path_is_timed_step_by_step(home):
+    folder, _ = home
+
+    rows = answer(folder, "path", "--device", "cpu", "--measure", "--minutes", "0.6")
+
+    assert [row["step"] for row in rows] == [*"0123", "3b", *"456789"]
+    by_step = {row["step"]: row for row in rows}
+    assert all(
+        row["measured_low_ms"] <= row["measured_ms"] <= row["measured_high_ms"] for row in rows
+    )
+    # Twice the depth is not to be missed, however busy the machine.
+    assert by_step["7"]["measured_ms"] > by_step["6"]["measured_ms"]
+    assert by_step["7"]["measured_step_ms"] == pytest.approx(
+        by_step["7"]["measured_ms"] - by_step["6"]["measured_ms"]
+    )
+    assert {row["published_ms"] for row in rows} == {None}

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import threading
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.conversion import converter
 from repvit_nas.conversion.coreml import (
     TOLERANCE,
@@ -22,7 +24,7 @@ from repvit_nas.conversion.coreml import (
     write_module,
     write_program,
 )
-from repvit_nas.conversion.mil import SPEC_PATH, WEIGHTS_PATH, read_package
+from repvit_nas.conversion.mil import SPEC_PATH, WEIGHTS_PATH, read_package, run_named
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.network.pieces import fused_module, random_weights
 from repvit_nas.path_units import ConvGelu, GatedDownsample, Inverted, Separated, WideHead
@@ -159,8 +161,6 @@ def test_two_processes_write_the_same_bytes(small, tmp_path):
         "p = msgspec.json.decode(sys.argv[1], type=Program)\n"
         "print(write_program(p, Path(sys.argv[2])).digest)"
     )
-    import msgspec
-
     other = tmp_path / "other.mlpackage"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, msgspec.json.encode(timed).decode(), other],
@@ -214,3 +214,54 @@ def test_what_coremltools_says_of_itself_is_hidden(tmp_path, capfd):
     write_program(chain(Ffn(8, 8, 4), 1), tmp_path / "p.mlpackage")
 
     assert capfd.readouterr() == ("", "")
+
+
+STAGES = tuple(Stage(width=width, depth=1, se="0") for width in (8, 16, 24, 32))
+BLOCK = ["conv", *FFN]
+OPENING = [*BLOCK, "conv", "conv", *FFN]
+# Of a plain opening the downsample alone.
+BODY = ["conv", "gelu", "conv", *BLOCK, *OPENING, *BLOCK, "conv", "conv", *BLOCK, *OPENING, *BLOCK]
+NORM = ["transpose", "layer_norm", "transpose"]
+
+
+@pytest.mark.parametrize(
+    ("output", "tail", "names"),
+    [
+        ("features", [], ("output_0", "output_1", "output_2", "output_3")),
+        ("sam", [*("conv", *NORM), *("conv", *NORM)], ("output",)),
+    ],
+)
+def test_a_program_hands_back_the_maps_of_its_network(tmp_path, output, tail, names):
+    plain = msgspec.structs.replace(STAGES[2], downsample="plain")
+    stages = (*STAGES[:2], plain, STAGES[3])
+    timed = network(Architecture(resolution=64, num_classes=0, output=output, stages=stages))
+
+    found = write_program(timed, tmp_path / "p.mlpackage")
+
+    read = read_package(tmp_path / "p.mlpackage")
+    assert list(read.types) == [*BODY, *tail]
+    assert read.outputs == names
+    assert found.rms < TOLERANCE
+    image = example(read)
+    with torch.inference_mode():
+        made = _module(timed, program_weights(timed))(torch.from_numpy(image))
+    expected = [made] if output == "sam" else made
+    for name, one in zip(names, expected, strict=True):
+        other = run_named(read, {"image": image})[name]
+        assert other.shape == one.shape
+        assert np.sqrt(np.mean((other - one.numpy()) ** 2) / np.mean(one.numpy() ** 2)) < 1e-2
+
+
+def test_maps_in_another_order_are_refused(tmp_path, monkeypatch):
+    """Two stages may have maps of one shape: nothing else would tell them apart."""
+    stages = tuple(Stage(width=8, depth=1, se="0") for _ in range(4))
+    timed = network(Architecture(resolution=32, num_classes=0, stages=stages))
+    write_program(timed, tmp_path / "p.mlpackage")
+
+    def swapped(package):
+        read = read_package(package)
+        return read._replace(outputs=(*read.outputs[:2], *reversed(read.outputs[2:])))
+
+    monkeypatch.setattr("repvit_nas.conversion.coreml.read_package", swapped)
+    with pytest.raises(RepvitNasError, match="must hand back .*output_2, output_3; got"):
+        check(timed, program_weights(timed), tmp_path / "p.mlpackage")

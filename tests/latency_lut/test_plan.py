@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from repvit_nas.architecture import with_output
 from repvit_nas.latency_lut.plan import Plan, exploring, programs
 from repvit_nas.programs import chain, network
 from repvit_nas.search_space.family import family
@@ -49,6 +50,7 @@ def test_lone_units_are_timed_where_that_is_asked_for():
     [
         ({}, ""),
         ({"seed": 1}, "--seed"),
+        ({"calibration": (), "held_out": (with_output(TWO, "features"),)}, "--output"),
         ({"wanted": 50}, "--units"),
         ({"held_out": (ONE,)}, "--networks or --space"),
         ({"explored": False, "units": UNITS[:20]}, ""),  # that follows from what was timed
@@ -63,10 +65,14 @@ def test_two_plans_differ_by_the_first_option_that_made_them(changes, option):
     [
         ({"units": UNITS[:1] * 2}, "units must list different units"),
         ({"lengths": (2, 2)}, r"two different numbers from 1 on; got \(2, 2\)"),
+        (
+            {"held_out": (with_output(TWO, "features"),)},
+            "networks must all hand back the same; got features, logits",
+        ),
         ({"lengths": (0, 2)}, r">= 1 - at `\$.lengths\[0\]`"),
     ],
 )
-def test_a_plan_that_determines_no_slope_is_refused(changes, said):
+def test_a_plan_of_which_no_table_can_come_is_refused(changes, said):
     content = msgspec.json.encode(msgspec.to_builtins(plan()) | msgspec.to_builtins(changes))
 
     with pytest.raises(msgspec.ValidationError, match=said):

@@ -13,7 +13,7 @@ UNITS = tuple(Ffn(16, 32, 7 * size) for size in range(1, 9))
 
 def series(
     name, latencies, *, when=0.0, os="iPhone OS 18.5 (22F76)", loop="warm", imported=False,
-    model="iPhone13,2", resolution="224 px",
+    model="iPhone13,2", **more,
 ):  # fmt: skip
     rows = tuple(
         UnitRow(value, 0.01 * value, 0.98 * value, 1.02 * value, 4, unit=unit)
@@ -24,7 +24,8 @@ def series(
         noise_floor=None, minutes=1.0, rows=rows,
     )  # fmt: skip
     circumstances = {
-        "processor": f"Apple A14 ({model})", "os": os, "loop": loop, "resolution": resolution,
+        "processor": f"Apple A14 ({model})", "os": os, "loop": loop, "resolution": "224 px",
+        **more,
     }  # fmt: skip
     if not imported:
         circumstances["date"] = "2026-11-01"
@@ -166,9 +167,10 @@ def test_two_series_of_one_build_are_averaged():
     [
         ({"model": "iPhone14,5"}, "it is of iPhone14,5, and own of iPhone13,2"),
         ({"resolution": "256 px"}, "its networks take 256 px, the others' 224 px"),
+        ({"output": "sam"}, "its networks hand back sam, the others' logits"),
     ],
 )
-def test_another_model_or_resolution_is_left_aside(changed, why):
+def test_another_model_resolution_or_output_is_left_aside(changed, why):
     other = series("other", [9.0] * 8, when=-1, **changed)
 
     table, sources = combined([other, series("own", [1.0] * 4)], meets=four)

@@ -1,10 +1,13 @@
 """One table of visits that would be read by several statistics, if it were read several times."""
 
+import msgspec
 import numpy as np
 import pytest
 
+from repvit_nas.architecture import with_output
 from repvit_nas.latency_lut.placement import gated_table
 from repvit_nas.latency_lut.plan import Plan
+from repvit_nas.latency_lut.table import Table, build_table
 from repvit_nas.latency_lut.visits import Visit
 from repvit_nas.programs import chain, network
 from repvit_nas.search_space.family import family
@@ -72,3 +75,20 @@ def test_every_row_is_read_by_the_statistic_that_the_table_states(plan, visits):
         found = figure(visits, network(row.architecture).key, table)
         assert row.latency_ms == pytest.approx(found, abs=1e-6)
     assert table.unresolved == (TINY,)
+
+
+def test_a_table_states_what_its_networks_hand_back(plan, visits):
+    backbones = tuple(with_output(item, "features") for item in NETWORKS)
+    planned = msgspec.structs.replace(plan, calibration=backbones[:1], held_out=backbones[1:])
+    keys = {
+        network(one).key: network(two).key for one, two in zip(NETWORKS, backbones, strict=True)
+    }
+    timed = [msgspec.structs.replace(item, key=keys.get(item.key, item.key)) for item in visits]
+
+    table = build_table("phone", planned, timed)
+
+    written = msgspec.json.decode(msgspec.json.encode(table), type=Table)
+    assert written.output == "features"
+    assert [row.architecture for row in written.networks("held_out")] == list(backbones[1:])
+    assert build_table("phone", plan, visits).output == "logits"
+    assert msgspec.structs.replace(table, rows=tuple(table.units)).output == "logits"

@@ -15,6 +15,7 @@ from repvit_nas.measuring.campaign import (
 from repvit_nas.measuring.session import Limits
 from repvit_nas.programs import network
 from repvit_nas.search_space import load_space
+from repvit_nas.units import ends
 
 
 def test_the_sentinel_itself_can_be_measured(tmp_path):
@@ -69,3 +70,39 @@ def test_a_plan_of_networks_may_keep_the_sentinel_of_a_table():
 
     assert (plan.resolution, plan.sentinel.resolution) == (160, 224)
     assert plan.units == ()
+
+
+@pytest.mark.parametrize("output", ["features", "sam"])
+def test_whole_networks_are_what_is_asked_for_and_units_those_that_are_timed_alone(output):
+    space, _ = load_space("repvit")
+    wishes = WISHES._replace(output=output, isolated=False)
+
+    plan = first_plan(space, wishes)
+
+    assert {item.output for item in plan.networks} == {plan.output} == {output}
+    assert plan.sentinel.output == "logits"
+    kinds = {type(unit).__name__ for unit in plan.units}
+    # Of a backbone the units of a classifier are timed; an encoder has other sizes, and no head.
+    head = set() if output == "sam" else {"Head"}
+    assert kinds == {"Stem", "Block", "Downsample", "Ffn"} | head
+    assert plan.resolution == (1024 if output == "sam" else 224)
+    sides = {ends(unit).size_in for unit in plan.units}
+    assert (7 in sides) == (output == "features")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"output": "features"}, "--isolated is for networks of classes; leave it out"),
+        ({"output": "sam-fused", "isolated": False}, "a neck that takes two maps is not timed"),
+        (
+            {"output": "sam", "isolated": False, "resolution": 500},
+            "resolution must be a multiple of 16 where output is sam; got 500",
+        ),
+    ],
+)
+def test_what_is_no_chain_of_units_is_said_before_anything_is_timed(changes, said):
+    space, _ = load_space("repvit")
+
+    with pytest.raises(RepvitNasError, match=said):
+        first_plan(space, WISHES._replace(**changes))

@@ -213,6 +213,7 @@ def test_too_few_minutes_are_said_early_and_nothing_is_written_but_visits(tmp_pa
         ({"processor": "another"}, "processor is 'another' there"),
         ({"runtime": "another 2"}, "runtime is 'another 2' there and 'simulated 1' here"),
         ({"threads": "4"}, "threads is '4' there"),
+        ({"output": "features"}, "output is 'features' there and 'logits' here"),
     ],
 )
 def test_other_circumstances_are_never_merged(tmp_path, change, words):
@@ -257,6 +258,7 @@ def test_another_plan_is_refused(finished):
         (WISHES._replace(held_out=5), "more networks: give at least --networks 6"),
         (WISHES._replace(seed=1), "another --seed"),
         (WISHES._replace(isolated=False), "another --isolated"),
+        (WISHES._replace(output="features", isolated=False), "another --output"),
     ):
         with pytest.raises(RepvitNasError, match=words):
             run(folder, wishes=wishes)
