@@ -51,6 +51,19 @@ def test_statistics_stay_frozen_while_scale_and_shift_learn(ran):
     assert any(not torch.equal(one.weight, two.weight) for one, two in norms)
 
 
+def test_pictures_that_teach_nothing_are_said_in_one_line(ran):
+    _, targets = ran["pictures"](3)
+    without = [*targets[:2], targets[2] | {"boxes": torch.zeros(0, 4)}]
+    beyond = torch.full((64, 64), 30)
+
+    with pytest.raises(ValueError, match=r"^picture 2 has no box: leave it out$"):
+        ran["check"](without, 25)
+    with pytest.raises(ValueError, match=r"^picture 1 has class 2: of 2 classes the last is 1$"):
+        ran["check"](targets, 2)
+    with pytest.raises(ValueError, match="picture 7 has class 30: of 25 classes the last is 24"):
+        ran["check_classes"](7, beyond, 25)
+
+
 def test_taps_after_the_opening_block_are_its_output():
     before = repvit_nas.load("repvit_m0_6", output="features")
     after = repvit_nas.load("repvit_m0_6", output="features", taps="after")
