@@ -1,10 +1,13 @@
 """A network that trains in seconds, a run of it, and a teacher of maps."""
 
 import functools
+import subprocess
+import sys
 import warnings
 
 import msgspec
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from repvit_nas.architecture import Architecture, Stage
@@ -91,3 +94,32 @@ def scripted(folder, module=None):
         warnings.simplefilter("ignore")  # torch announces the end of scripting
         torch.jit.trace(module or map_network(), torch.zeros(1, 3, 64, 64)).save(str(path))
     return str(path)
+
+
+def torchrun(tmp_path, asked, *options, processes=2):
+    """Train with several processes into `run`; return the finished process."""
+    (tmp_path / "asked.json").write_bytes(msgspec.json.encode(asked))
+    script = tmp_path / "both.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport msgspec, torch\n"
+        "from repvit_nas.training.records import Asked\n"
+        "from repvit_nas.training.place import Place\nfrom repvit_nas.training.run import train\n"
+        "torch.set_num_threads(1)\n"
+        f"asked = msgspec.json.decode(Path({str(tmp_path / 'asked.json')!r}).read_bytes(), type=Asked)\n"
+        f"train(asked, Path({str(tmp_path / 'run')!r}), Place(device='cpu'))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *options]
+    return subprocess.run(
+        [*command, "--nproc-per-node", str(processes), script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def assert_learned_alike(one, other):
+    """Compare what two runs learned: they differ by the order in which single precision adds."""
+    first, second = (load_file(each / "model.safetensors") for each in (one, other))
+    learned = [name for name in first if "running" not in name and "num_batches" not in name]
+    for name in learned:
+        assert torch.allclose(first[name], second[name], rtol=1e-5, atol=1e-6), name

@@ -8,7 +8,7 @@ import pytest
 import torch
 from image_folders import write_pictures
 from safetensors.torch import load_file
-from training_support import map_network, scripted, small
+from training_support import assert_learned_alike, map_network, scripted, small, torchrun
 
 import repvit_nas
 from repvit_nas.architecture import with_output
@@ -18,7 +18,7 @@ from repvit_nas.network import reparameterize
 from repvit_nas.training.matching import MatchTask, map_errors, map_shape, refuse_augmentation
 from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import load_recipe
-from repvit_nas.training.records import Asked, Matching
+from repvit_nas.training.records import Asked, Matching, read_training
 from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
 
@@ -168,3 +168,21 @@ def test_what_has_no_map_or_changes_pictures_is_refused():
         map_shape(small())
     with pytest.raises(RepvitNasError, match="hflip means nothing where a map is matched"):
         refuse_augmentation(load_recipe("match", {"hflip": 0.5}))
+
+
+@pytest.mark.slow
+def test_two_processes_match_as_one_does_that_adds_up_two_batches(asked, tmp_path):
+    """The same pictures in an update, the same maps, kept in one file by both processes."""
+    recipe = msgspec.structs.replace(asked.recipe, accumulate=1)
+    both = msgspec.structs.replace(asked, recipe=recipe, processes=2)
+
+    done = torchrun(tmp_path, both)
+    alone = train(asked, tmp_path / "alone")
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = read_training(tmp_path / "run")
+    assert record.matched.updates == alone.matched.updates == 12  # 32 pictures, 2 x 4 in an update
+    assert record.matched.val_images == alone.matched.val_images == 4
+    assert_learned_alike(tmp_path / "run", tmp_path / "alone")
+    with pytest.raises(RepvitNasError, match="other arguments: .*processes 2 -> 1"):
+        train(msgspec.structs.replace(both, processes=1), tmp_path / "run", resume=True)

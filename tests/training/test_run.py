@@ -4,15 +4,13 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_support import EVERYTHING, TINY, small
+from training_support import EVERYTHING, TINY, assert_learned_alike, small, torchrun
 
 from repvit_nas import load, load_architecture
 from repvit_nas.errors import RepvitNasError
@@ -203,29 +201,8 @@ def test_a_run_killed_behind_its_best_epoch_goes_on_with_the_best_it_knew(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def torchrun(tmp_path, asked, *options, processes=2):
-    """Train with several processes into `run`; return the finished process."""
-    (tmp_path / "asked.json").write_bytes(msgspec.json.encode(asked))
-    script = tmp_path / "both.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nimport msgspec, torch\n"
-        "from repvit_nas.training.records import Asked\n"
-        "from repvit_nas.training.place import Place\nfrom repvit_nas.training.run import train\n"
-        "torch.set_num_threads(1)\n"
-        f"asked = msgspec.json.decode(Path({str(tmp_path / 'asked.json')!r}).read_bytes(), type=Asked)\n"
-        f"train(asked, Path({str(tmp_path / 'run')!r}), Place(device='cpu'))\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *options]
-    return subprocess.run(
-        [*command, "--nproc-per-node", str(processes), script],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def test_two_processes_train_what_one_does_that_adds_up_two_batches(tmp_path, asking):
-    """The same updates, whatever is drawn: they differ by the order in which single precision adds."""
+    """The same updates, whatever is drawn."""
     changes = {**EVERYTHING, "repeats": 1, "accumulate": 1}
     asked = msgspec.structs.replace(asking(TINY, classes=24, **changes), processes=2)
 
@@ -237,10 +214,7 @@ def test_two_processes_train_what_one_does_that_adds_up_two_batches(tmp_path, as
     assert record.outcome.updates == alone.outcome.updates == 12  # 96 images, 2 x 8 in an update
     assert json.loads((tmp_path / "run" / "config.json").read_text())["num_classes"] == 24
     assert record.asked.recipe.scaled_lr(2) == pytest.approx(0.008 * 16 / 512)
-    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "alone"))
-    learned = [name for name in one if "running" not in name and "num_batches" not in name]
-    for name in learned:
-        assert torch.allclose(one[name], other[name], rtol=1e-5, atol=1e-6), name
+    assert_learned_alike(tmp_path / "run", tmp_path / "alone")
     first, second = log(tmp_path / "run"), log(tmp_path / "alone")
     assert float(first[0]["lr"]) == float(second[0]["lr"])
 
