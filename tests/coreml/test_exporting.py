@@ -14,6 +14,7 @@ from simulated import SimulatedPhone, true_cost_ms, true_latency_ms
 
 from repvit_nas.architecture import Architecture, Stage
 from repvit_nas.commands import _run
+from repvit_nas.conversion.mil import read_package
 from repvit_nas.conversion.package import WEIGHTS_PATH, package_digest
 from repvit_nas.coreml.exporting import (
     CHAIN_LENGTHS,
@@ -107,6 +108,22 @@ def test_an_export_is_checked_resumed_and_the_same_by_processes(plan, tmp_path):
         export(tmp_path / "a", plan, IPHONE, processes=1)
     with pytest.raises(RepvitNasError, match="processes must be 1 or more"):
         export(tmp_path / "a", small, IPHONE, processes=0)
+
+
+def test_an_export_holds_programs_whose_networks_hand_back_maps(plan, tmp_path):
+    stages = (Stage(width=8, depth=1, se="0"),) * 4
+    backbone = Architecture(resolution=32, num_classes=0, stages=stages)
+    small = msgspec.structs.replace(
+        plan, units=(Ffn(8, 16, 7),), wanted=1, calibration=(), held_out=(backbone,), lengths=(1, 2),
+        sentinel=Architecture(name="sentinel", resolution=32, num_classes=3, stages=stages),
+    )  # fmt: skip
+
+    manifest = export(tmp_path, small, IPHONE, processes=1)
+
+    entry = next(item for item in manifest.programs if item.role == "held_out")
+    found = read_package(tmp_path / "programs" / f"{entry.name}.mlpackage")
+    assert found.outputs == tuple(f"output_{place}" for place in range(4))
+    assert read_plan(tmp_path).output == "features"
 
 
 def test_what_was_converted_is_not_converted_again(tmp_path):
