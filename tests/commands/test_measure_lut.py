@@ -46,7 +46,11 @@ QUICK = [*SMALL, "--minutes", "3", "--precision", "0.9"]
 
 def call(folder, *words):
     return subprocess.run(
-        [sys.executable, "-m", "repvit_nas", *words], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-m", "repvit_nas", *words],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "160"},  # wide enough for headers in one line
+        capture_output=True,
+        text=True,
     )
 
 
