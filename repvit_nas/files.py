@@ -92,20 +92,36 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         FileError: The folder is missing, read-only or full. What was there before stays.
     """
-    beside: str | None = None
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: all of them beside first, then renamed in order.
+
+    Args:
+        contents: What each path is to hold.
+
+    Raises:
+        FileError: A folder is missing, read-only or full. What was there before stays.
+    """
+    beside: dict[Path, Path] = {}
+    path = next(iter(contents))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            beside[path] = Path(made)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside[path].chmod(0o644)
+        for path, ready in beside.items():
+            ready.replace(path)
     except OSError as error:
-        if beside is not None:
+        for ready in beside.values():
             with contextlib.suppress(OSError):
-                Path(beside).unlink()
+                ready.unlink()
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 

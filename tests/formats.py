@@ -54,7 +54,7 @@ from repvit_nas.search_space.space import Space
 from repvit_nas.search_space.space_file import SpaceFile
 from repvit_nas.searching.checkpoint import Checkpoint
 from repvit_nas.searching.records import Result, read_run
-from repvit_nas.searching.whole import read_whole, whole_bytes
+from repvit_nas.searching.whole import unpack_whole, whole_bytes
 from repvit_nas.training.checkpoint import Checkpoints, read_tensors
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import EpochRow, read_training
@@ -181,13 +181,13 @@ def read_space() -> SpaceFile:
 
 def read_whole_front(folder: Path) -> Any:
     """Read a whole front; an attacker writes the front beside it, too."""
-    path = folder / "front.npz"
+    content = (folder / "front.npz").read_bytes()
     beside = msgspec.structs.replace(
         files.read_json(SHIPPED_RUN / "front.json", Result),
         whole=30,
-        whole_digest=files.digest(path.read_bytes()),
+        whole_digest=files.digest(content),
     )
-    return read_whole(path, beside, Space(read_space()))
+    return unpack_whole("front.npz", content, beside, Space(read_space()))
 
 
 def study() -> bytes:
@@ -550,17 +550,14 @@ FORMATS: dict[str, Format] = {
         json_file("front.json", Result),
         (
             "searching.records.winner_path",
-            "commands.report._front",
-            "campaign.finals.entrants",
-            "searching.merge._read",
-            "api.search.read_search",
+            "searching.records._read_finished",
         ),
     ),
     "whole front": Format(
         "front.npz",
         whole_front,
         read_whole_front,
-        ("searching.whole.read_whole", "searching.whole.unpack_whole", "api.search.read_search"),
+        ("searching.whole.unpack_whole", "searching.records._read_finished"),
     ),
     "study": Format(
         "study.journal",

@@ -34,7 +34,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     import resource
     import signal
 
-    path = tmp_path / "a.bin"
+    path, beside = tmp_path / "a.bin", tmp_path / "b.bin"
     path.write_bytes(b"before")
     old_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -42,6 +42,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     try:
         with pytest.raises(FileError, match=r"a\.bin: cannot be written: File too large"):
             files.write_bytes(path, b"x" * 5000)
+        with pytest.raises(FileError, match=r"b\.bin: cannot be written: File too large"):
+            files.write_together({path: b"after", beside: b"x" * 5000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
         signal.signal(signal.SIGXFSZ, old_handler)

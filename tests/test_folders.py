@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.folders import LOCK_FILES, clock, held
+from repvit_nas.folders import LOCK_FILES, clock, held, settled
 
 
 def test_the_second_run_is_told_who_holds_the_folder(tmp_path):
@@ -156,3 +157,49 @@ def test_the_clock_of_a_killed_process_is_nobody_s(taken):
         pass
 
     assert told == []
+
+
+def test_files_that_belong_together_are_read_together_while_they_are_replaced(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    files.write_together({one: b"0", two: b"0"})
+    done = threading.Event()
+
+    def replace():
+        with held(tmp_path):
+            number = 0
+            while not done.is_set():
+                number += 1
+                one.write_bytes(b"%d" % number)
+                time.sleep(0.001)
+                two.write_bytes(b"%d" % number)
+                done.wait(0.05)
+
+    def read():
+        found = one.read_bytes(), two.read_bytes()
+        if len(set(found)) != 1:
+            torn.append(found)
+            raise FileError(f"{found} are of two writers")
+        return found
+
+    torn = []
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        while len(torn) < 3:
+            settled(tmp_path, read)
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_files_that_nobody_writes_are_refused_at_once(tmp_path):
+    tries = []
+
+    def read():
+        tries.append(1)
+        raise FileError("damaged")
+
+    with pytest.raises(FileError, match="damaged"):
+        settled(tmp_path, read)
+
+    assert len(tries) == 1

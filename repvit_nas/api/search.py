@@ -27,17 +27,17 @@ from repvit_nas.searching.inputs import Inputs, input_of, load_inputs
 from repvit_nas.searching.problem import Problem
 from repvit_nas.searching.records import (
     BEST,
-    FRONT_FILE,
+    WHOLE_FILE,
     FrontEntry,
     Result,
     RunFile,
     front_columns,
-    read_run,
+    read_finished,
 )
 from repvit_nas.searching.run import NO_PROGRESS, Finding
 from repvit_nas.searching.settings import SAMPLERS, Settings, command_line, default_folder
 from repvit_nas.searching.shared import STUDY_NAME, Sharing
-from repvit_nas.searching.whole import WHOLE_FILE, unpack_whole
+from repvit_nas.searching.whole import unpack_whole
 from repvit_nas.storages import WAIT_S
 from repvit_nas.words import Progress
 
@@ -328,9 +328,7 @@ def read_search(folder: Path) -> Search:
     Raises:
         FileError: It holds no finished run, or its files are not valid.
     """
-    run = read_run(folder)
-    result = files.read_json(folder / FRONT_FILE, Result)
-    packed = files.read_bytes(folder / WHOLE_FILE) if result.whole else b""
+    run, result, packed = read_finished(folder)
     return Search(result, run, folder, packed=packed)
 
 

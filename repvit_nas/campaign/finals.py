@@ -16,7 +16,7 @@ from repvit_nas.folders import refuse_links
 from repvit_nas.predictors.predictor import load_predictor
 from repvit_nas.search_space.family import family
 from repvit_nas.search_space.space import load_space
-from repvit_nas.searching.records import FRONT_FILE, Result, read_run
+from repvit_nas.searching.records import read_finished
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.kept import kept
 from repvit_nas.training.place import Place
@@ -119,8 +119,8 @@ def entrants(
     Raises:
         RepvitNasError: The folder holds no finished search.
     """
-    settings = read_run(run).settings
-    result = files.read_json(run / FRONT_FILE, Result)
+    found, result, _ = read_finished(run)
+    settings = found.settings
     chosen = result.winning[: wishes.winners]
     if not chosen:
         raise RepvitNasError(f"{run}: has no winner to train")

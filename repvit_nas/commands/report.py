@@ -78,17 +78,15 @@ def _panel(name: str) -> "Panel":
 
 
 def _front(name: str, folder: Path) -> "FrontPanel":
-    from repvit_nas import files
     from repvit_nas.predictors.breakdown import breakdown
     from repvit_nas.report.panels import front_panel
     from repvit_nas.report.run_report import families_of
     from repvit_nas.search_space.peers import peers
     from repvit_nas.searching.inputs import load_inputs
-    from repvit_nas.searching.records import FRONT_FILE, Result, read_run
+    from repvit_nas.searching.records import read_finished
     from repvit_nas.searching.run import Finding
 
-    run = read_run(folder)
-    result = files.read_json(files.inside(folder, folder / FRONT_FILE), Result)
+    run, result, _ = read_finished(folder)
     if not result.front:
         raise RepvitNasError(f"{name}: has no network on its front, so there is nothing to show")
     networks = [entry.architecture for entry in result.front]

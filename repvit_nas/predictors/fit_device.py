@@ -54,8 +54,8 @@ class KnownOfDevice(NamedTuple):
         assumptions_digest: Digest of that, or of the predictor of the other device.
         bases: Predictors of other devices that this one could start from, or starts from.
         origin: Another device's fit that the one of a modelled device is compared with.
-        unwritten: Whether the device has no such assumptions where its fit is written to: the folder
-            that is written hides the shipped one.
+        unwritten: The content of a file of assumptions, where the device has none where its fit is
+            written to: the folder that is written hides the shipped one. Empty where it has.
     """
 
     device: Device
@@ -67,7 +67,7 @@ class KnownOfDevice(NamedTuple):
     assumptions_digest: str
     bases: dict[str, Predictor]
     origin: RowOrigin | None
-    unwritten: bool
+    unwritten: bytes
 
     @property
     def whole(self) -> list[Observation]:
@@ -97,14 +97,14 @@ class Fitted(NamedTuple):
         file: The same as it is written.
         validation: How far off it is; of which kind depends on the device's kind.
         arrays: What is kept of timed units beside the predictor's file; empty if none was timed.
-        assumptions: Assumptions that the device has none of where it is written to.
+        assumptions: A file of assumptions, where the device has none where it is written to; else empty.
     """
 
     predictor: Predictor
     file: PredictorFile
     validation: Validation
     arrays: bytes
-    assumptions: Assumptions | None
+    assumptions: bytes
 
 
 def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
@@ -138,7 +138,7 @@ def fit_device(device: Device, progress: Progress = lambda *_: None) -> Fitted:
         file=learning.predictor.file(fitted_on),
         validation=validation,
         arrays=learning.arrays,
-        assumptions=known.assumptions if known.unwritten else None,
+        assumptions=known.unwritten,
     )
 
 
@@ -154,7 +154,7 @@ def read_known(device: Device) -> KnownOfDevice:
     measured = device.file.kind == "measured"
     table = read_table(timed, device.name) if measured or timed.is_file() else None
     digest = device.digest()
-    assumptions, origin, unwritten = None, None, False
+    assumptions, origin, unwritten = None, None, b""
     if device.file.like:
         base, found = load_predictor(device.file.like, foreign=True)
         bases, stated = {device.file.like: base}, files.read_bytes(found.path / PREDICTOR_FILE)
@@ -167,7 +167,9 @@ def read_known(device: Device) -> KnownOfDevice:
         by_hand = None if measured else path
         stated = files.read_bytes(by_hand) if by_hand else msgspec.json.encode(assumptions)
         folder = data.listed("predictors").get(device.name)
-        unwritten = path is None or (folder is not None and folder.shipped)
+        if path is None or (folder is not None and folder.shipped):
+            # As it is: its digest stands in the predictor.
+            unwritten = files.read_bytes(path) if path else files.encode_json(assumptions)
     return KnownOfDevice(
         device=device,
         published=published,
@@ -301,11 +303,11 @@ def find_assumptions(device: Device) -> Path | None:
 
 def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:
     """Write a fitted predictor, its validation and the picture of that into `folder`."""
-    if fitted.assumptions is not None:
-        files.write_json(folder / ASSUMPTIONS_FILE, fitted.assumptions)
-    files.write_bytes(folder / VALIDATION_FILE, validation_bytes(fitted.validation))
-    files.write_bytes(folder / PICTURE_FILE, picture)
+    contents = {VALIDATION_FILE: validation_bytes(fitted.validation), PICTURE_FILE: picture}
+    if fitted.assumptions:
+        contents[ASSUMPTIONS_FILE] = fitted.assumptions
     if fitted.arrays:
-        files.write_bytes(folder / ARRAYS_FILE, fitted.arrays)
-    # A line for each member, and for each timed unit.
-    files.write_bytes(folder / PREDICTOR_FILE, files.encode_lines(fitted.file, "members"))
+        contents[ARRAYS_FILE] = fitted.arrays
+    # A line for each member, and for each timed unit; last, since it is what tells that all is there.
+    contents[PREDICTOR_FILE] = files.encode_lines(fitted.file, "members")
+    files.write_together({folder / name: content for name, content in contents.items()})

@@ -11,6 +11,7 @@ import numpy as np
 
 from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.folders import settled
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.operations import HALF
 from repvit_nas.predictors.lookup import (
@@ -284,16 +285,19 @@ def _ratio(interval: float) -> float:
 
 def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:
     """Read a predictor file, and the arrays beside it if it has a measured part."""
-    return _with_arrays(path, read_predictor_file(path), outside)
+    _, predictor = settled(path.parent, lambda: _with_arrays(path, "", outside))
+    return predictor
 
 
-def _with_arrays(path: Path, file: PredictorFile, outside: Outside) -> Predictor:
-    """Return the predictor of a file at `path`, with the arrays beside it if it has some."""
+def _with_arrays(path: Path, device: str, outside: Outside) -> tuple[PredictorFile, Predictor]:
+    """Return the content of a device's file and its predictor, with the arrays beside it if it has some."""
+    file = read_predictor_file(path, device)
     if file.measured is None:
-        return Predictor(file)
+        return file, Predictor(file)
     arrays = path.parent / ARRAYS_FILE
     content = files.read_bytes(arrays)
-    return Predictor(file, read_arrays(arrays, content, file.measured, len(file.members)), outside)
+    learned = read_arrays(arrays, content, file.measured, len(file.members))
+    return file, Predictor(file, learned, outside)
 
 
 def load_predictor(
@@ -320,8 +324,7 @@ def load_predictor(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
     path = found.path / PREDICTOR_FILE
-    file = read_predictor_file(path, device)
-    predictor = _with_arrays(path, file, outside)
+    file, predictor = settled(path.parent, lambda: _with_arrays(path, device, outside))
     if loaded.digest() != file.fitted_on.digest:
         # What was published and what was timed are fitted at once: there is no session to finish.
         finish = "finish measure-lut, or " if loaded.file.kind == "measured" else ""

@@ -19,6 +19,7 @@ from repvit_nas.searching.records import (
     RUN_FILE,
     SPACE_FILE,
     TABLE_FILE,
+    WHOLE_FILE,
     WINNERS_FOLDER,
     Result,
     RunFile,
@@ -26,7 +27,6 @@ from repvit_nas.searching.records import (
     read_run,
 )
 from repvit_nas.searching.settings import Settings
-from repvit_nas.searching.whole import WHOLE_FILE
 
 PICTURE_FILE: Final = "front.png"
 PAGE_FILE: Final = "README.md"

@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 
 from repvit_nas import files
-from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.errors import RepvitNasError
 from repvit_nas.searching.folder import RunFolder
 from repvit_nas.searching.front import Front, front_of, merged
 from repvit_nas.searching.improve import improve
 from repvit_nas.searching.inputs import load_inputs
 from repvit_nas.searching.problem import Problem
-from repvit_nas.searching.records import FRONT_FILE, RUN_FILE, Result, RunFile, read_run
+from repvit_nas.searching.records import WHOLE_FILE, Result, RunFile, read_finished
 from repvit_nas.searching.run import NO_PROGRESS, Finding, Render, result_of, versions
 from repvit_nas.searching.settings import MAX_TRIALS, Settings, default_folder
-from repvit_nas.searching.whole import WHOLE_FILE, read_whole
+from repvit_nas.searching.whole import unpack_whole
 from repvit_nas.searching.winners import unbound
 from repvit_nas.words import Progress
 
@@ -57,6 +57,7 @@ class _Source(NamedTuple):
     folder: Path
     file: RunFile
     result: Result
+    whole: bytes
 
 
 def merge(
@@ -84,7 +85,7 @@ def merge(
         RepvitNasError: The runs are not of one search, or of other data than is known now.
         FileError: A folder holds no run, or cannot be written.
     """
-    loaded = [_read(each) for each in runs]
+    loaded = [_Source(each, *read_finished(each)) for each in runs]
     first = loaded[0]
     for other in loaded[1:]:
         _refuse_others(first, other)
@@ -137,13 +138,6 @@ def merge(
     return Merged(found, where, tuple(parts))
 
 
-def _read(folder: Path) -> _Source:
-    if not (folder / RUN_FILE).is_file():
-        raise FileError(f"{folder}: holds no finished run; repvit-nas search makes one")
-    front = files.read_json(files.inside(folder, folder / FRONT_FILE), Result)
-    return _Source(folder, read_run(folder), front)
-
-
 def _one(settings: Settings) -> Settings:
     """Return settings without what may differ between searches that are merged."""
     return msgspec.structs.replace(settings, **_FREE)
@@ -171,8 +165,8 @@ def _refuse_others(first: _Source, other: _Source) -> None:
 
 def _front(problem: Problem, run: _Source) -> Front:
     if run.result.whole:
-        path = files.inside(run.folder, run.folder / WHOLE_FILE)
-        return front_of(problem, read_whole(path, run.result, problem.space))
+        path = run.folder / WHOLE_FILE
+        return front_of(problem, unpack_whole(path, run.whole, run.result, problem.space))
     rows = [problem.space.encode(entry.architecture) for entry in run.result.front]
     return front_of(problem, np.concatenate(rows))
 

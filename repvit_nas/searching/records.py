@@ -1,14 +1,15 @@
 """What a search leaves: the records of the files in `results/<run>/`."""
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracySource
 from repvit_nas.architecture import PLAIN, Architecture, Stage, read_architecture
-from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
+from repvit_nas.folders import settled
 from repvit_nas.predictors.lookup import SOURCES, Source
 from repvit_nas.quantities import (
     Count,
@@ -28,6 +29,8 @@ FRONT_FILE: Final = "front.json"
 TABLE_FILE: Final = "front.csv"
 WINNERS_FOLDER: Final = "winners"
 SPACE_FILE: Final = "space.json"
+# Choices of every network of the front, where that in `front.json` is thinned.
+WHOLE_FILE: Final = "front.npz"
 BEST: Final = "best"
 # A run named without a folder, or under `results`, may be one that came with the package.
 _SHIPPED_UNDER: Final = (Path(), Path("results"))
@@ -196,6 +199,41 @@ class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 def read_run(folder: Path) -> RunFile:
     """Read how a run was made."""
     return files.read_json(files.inside(folder, folder / RUN_FILE), RunFile)
+
+
+class Finished(NamedTuple):
+    """The files of a finished run.
+
+    Attributes:
+        run: How to repeat it.
+        result: Its front.
+        whole: The content of `front.npz`; empty where the front in the result is whole.
+    """
+
+    run: RunFile
+    result: Result
+    whole: bytes
+
+
+def read_finished(folder: Path) -> Finished:
+    """Read the run in a folder: all of one run, though another may be taking its place.
+
+    Raises:
+        FileError: It holds no finished run, or its files are not valid.
+    """
+    return settled(folder, lambda: _read_finished(folder))
+
+
+def _read_finished(folder: Path) -> Finished:
+    if not (folder / RUN_FILE).is_file():
+        raise FileError(f"{folder}: holds no finished run; repvit-nas search makes one")
+    run = read_run(folder)
+    result = files.read_json(files.inside(folder, folder / FRONT_FILE), Result)
+    packed = files.inside(folder, folder / WHOLE_FILE)
+    whole = files.read_bytes(packed) if result.whole else b""
+    if read_run(folder) != run:  # it goes first and comes last where a run is replaced
+        raise FileError(f"{folder}: is being replaced by another run; read it again")
+    return Finished(run, result, whole)
 
 
 def winner_path(folder: Path, name: str) -> Path:

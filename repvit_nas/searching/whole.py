@@ -11,7 +11,6 @@ from repvit_nas.errors import FileError
 from repvit_nas.search_space.space import Choices, Space
 from repvit_nas.searching.records import Result
 
-WHOLE_FILE: Final = "front.npz"
 _SCHEMA: Final = 1
 # A hundred times as much as a search has left so far.
 _MOST_BYTES: Final = 64 * 2**20
@@ -25,11 +24,12 @@ def whole_bytes(choices: Choices) -> bytes:
     return buffer.getvalue()
 
 
-def read_whole(path: Path, result: Result, space: Space) -> Choices:
-    """Read the whole front of a run.
+def unpack_whole(path: Path | str, content: bytes, result: Result, space: Space) -> Choices:
+    """Return the whole front of a run.
 
     Args:
-        path: The file.
+        path: What to call its file in an error message.
+        content: The content of that.
         result: The content of the `front.json` beside it.
         space: Where its networks come from.
 
@@ -37,13 +37,8 @@ def read_whole(path: Path, result: Result, space: Space) -> Choices:
         Rows of choices, `(result.whole, parameters)`.
 
     Raises:
-        FileError: The file is missing, damaged, of another search or of another space.
+        FileError: The content is damaged, of another search or of another space.
     """
-    return unpack_whole(path, files.read_bytes(path), result, space)
-
-
-def unpack_whole(path: Path | str, content: bytes, result: Result, space: Space) -> Choices:
-    """Return the choices in the content of a file; see :func:`read_whole`."""
     if files.digest(content) != result.whole_digest:
         raise FileError(f"{path}: belongs to another search than the front beside it; search again")
     arrays = files.unpacked(path, content, _MOST_BYTES, remedy="search again")

@@ -2,6 +2,8 @@
 
 import json
 
+from repvit_nas import files
+
 
 def test_fit_writes_what_predict_uses(invoke, elsewhere):
     code, out, err = invoke("fit", "--device", "iphone13", "--json")
@@ -9,7 +11,10 @@ def test_fit_writes_what_predict_uses(invoke, elsewhere):
     assert code == 0
     assert json.loads(out)["device"] == "iphone13"
     assert "predictors/iphone13" in err
-    assert (elsewhere / "predictors" / "iphone13" / "validation.png").is_file()
+    folder = elsewhere / "predictors" / "iphone13"
+    assert (folder / "validation.png").is_file()
+    fitted_on = json.loads((folder / "predictor.json").read_text())["fitted_on"]
+    assert fitted_on["assumptions_digest"] == files.digest(folder / "assumptions.json")
     code, _, err = invoke("predict", "repvit_m1_0", "--device", "iphone13")
     assert code == 0
     assert err == "predictor: iphone13, modelled, from predictors/iphone13\n"

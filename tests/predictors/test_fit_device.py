@@ -101,7 +101,7 @@ def test_a_devices_folder_becomes_a_predictor(elsewhere, table):
     # Fitted again, with the assumptions that were written: the same, and nothing else is made.
     again = fit_device(device)
     assert again.file == fitted.file
-    assert again.assumptions is None
+    assert again.assumptions == b""
 
 
 def test_another_machines_processor_is_refused(elsewhere, table):

@@ -1,12 +1,15 @@
 """The records of a run's folder, and its winners by name or number."""
 
+import threading
+
 import msgspec
 import pytest
 from support import ROOT
 
 from repvit_nas import files
 from repvit_nas.architecture import write_architecture
-from repvit_nas.errors import RepvitNasError, UnknownNameError
+from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
+from repvit_nas.folders import held
 from repvit_nas.search_space.family import family
 from repvit_nas.searching.records import (
     FRONT_FILE,
@@ -15,6 +18,7 @@ from repvit_nas.searching.records import (
     FrontEntry,
     Result,
     front_columns,
+    read_finished,
     read_run,
     read_winner,
     winner_path,
@@ -83,6 +87,47 @@ def test_a_winner_that_leads_out_of_the_run_is_not_followed(run, tmp_path):
 
     with pytest.raises(RepvitNasError):
         winner_path(run, "fast")
+
+
+def test_a_run_that_is_read_while_another_takes_its_place_is_one_of_the_two(run):
+    shipped = read_run(ROOT / "results" / "iphone12-1.0ms")
+    front = files.read_json(run / FRONT_FILE, Result)
+    runs = [
+        (
+            msgspec.structs.replace(
+                shipped, settings=msgspec.structs.replace(shipped.settings, trials=trials)
+            ),
+            msgspec.structs.replace(front, trials=trials),
+        )
+        for trials in (1, 2)
+    ]
+    done, replaced = threading.Event(), 0
+
+    def replace():
+        nonlocal replaced
+        with held(run):
+            while not done.is_set():
+                made, found = runs[replaced % 2]
+                (run / RUN_FILE).unlink(missing_ok=True)
+                files.write_json(run / FRONT_FILE, found)
+                files.write_json(run / RUN_FILE, made)
+                replaced += 1
+                done.wait(0.05)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        while replaced < 10:
+            found = read_finished(run) if replaced else None
+            assert found is None or found.run.settings.trials == found.result.trials
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_a_run_without_an_end_is_not_read(run):
+    with pytest.raises(FileError, match="holds no finished run; repvit-nas search makes one"):
+        read_finished(run)
 
 
 def test_a_front_says_what_opens_stages_only_where_one_is_plain():

@@ -6,7 +6,7 @@ from support import ROOT
 from repvit_nas import files
 from repvit_nas.errors import FileError
 from repvit_nas.searching.records import Result
-from repvit_nas.searching.whole import read_whole, whole_bytes
+from repvit_nas.searching.whole import unpack_whole, whole_bytes
 
 SHIPPED = ROOT / "results" / "iphone12-1.0ms" / "front.json"
 
@@ -24,12 +24,11 @@ def beside():
     return make
 
 
-def test_a_whole_front_is_read_as_it_was_written_in_few_bytes(tmp_path, small_space, beside):
+def test_a_whole_front_is_read_as_it_was_written_in_few_bytes(small_space, beside):
     choices = small_space.sample(np.random.default_rng(0), 5000)
     content = whole_bytes(choices)
-    (tmp_path / "front.npz").write_bytes(content)
 
-    found = read_whole(tmp_path / "front.npz", beside(content, 5000), small_space)
+    found = unpack_whole("front.npz", content, beside(content, 5000), small_space)
 
     assert np.array_equal(found, choices)
     assert found.dtype == choices.dtype
@@ -44,19 +43,15 @@ def test_a_whole_front_is_read_as_it_was_written_in_few_bytes(tmp_path, small_sp
         (lambda choices: choices + 100, "must be"),
     ],
 )
-def test_choices_of_another_space_or_number_are_refused(
-    tmp_path, small_space, beside, change, said
-):
+def test_choices_of_another_space_or_number_are_refused(small_space, beside, change, said):
     content = whole_bytes(change(small_space.sample(np.random.default_rng(0), 20)))
-    (tmp_path / "front.npz").write_bytes(content)
 
     with pytest.raises(FileError, match=said):
-        read_whole(tmp_path / "front.npz", beside(content, 20), small_space)
+        unpack_whole("front.npz", content, beside(content, 20), small_space)
 
 
-def test_a_file_of_another_search_is_refused(tmp_path, small_space, beside):
+def test_a_file_of_another_search_is_refused(small_space, beside):
     content = whole_bytes(small_space.sample(np.random.default_rng(0), 20))
-    (tmp_path / "front.npz").write_bytes(content + b"0")
 
     with pytest.raises(FileError, match="belongs to another search"):
-        read_whole(tmp_path / "front.npz", beside(content, 20), small_space)
+        unpack_whole("front.npz", content + b"0", beside(content, 20), small_space)
