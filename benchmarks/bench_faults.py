@@ -1,295 +1,81 @@
 """Bad luck, counted: kill -9 at random moments, full and read-only disks, two writers, readers.
 
-python benchmarks/bench_faults.py [--times 20] [--seed 0] [--only search,fit]
+python benchmarks/bench_faults.py [--times 20] [--seed 0] [--only search,fit] [--ways kill,disk]
 
 Every command is run undisturbed once. Then it is disturbed at a random moment, run again as its own
-words say, and what it leaves is compared with what the undisturbed one left. Minutes to an hour.
+words say, and what it leaves is compared with what the undisturbed one left. Last, what commands replace
+is read all the while. Hours; full and read-only disks need the right to mount.
 """
 
 import argparse
 import contextlib
 import hashlib
 import json
+import os
 import random
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.predictors.predictor import read_predictor
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests"))
-from writers import lay_reports, lay_trained  # type: ignore[import-not-found]  # noqa: E402
+sys.path.append(str(Path(__file__).parent))
+from fault_cases import CASES, REPLACED, Case, Replaced
 
-# Least and most bytes that a file may have on a disk that is full.
-_FULL = (200, 60_000)
 # A file beside another that was never renamed; a kill may leave one, an error may not.
 _BESIDE = re.compile(r"^\..+\.[A-Za-z0-9_]{8}$")
+# Where commands keep temporary files: in the folder that they work in, so that nothing stays behind.
+_TEMPORARY = ".temporary"
 _LIMIT_S = 600
 
 
-class Case(NamedTuple):
-    """A writing command.
+class Usual(NamedTuple):
+    """What a command does undisturbed.
 
     Attributes:
-        words: Its command line.
-        folder: What it writes to.
-        again: What has to be added to go on where something was left.
-        same: Files that are the same, whatever happened on the way.
-        lay: What it works on.
-        verdict: Whether exit code 1 without an error is what it found, and no failure.
-        part: What is the same of these files, where the rest tells times.
+        seconds: How long it takes.
+        written: By how many bytes its disk is fuller afterwards.
+        largest: The bytes of the largest file that it leaves.
+        left: Digests of what is the same whatever happens.
     """
 
-    words: tuple[str, ...]
-    folder: str
-    again: tuple[str, ...] = ()
-    same: tuple[str, ...] = ()
-    lay: Callable[[], None] = lambda: None
-    verdict: bool = False
-    part: str = ""
+    seconds: float
+    written: int
+    largest: int
+    left: dict[str, str]
 
 
-_SMALL = str(ROOT / "tests" / "small.toml")
-_SEARCH = ("search", "--budget-ms", "1", "--trials", "60", "--space", _SMALL, "--out", "r")
-_TRAIN = ("train", "repvit_m0_6", "--data", "digits", "--epochs", "1", "--resolution", "32")
-CASES = {
-    "search": Case(_SEARCH, "r", ("--resume",), ("front.json", "winners/best.json")),
-    "search in SQLite": Case(
-        (*_SEARCH, "--storage", "sqlite:///s.db"),
-        "r",
-        ("--resume",),
-        ("front.json",),
-    ),
-    "fit": Case(
-        ("fit", "--device", "iphone13"),
-        "predictors/iphone13",
-        same=("validation.json",),
-    ),
-    "measure-lut": Case(
-        (
-            *("measure-lut", "--device", "cpu", "--units", "8", "--networks", "2"),
-            *("--calibration", "3", "--resolution", "160", "--no-isolated"),
-        ),
-        "latency_lut/cpu",
-    ),
-    "train": Case(
-        (*_TRAIN, "--out", "t", "--save-every", "10"),
-        "t",
-        ("--resume", "auto"),
-        ("model.safetensors",),
-    ),
-    "export": Case(
-        ("export", "repvit_m0_6", "--format", "onnx", "--out", "e"),
-        "e",
-        same=("architecture.json",),
-    ),
-    "check": Case(
-        ("check", "run"),
-        "run",
-        same=("check.json",),
-        lay=lay_trained,
-        verdict=True,
-        part="promises",
-    ),
-    "import": Case(
-        ("import-measurements", "reports", "--device", "iphone12"),
-        "latency_lut/iphone12",
-        same=("table.json",),
-        lay=lay_reports,
-    ),
-    "--export": Case(
-        (
-            *("measure-lut", "--device", "iphone12", "--export", "programs", "--units", "8"),
-            *("--networks", "2", "--calibration", "3", "--resolution", "160"),
-        ),
-        "programs",
-        same=("plan.json", "manifest.json"),
-    ),
-}
+class Luck(NamedTuple):
+    """How a disturbance went: whether it met the command, and what is wrong at once."""
+
+    met: bool
+    wrong: str = ""
 
 
 @contextlib.contextmanager
-def at_home(case: Case) -> Iterator[Path]:
-    """Give a folder that holds what a command works on."""
-    with tempfile.TemporaryDirectory() as place:
-        with contextlib.chdir(place):
+def at_home(case: Case, *, disk: bool) -> Iterator[Path]:
+    """Give a folder that holds what a command works on, on a disk of its own where that can be."""
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        home = Path(place)
+        if disk:
+            _mount("-t", "tmpfs", "tmpfs", place)
+            # A process that was just killed may still be there.
+            stack.callback(subprocess.run, ["umount", "--lazy", place], check=True)
+        (home / _TEMPORARY).mkdir()
+        with contextlib.chdir(home):
             case.lay()
-        yield Path(place)
+        yield home
 
 
-def start(
-    case: Case, home: Path, *, again: bool = False, most: int | None = None
-) -> subprocess.Popen[str]:
-    """Start a command in a folder; `most` bytes is as large as a file can become."""
-
-    def limit() -> None:
-        if most is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-    words = (*case.words, *(case.again if again else ()))
-    return subprocess.Popen(
-        [sys.executable, "-m", "repvit_nas", *words],
-        cwd=home,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=limit,  # noqa: PLW1509  # no threads here
-    )
-
-
-def fails(case: Case, code: int, said: str) -> bool:
-    """Return whether a command that was left alone ended badly."""
-    return code != 0 and not (case.verdict and code == 1 and "error: " not in said)
-
-
-def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for a command; return its exit code and the last line that it said."""
-    _, said = process.communicate(timeout=_LIMIT_S)
-    return process.returncode, (said.strip().splitlines() or [""])[-1]
-
-
-def left(case: Case, home: Path) -> dict[str, str]:
-    """Return digests of what is the same, whatever happened on the way."""
-    found = {name: (home / case.folder / name).read_bytes() for name in case.same}
-    if case.part:
-        found = {
-            name: json.dumps(json.loads(each)[case.part]).encode() for name, each in found.items()
-        }
-    return {name: hashlib.sha256(each).hexdigest()[:12] for name, each in found.items()}
-
-
-def finished(case: Case, home: Path) -> str:
-    """Run a command after it was disturbed; say what is wrong with what it leaves."""
-    code, said = end(start(case, home, again=(home / case.folder).exists()))
-    if code and "leave out --resume" in said:  # it was killed before there was anything
-        code, said = end(start(case, home))
-    if fails(case, code, said):
-        return f"does not go on: {said}"
-    for path in (home / case.folder).rglob("*.json"):
-        try:
-            json.loads(path.read_text())
-        except ValueError:
-            return f"{path.name} is torn"
-    locks = [path.name for path in home.rglob(".lock")]
-    return f"left {locks}" if locks else ""
-
-
-def disturbed(
-    case: Case, times: int, rng: random.Random, disturb: Callable[[Path, float], str]
-) -> list[str]:
-    """Disturb a command so many times; return what went wrong."""
-    with at_home(case) as home:
-        begun = time.monotonic()
-        code, said = end(start(case, home))
-        took = time.monotonic() - begun
-        if fails(case, code, said):
-            return [f"fails undisturbed: {said}"]
-        wanted = left(case, home)
-    wrong = []
-    for _ in range(times):
-        with at_home(case) as home:
-            found = disturb(home, rng.uniform(0.05, 1.0) * took) or finished(case, home)
-            if not found and left(case, home) != wanted:
-                found = "ends in other files than undisturbed"
-            if found:
-                wrong.append(found)
-    return wrong
-
-
-def killed(case: Case) -> Callable[[Path, float], str]:
-    """Return what kills a command after so many seconds."""
-
-    def disturb(home: Path, seconds: float) -> str:
-        process = start(case, home)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        for path in home.rglob("*"):  # what a kill may leave, and the next writer need not know
-            if _BESIDE.match(path.name) and path.is_file():
-                path.unlink()
-        return ""
-
-    return disturb
-
-
-def full(case: Case, rng: random.Random) -> Callable[[Path, float], str]:
-    """Return what runs a command on a disk that has no room for a file of some size."""
-
-    def disturb(home: Path, _: float) -> str:
-        code, said = end(start(case, home, most=rng.randint(*_FULL)))
-        if code == 0 or refused(code, said):
-            return refused(code, said)
-        beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
-        return f"left {beside[:2]}" if beside else ""
-
-    return disturb
-
-
-def small_disk(case: Case, rng: random.Random) -> Callable[[Path, float], str]:
-    """Return what runs a command on a disk that is full after some of it, then in the same place."""
-
-    def disturb(home: Path, _: float) -> str:
-        place = home / case.folder
-        place.mkdir(parents=True, exist_ok=True)
-        kept = [(path.name, path.read_bytes()) for path in place.iterdir() if path.is_file()]
-        size = sum(len(content) for _, content in kept) + rng.randint(8, 400) * 1024
-        with mounted(place, "tmpfs", f"size={size}"):
-            for name, content in kept:
-                (place / name).write_bytes(content)
-            code, said = end(start(case, home))
-        return refused(code, said)
-
-    return disturb
-
-
-def read_only(case: Case) -> Callable[[Path, float], str]:
-    """Return what makes a command's folder one that cannot be written after so many seconds."""
-
-    def disturb(home: Path, seconds: float) -> str:
-        place = home / case.folder
-        place.mkdir(parents=True, exist_ok=True)
-        with mounted(place, str(place), "bind"):
-            process = start(case, home)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(seconds)
-            while process.poll() is None:  # refused for as long as a file is open for writing
-                words = ["mount", "-o", "remount,bind,ro", str(place)]
-                if not subprocess.run(words, check=False, capture_output=True).returncode:
-                    break
-                time.sleep(0.05)
-            code, said = end(process)
-        return refused(code, said)
-
-    return disturb
-
-
-def refused(code: int, said: str) -> str:
-    """Say what is wrong with how a command ended on a disk that it could not write."""
-    if code == 0 or (said.startswith("error: ") and "unexpected" not in said):
-        return ""
-    return f"says: {said[:200]}"
-
-
-@contextlib.contextmanager
-def mounted(place: Path, what: str, options: str) -> Iterator[None]:
-    """Mount something at a place for a while."""
-    kind = ["-t", "tmpfs"] if what == "tmpfs" else []
-    subprocess.run(["mount", *kind, "-o", options, what, str(place)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+def _mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True)
 
 
 def may_mount() -> bool:
@@ -302,75 +88,218 @@ def may_mount() -> bool:
         return True
 
 
-def two_writers(case: Case) -> Callable[[Path, float], str]:
-    """Return what starts a command twice: one of them has to say that the other writes."""
+def start(case: Case, home: Path, *more: str, most: int | None = None) -> subprocess.Popen[str]:
+    """Start a command in a folder; `most` bytes is as large as a file can become."""
 
-    def disturb(home: Path, _: float) -> str:
-        both = [start(case, home), start(case, home)]
-        ends = [end(process) for process in both]
-        refused = [said for code, said in ends if code]
-        if len(refused) == 2 or any("error: " not in said for said in refused):
-            return f"two writers end with {ends}"
+    def limit() -> None:
+        if most is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "repvit_nas", *case.words, *more],
+        cwd=home,
+        env=os.environ | {"TMPDIR": str(home / _TEMPORARY)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,  # noqa: PLW1509  # no threads here
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a command; return its exit code and the last line that it said."""
+    _, said = process.communicate(timeout=_LIMIT_S)
+    return process.returncode, (said.strip().splitlines() or [""])[-1]
+
+
+def fails(case: Case, code: int, said: str) -> bool:
+    """Return whether a command that was left alone ended badly."""
+    return code != 0 and not (case.verdict and code == 1 and "error: " not in said)
+
+
+def refused(code: int, said: str) -> str:
+    """Say what is wrong with how a command ended on a disk that it could not write."""
+    if code == 0 or (said.startswith("error: ") and "unexpected" not in said):
         return ""
+    return f"says: {said[:200]}"
 
-    return disturb
+
+def left(case: Case, home: Path) -> dict[str, str]:
+    """Return digests of what is the same, whatever happened on the way."""
+    found = {name: (home / case.folder / name).read_bytes() for name in case.same}
+    if case.part:
+        found = {
+            name: json.dumps(json.loads(each)[case.part]).encode() for name, each in found.items()
+        }
+    return {name: hashlib.sha256(each).hexdigest()[:12] for name, each in found.items()}
 
 
-def readers(times: int) -> list[str]:
-    """Read a predictor all the time while it is fitted; return what went wrong."""
-    case, wrong = CASES["fit"], []
-    for _ in range(times):
-        with tempfile.TemporaryDirectory() as place:
-            home = Path(place)
-            shutil.copytree(ROOT / "predictors" / "iphone13", home / case.folder)
-            process = start(case, home)
+def usual(case: Case, *, disk: bool) -> Usual:
+    """Run a command undisturbed."""
+    with at_home(case, disk=disk) as home:
+        begun, before = time.monotonic(), used(home)
+        code, said = end(start(case, home))
+        seconds = time.monotonic() - begun
+        if fails(case, code, said):
+            raise RuntimeError(f"fails undisturbed: {said}")
+        sizes = [path.stat().st_size for path in home.rglob("*") if path.is_file()]
+        return Usual(seconds, used(home) - before, max(sizes), left(case, home))
+
+
+def used(home: Path) -> int:
+    """Return how many bytes of a disk are in use."""
+    disk = os.statvfs(home)
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+
+
+def finished(case: Case, home: Path) -> str:
+    """Run a command after it was disturbed; say what is wrong with what it leaves."""
+    log = home / case.folder / case.grows
+    before = log.read_bytes() if case.grows and log.exists() else b""
+    code, said = end(start(case, home, *(case.again if (home / case.folder).exists() else ())))
+    if code and "leave out --resume" in said:  # it was killed before there was anything
+        code, said = end(start(case, home))
+    if fails(case, code, said):
+        return f"does not go on: {said}"
+    if case.grows and not log.read_bytes().startswith(before[: before.rfind(b"\n") + 1]):
+        return f"{log.name} lost lines"
+    for path in (home / case.folder).rglob("*.json"):
+        try:
+            json.loads(path.read_text())
+        except ValueError:
+            return f"{path.name} is torn"
+    locks = [path.name for path in home.rglob(".lock")]
+    return f"left {locks}" if locks else ""
+
+
+def killed(case: Case, home: Path, share: float, known: Usual) -> Luck:
+    """Kill a command at a moment."""
+    process = start(case, home)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(share * known.seconds)
+    met = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for path in home.rglob("*"):  # what a kill may leave, and the next writer need not know
+        if _BESIDE.match(path.name) and path.is_file():
+            path.unlink()
+    return Luck(met)
+
+
+def limited(case: Case, home: Path, share: float, known: Usual) -> Luck:
+    """Run a command where no file may become larger than some size."""
+    code, said = end(start(case, home, most=int(share * known.largest)))
+    beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
+    return Luck(code != 0, refused(code, said) or (f"left {beside[:2]}" if beside else ""))
+
+
+def full(case: Case, home: Path, share: float, known: Usual) -> Luck:
+    """Run a command on a disk that is full after some of it; then there is room again."""
+    _mount("-o", f"remount,size={used(home) + int(share * known.written) + 4096}", str(home))
+    code, said = end(start(case, home))
+    _mount("-o", "remount,size=50%", str(home))
+    beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
+    return Luck(code != 0, refused(code, said) or (f"left {beside[:2]}" if beside else ""))
+
+
+def read_only(case: Case, home: Path, share: float, known: Usual) -> Luck:
+    """Make a command's folder one that cannot be written, at a moment, until it has ended."""
+    process = start(case, home)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(share * known.seconds)
+    place = home / case.folder
+    place.mkdir(parents=True, exist_ok=True)
+    # Laid over the folder: a disk on which a file is open for writing cannot be made read-only.
+    _mount("--bind", str(place), str(place))
+    _mount("-o", "remount,bind,ro", str(place))
+    met = process.poll() is None
+    code, said = end(process)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    return Luck(met, "" if not fails(case, code, said) else refused(code, said))
+
+
+def twice(case: Case, home: Path, share: float, known: Usual) -> Luck:
+    """Start a command, and once more: one of them has to say that the other writes."""
+    first = start(case, home)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        first.wait(share * known.seconds / 2)
+    met, second = first.poll() is None, start(case, home)
+    ends = [end(first), end(second)]
+    errors = [said for code, said in ends if fails(case, code, said)]
+    if len(errors) == 2 or any("error: " not in said for said in errors):
+        return Luck(met, f"two writers end with {ends}")
+    return Luck(met)
+
+
+WAYS = {
+    "kill": killed,
+    "limit": limited,
+    "disk": full,
+    "read-only": read_only,
+    "two": twice,
+}
+_NEED_A_DISK = ("disk", "read-only")
+
+
+def disturbed(case: Case, way: str, times: int, rng: random.Random, *, disk: bool) -> str:
+    """Disturb a command so many times; return the count, and what went wrong."""
+    known = usual(case, disk=disk)
+    met, tried, wrong = 0, 0, list[str]()
+    while met < times and tried < 2 * times:
+        with at_home(case, disk=disk) as home:
+            luck = WAYS[way](case, home, rng.uniform(0.02, 1.0), known)
+            found = luck.wrong or finished(case, home)
+            if not found and left(case, home) != known.left:
+                found = "ends in other files than undisturbed"
+        met, tried = met + luck.met, tried + 1
+        wrong += [found] if found else []
+    return f"{met:4} times, {len(wrong)} wrong {wrong[:2] or ''}"
+
+
+def read_on(item: Replaced, times: int) -> str:
+    """Read something all the while it is replaced so many times; return the count."""
+    case, reads, wrong = CASES[item.case], 0, list[str]()
+    with at_home(case, disk=False) as home, contextlib.chdir(home):
+        end(start(case, home))
+        for number in range(1, times + 1):
+            process = start(case, home, *item.again(number))
             while process.poll() is None:
                 try:
-                    read_predictor(home / case.folder / "predictor.json")
+                    item.read()
                 except RepvitNasError as error:
                     wrong.append(str(error))
-                time.sleep(0.002)
-            end(process)
-    return wrong
+                reads += 1
+            code, said = end(process)
+            if fails(case, code, said):
+                wrong.append(said)
+    return f"{times:4} times, {reads:,} reads, {len(wrong)} wrong {wrong[:2] or ''}"
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Print the counts; return how many went wrong."""
+    """Print the counts; return 1 if something went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default=",".join([*CASES, "readers"]))
-    parser.add_argument("--ways", default="kill,full,disk,read-only,two")
+    parser.add_argument("--only", default=",".join([*CASES, *REPLACED]))
+    parser.add_argument("--ways", default=",".join(WAYS))
     asked = parser.parse_args(words)
-    only, ways = asked.only.split(","), asked.ways.split(",")
-    if {"disk", "read-only"} & set(ways) and not may_mount():
+    only, ways, disk = asked.only.split(","), asked.ways.split(","), may_mount()
+    if not disk and set(_NEED_A_DISK) & set(ways):
         print("disk and read-only are left out: they need the right to mount")
-        ways = [way for way in ways if way not in ("disk", "read-only")]
-    rng = random.Random(asked.seed)
-    total = 0
-    for name, case in CASES.items():
-        if name not in only:
-            continue
-        for way, disturb in (
-            ("kill", killed(case)),
-            ("full", full(case, rng)),
-            ("disk", small_disk(case, rng)),
-            ("read-only", read_only(case)),
-            ("two", two_writers(case)),
-        ):
-            if way in ways:
-                wrong = disturbed(case, asked.times, rng, disturb)
-                total += len(wrong)
-                print(
-                    f"{name:18}{way:10}{asked.times:4} times, {len(wrong)} wrong {wrong[:2]}",
-                    flush=True,
-                )
-    if "readers" in only:
-        wrong = readers(max(1, asked.times // 4))
-        total += len(wrong)
-        print(f"{'readers of a fit':28}{len(wrong)} wrong {wrong[:2]}")
-    return total
+        ways = [way for way in ways if way not in _NEED_A_DISK]
+    rng, counts = random.Random(asked.seed), list[str]()
+
+    def say(name: str, way: str, count: str) -> None:
+        print(f"{name:22}{way:11}{count}".rstrip(), flush=True)
+        counts.append(count)
+
+    for name in only:
+        for way in ways if name in CASES else ():
+            say(name, way, disturbed(CASES[name], way, asked.times, rng, disk=disk))
+        if name in REPLACED:
+            say(name, "read", read_on(REPLACED[name], asked.times))
+    return int(any(" 0 wrong" not in count for count in counts))
 
 
 if __name__ == "__main__":
-    sys.exit(min(1, main()))
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What `bench_faults.py` disturbs: writing commands, and what is read while they replace it."""
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from repvit_nas.api.search import read_search
+from repvit_nas.architecture import write_architecture
+from repvit_nas.latency_lut.table import read_table
+from repvit_nas.predictors.predictor import read_predictor
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests"))
+from training_support import small  # type: ignore[import-not-found]  # noqa: E402
+from writers import WRITERS, lay_reports, lay_trained  # type: ignore[import-not-found]  # noqa: E402
+
+
+class Case(NamedTuple):
+    """A writing command.
+
+    Attributes:
+        words: Its command line.
+        folder: What it writes to.
+        again: What has to be added to go on where something was left.
+        same: Files that are the same, whatever happened on the way.
+        part: What is the same of these files, where the rest tells times.
+        grows: A log in the folder that no line is lost of.
+        lay: What it works on.
+        verdict: Whether exit code 1 without an error is what it found, and no failure.
+    """
+
+    words: tuple[str, ...]
+    folder: str
+    again: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+    part: str = ""
+    grows: str = ""
+    lay: Callable[[], None] = lambda: None
+    verdict: bool = False
+
+
+def lay_network() -> None:
+    """Leave a network that is trained and exported in moments."""
+    write_architecture(Path("small.json"), small())
+
+
+def _as_written(name: str, *same: str) -> Case:
+    """Return a command as the tests know it."""
+    known = WRITERS[name]
+    return Case(tuple(known.words.split()), known.folder, same=same, lay=known.lay)
+
+
+_SPACE = ("--space", str(ROOT / "tests" / "small.toml"))
+_SEARCH = ("search", "--budget-ms", "1", "--trials", "60", *_SPACE, "--out", "r")
+_FEW = ("--units", "8", "--networks", "2", "--calibration", "3", *_SPACE)
+_IMAGES = ("--data", "shapes", "--train-images", "96", "--val-images", "24")
+CASES = {
+    "search": Case(_SEARCH, "r", ("--resume",), ("front.json", "winners/best.json")),
+    "search in SQLite": Case(
+        (*_SEARCH, "--storage", "sqlite:///s.db"),
+        "r",
+        ("--resume", "auto"),
+        ("front.json",),
+        part="front",
+    ),
+    "merge": _as_written("merge", "front.json"),
+    "fit": Case(
+        ("fit", "--device", "iphone13"),
+        "predictors/iphone13",
+        same=("validation.json", "predictor.json"),
+    ),
+    "measure-lut": Case(
+        ("measure-lut", "--device", "cpu", *_FEW, "--no-isolated", "--precision", "0.9"),
+        "latency_lut/cpu",
+        same=("plan.json",),
+        part="held_out",
+        grows="visits.jsonl",
+    ),
+    "measure-lut --export": Case(
+        ("measure-lut", "--device", "iphone12", "--export", "programs", *_FEW, "--no-isolated"),
+        "programs",
+        same=("plan.json", "manifest.json"),
+    ),
+    "import-measurements": Case(
+        ("import-measurements", "reports", "--device", "iphone12"),
+        "latency_lut/iphone12",
+        same=("table.json",),
+        lay=lay_reports,
+    ),
+    "import-latencies": _as_written("import-latencies", "latencies.json"),
+    "import-accuracy": _as_written("import-accuracy", "observations.jsonl"),
+    "train": Case(
+        ("train", "small.json", *_IMAGES, "--epochs", "2", "--out", "t", "--save-every", "1"),
+        "t",
+        ("--resume", "auto"),
+        ("model.safetensors",),
+        lay=lay_network,
+    ),
+    "export": Case(
+        ("export", "small.json", "--format", "onnx", "--out", "e"),
+        "e",
+        same=("architecture.json",),
+        lay=lay_network,
+    ),
+    "check": Case(
+        ("check", "run"),
+        "run",
+        same=("check.json",),
+        part="promises",
+        lay=lay_trained,
+        verdict=True,
+    ),
+}
+
+
+class Replaced(NamedTuple):
+    """What is read all the while it is replaced.
+
+    Attributes:
+        case: The command that replaces it.
+        again: Makes the next time another one; returns what is added to the command line.
+        read: Reads it, in the folder that the command works in.
+    """
+
+    case: str
+    again: Callable[[int], tuple[str, ...]]
+    read: Callable[[], object]
+
+
+def _slower(number: int) -> tuple[str, ...]:
+    """Have every program of the reports take longer than before."""
+    path = Path("reports/lab.csv")
+    head, *rows = list(csv.reader(path.read_text().splitlines()))
+    with path.open("w", newline="") as file:
+        longer = [[name, float(latency_ms) * (1 + number / 1000)] for name, latency_ms in rows]
+        csv.writer(file).writerows([head, *longer])
+    return ()
+
+
+REPLACED = {
+    "run and front": Replaced(
+        "search",
+        lambda number: ("--overwrite", "--seed", str(number)),
+        lambda: read_search(Path("r")),
+    ),
+    "table": Replaced(
+        "import-measurements", _slower, lambda: read_table(Path("latency_lut/iphone12/table.json"))
+    ),
+    "predictor": Replaced(
+        "import-measurements",
+        _slower,
+        lambda: read_predictor(Path("predictors/iphone12/predictor.json")),
+    ),
+}
