@@ -47,14 +47,18 @@ def held(
     """
     # A moment, for one that is just being given up.
     wait = max(wait_s, _MOMENT_S)
-    lock = filelock.FileLock(folder / _LOCK_FILE, timeout=wait, poll_interval=_MOMENT_S / 4)
+    lock = filelock.FileLock(folder / _LOCK_FILE, poll_interval=_MOMENT_S / 4)
     made: list[Path] = []
     try:
         if folder.exists() and not folder.is_dir():
             raise FileError(f"{folder}: is a file; {otherwise}")
-        made += missing(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        end = time.monotonic() + wait
+        while not lock.is_locked:
+            made += [each for each in missing(folder) if each not in made]
+            folder.mkdir(parents=True, exist_ok=True)
+            # Whoever held it may remove it where it stayed empty, just when this one is waiting.
+            with contextlib.suppress(FileNotFoundError):
+                lock.acquire(timeout=max(0.0, end - time.monotonic()))
     except filelock.Timeout as error:  # the lock is another run's, and stays
         raise RepvitNasError(
             f"{folder}: {_holder(folder)} is writing here; wait for its end, stop it, or {otherwise}"

@@ -159,6 +159,22 @@ def test_the_clock_of_a_killed_process_is_nobody_s(taken):
     assert told == []
 
 
+def test_whoever_waits_for_a_folder_has_it_though_it_was_removed_meanwhile(tmp_path):
+    folder, inside = tmp_path / "one" / "two", []
+
+    def wait():
+        with held(folder, wait_s=20):
+            inside.append(folder.is_dir())
+
+    with held(folder):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.3)
+    waiting.join()
+
+    assert inside == [True]
+
+
 def test_files_that_belong_together_are_read_together_while_they_are_replaced(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     files.write_together({one: b"0", two: b"0"})
