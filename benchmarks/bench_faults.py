@@ -10,7 +10,9 @@ is read all the while. Hours; full and read-only disks need the right to mount.
 import argparse
 import contextlib
 import hashlib
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -24,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from repvit_nas.commands import main as run_command
 from repvit_nas.errors import RepvitNasError
 
 sys.path.append(str(Path(__file__).parent))
@@ -34,6 +37,13 @@ _BESIDE = re.compile(r"^\..+\.[A-Za-z0-9_]{8}$")
 # Where commands keep temporary files: in the folder that they work in, so that nothing stays behind.
 _TEMPORARY = ".temporary"
 _LIMIT_S = 600
+# Processes that are copies of this one start at once, with all libraries.
+_FORK = multiprocessing.get_context("fork")
+_LIBRARIES = (
+    *("torch", "timm.data", "optuna", "sqlalchemy", "sklearn.linear_model", "matplotlib.pyplot"),
+    *("onnx", "onnxruntime", "scipy.optimize", "scipy.stats", "pandas"),
+    "repvit_nas.conversion.preload",
+)
 
 
 class Usual(NamedTuple):
@@ -88,28 +98,63 @@ def may_mount() -> bool:
         return True
 
 
-def start(case: Case, home: Path, *more: str, most: int | None = None) -> subprocess.Popen[str]:
-    """Start a command in a folder; `most` bytes is as large as a file can become."""
+class Running:
+    """A command that was started: a copy of this process, which has all libraries.
 
-    def limit() -> None:
-        if most is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    Args:
+        words: Its command line.
+        home: The folder that it works in.
+        most: As many bytes as a file can have.
+    """
 
-    return subprocess.Popen(
-        [sys.executable, "-m", "repvit_nas", *case.words, *more],
-        cwd=home,
-        env=os.environ | {"TMPDIR": str(home / _TEMPORARY)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=limit,  # noqa: PLW1509  # no threads here
-    )
+    def __init__(
+        self, words: Sequence[str], home: Path, most: int = resource.RLIM_INFINITY
+    ) -> None:
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in the end
+        self._process = _FORK.Process(target=self._run, args=(words, home, most))
+        self._process.start()
+
+    def _run(self, words: Sequence[str], home: Path, most: int) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        os.chdir(home)
+        os.environ["TMPDIR"] = str(home / _TEMPORARY)
+        tempfile.tempdir = None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(self._said.fileno(), 2)
+        sys.argv = ["repvit-nas", *words]
+        # What processes that the command starts import first.
+        sys.modules["__main__"] = importlib.import_module("repvit_nas.__main__")
+        run_command()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long or until it ends; return whether it still runs."""
+        self._process.join(seconds)
+        return self.runs
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.join()
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; return its exit code and the last line that it said."""
+        if self.wait(_LIMIT_S):
+            self.kill()
+        with self._said as file:
+            file.seek(0)
+            said = file.read().strip().splitlines()
+        return self._process.exitcode or 0, said[-1] if said else ""
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for a command; return its exit code and the last line that it said."""
-    _, said = process.communicate(timeout=_LIMIT_S)
-    return process.returncode, (said.strip().splitlines() or [""])[-1]
+def start(case: Case, home: Path, *more: str) -> Running:
+    """Start a command in a folder."""
+    return Running((*case.words, *more), home)
 
 
 def fails(case: Case, code: int, said: str) -> bool:
@@ -138,7 +183,7 @@ def usual(case: Case, *, disk: bool) -> Usual:
     """Run a command undisturbed."""
     with at_home(case, disk=disk) as home:
         begun, before = time.monotonic(), used(home)
-        code, said = end(start(case, home))
+        code, said = start(case, home).end()
         seconds = time.monotonic() - begun
         if fails(case, code, said):
             raise RuntimeError(f"fails undisturbed: {said}")
@@ -156,9 +201,9 @@ def finished(case: Case, home: Path) -> str:
     """Run a command after it was disturbed; say what is wrong with what it leaves."""
     log = home / case.folder / case.grows
     before = log.read_bytes() if case.grows and log.exists() else b""
-    code, said = end(start(case, home, *(case.again if (home / case.folder).exists() else ())))
+    code, said = start(case, home, *(case.again if (home / case.folder).exists() else ())).end()
     if code and "leave out --resume" in said:  # it was killed before there was anything
-        code, said = end(start(case, home))
+        code, said = start(case, home).end()
     if fails(case, code, said):
         return f"does not go on: {said}"
     if case.grows and not log.read_bytes().startswith(before[: before.rfind(b"\n") + 1]):
@@ -175,11 +220,8 @@ def finished(case: Case, home: Path) -> str:
 def killed(case: Case, home: Path, share: float, known: Usual) -> Luck:
     """Kill a command at a moment."""
     process = start(case, home)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(share * known.seconds)
-    met = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    met = process.wait(share * known.seconds)
+    process.kill()
     for path in home.rglob("*"):  # what a kill may leave, and the next writer need not know
         if _BESIDE.match(path.name) and path.is_file():
             path.unlink()
@@ -188,16 +230,19 @@ def killed(case: Case, home: Path, share: float, known: Usual) -> Luck:
 
 def limited(case: Case, home: Path, share: float, known: Usual) -> Luck:
     """Run a command where no file may become larger than some size."""
-    code, said = end(start(case, home, most=int(share * known.largest)))
-    beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
-    return Luck(code != 0, refused(code, said) or (f"left {beside[:2]}" if beside else ""))
+    return _stopped(home, *Running(case.words, home, int(share * known.largest)).end())
 
 
 def full(case: Case, home: Path, share: float, known: Usual) -> Luck:
     """Run a command on a disk that is full after some of it; then there is room again."""
     _mount("-o", f"remount,size={used(home) + int(share * known.written) + 4096}", str(home))
-    code, said = end(start(case, home))
+    ended = start(case, home).end()
     _mount("-o", "remount,size=50%", str(home))
+    return _stopped(home, *ended)
+
+
+def _stopped(home: Path, code: int, said: str) -> Luck:
+    """Return how a command fared that could not write all."""
     beside = [path.name for path in home.rglob(".*") if _BESIDE.match(path.name)]
     return Luck(code != 0, refused(code, said) or (f"left {beside[:2]}" if beside else ""))
 
@@ -205,26 +250,23 @@ def full(case: Case, home: Path, share: float, known: Usual) -> Luck:
 def read_only(case: Case, home: Path, share: float, known: Usual) -> Luck:
     """Make a command's folder one that cannot be written, at a moment, until it has ended."""
     process = start(case, home)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(share * known.seconds)
+    process.wait(share * known.seconds)
     place = home / case.folder
     place.mkdir(parents=True, exist_ok=True)
     # Laid over the folder: a disk on which a file is open for writing cannot be made read-only.
     _mount("--bind", str(place), str(place))
     _mount("-o", "remount,bind,ro", str(place))
-    met = process.poll() is None
-    code, said = end(process)
+    met = process.runs
+    code, said = process.end()
     subprocess.run(["umount", "--lazy", str(place)], check=True)
-    return Luck(met, "" if not fails(case, code, said) else refused(code, said))
+    return Luck(met, refused(code, said) if fails(case, code, said) else "")
 
 
 def twice(case: Case, home: Path, share: float, known: Usual) -> Luck:
     """Start a command, and once more: one of them has to say that the other writes."""
     first = start(case, home)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        first.wait(share * known.seconds / 2)
-    met, second = first.poll() is None, start(case, home)
-    ends = [end(first), end(second)]
+    met, second = first.wait(share * known.seconds / 2), start(case, home)
+    ends = [first.end(), second.end()]
     errors = [said for code, said in ends if fails(case, code, said)]
     if len(errors) == 2 or any("error: " not in said for said in errors):
         return Luck(met, f"two writers end with {ends}")
@@ -245,7 +287,7 @@ def disturbed(case: Case, way: str, times: int, rng: random.Random, *, disk: boo
     """Disturb a command so many times; return the count, and what went wrong."""
     known = usual(case, disk=disk)
     met, tried, wrong = 0, 0, list[str]()
-    while met < times and tried < 2 * times:
+    while met < times and tried < 3 * times:
         with at_home(case, disk=disk) as home:
             luck = WAYS[way](case, home, rng.uniform(0.02, 1.0), known)
             found = luck.wrong or finished(case, home)
@@ -260,16 +302,16 @@ def read_on(item: Replaced, times: int) -> str:
     """Read something all the while it is replaced so many times; return the count."""
     case, reads, wrong = CASES[item.case], 0, list[str]()
     with at_home(case, disk=False) as home, contextlib.chdir(home):
-        end(start(case, home))
+        start(case, home).end()
         for number in range(1, times + 1):
             process = start(case, home, *item.again(number))
-            while process.poll() is None:
+            while process.runs:
                 try:
                     item.read()
                 except RepvitNasError as error:
                     wrong.append(str(error))
                 reads += 1
-            code, said = end(process)
+            code, said = process.end()
             if fails(case, code, said):
                 wrong.append(said)
     return f"{times:4} times, {reads:,} reads, {len(wrong)} wrong {wrong[:2] or ''}"
@@ -287,6 +329,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if not disk and set(_NEED_A_DISK) & set(ways):
         print("disk and read-only are left out: they need the right to mount")
         ways = [way for way in ways if way not in _NEED_A_DISK]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no disk stays behind
+    for library in _LIBRARIES:
+        importlib.import_module(library)
     rng, counts = random.Random(asked.seed), list[str]()
 
     def say(name: str, way: str, count: str) -> None:

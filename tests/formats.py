@@ -4,6 +4,7 @@
 mutates each. A new reader is added to `FORMATS`, or to `NO_FORMAT` with the reason why not.
 """
 
+import functools
 import gzip
 import io
 import json
@@ -171,23 +172,26 @@ def read_checkpoint(folder: Path) -> Any:
 
 def whole_front() -> bytes:
     """Return the choices of some networks of the shipped run's space."""
-    return whole_bytes(Space(read_space()).sample(np.random.default_rng(0), 30))
+    return whole_bytes(run_space().sample(np.random.default_rng(0), 30))
 
 
-def read_space() -> SpaceFile:
+@functools.cache
+def run_space() -> Space:
     """Return the space of the shipped run."""
-    return files.read_json(SHIPPED_RUN / "space.json", SpaceFile)
+    return Space(files.read_json(SHIPPED_RUN / "space.json", SpaceFile))
+
+
+@functools.cache
+def run_front() -> Result:
+    """Return the front of the shipped run."""
+    return files.read_json(SHIPPED_RUN / "front.json", Result)
 
 
 def read_whole_front(folder: Path) -> Any:
     """Read a whole front; an attacker writes the front beside it, too."""
     content = (folder / "front.npz").read_bytes()
-    beside = msgspec.structs.replace(
-        files.read_json(SHIPPED_RUN / "front.json", Result),
-        whole=30,
-        whole_digest=files.digest(content),
-    )
-    return unpack_whole("front.npz", content, beside, Space(read_space()))
+    beside = msgspec.structs.replace(run_front(), whole=30, whole_digest=files.digest(content))
+    return unpack_whole("front.npz", content, beside, run_space())
 
 
 def study() -> bytes:
