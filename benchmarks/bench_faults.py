@@ -39,11 +39,6 @@ _TEMPORARY = ".temporary"
 _LIMIT_S = 600
 # Processes that are copies of this one start at once, with all libraries.
 _FORK = multiprocessing.get_context("fork")
-_LIBRARIES = (
-    *("torch", "timm.data", "optuna", "sqlalchemy", "sklearn.linear_model", "matplotlib.pyplot"),
-    *("onnx", "onnxruntime", "scipy.optimize", "scipy.stats", "pandas"),
-    "repvit_nas.conversion.preload",
-)
 
 
 class Usual(NamedTuple):
@@ -283,9 +278,10 @@ WAYS = {
 _NEED_A_DISK = ("disk", "read-only")
 
 
-def disturbed(case: Case, way: str, times: int, rng: random.Random, *, disk: bool) -> str:
+def disturbed(
+    case: Case, way: str, known: Usual, times: int, rng: random.Random, *, disk: bool
+) -> str:
     """Disturb a command so many times; return the count, and what went wrong."""
-    known = usual(case, disk=disk)
     met, tried, wrong = 0, 0, list[str]()
     while met < times and tried < 3 * times:
         with at_home(case, disk=disk) as home:
@@ -330,8 +326,6 @@ def main(words: Sequence[str] | None = None) -> int:
         print("disk and read-only are left out: they need the right to mount")
         ways = [way for way in ways if way not in _NEED_A_DISK]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no disk stays behind
-    for library in _LIBRARIES:
-        importlib.import_module(library)
     rng, counts = random.Random(asked.seed), list[str]()
 
     def say(name: str, way: str, count: str) -> None:
@@ -339,10 +333,16 @@ def main(words: Sequence[str] | None = None) -> int:
         counts.append(count)
 
     for name in only:
-        for way in ways if name in CASES else ():
-            say(name, way, disturbed(CASES[name], way, asked.times, rng, disk=disk))
-        if name in REPLACED:
+        item = CASES.get(name)
+        case = item or CASES[REPLACED[name].case]
+        for library in case.libraries:
+            importlib.import_module(library)
+        if item is None:
             say(name, "read", read_on(REPLACED[name], asked.times))
+            continue
+        known = usual(case, disk=disk)
+        for way in ways:
+            say(name, way, disturbed(case, way, known, asked.times, rng, disk=disk))
     return int(any(" 0 wrong" not in count for count in counts))
 
 

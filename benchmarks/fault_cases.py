@@ -13,7 +13,6 @@ from repvit_nas.predictors.predictor import read_predictor
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))
-from training_support import small  # type: ignore[import-not-found]  # noqa: E402
 from writers import WRITERS, lay_reports, lay_trained  # type: ignore[import-not-found]  # noqa: E402
 
 
@@ -29,6 +28,7 @@ class Case(NamedTuple):
         grows: A log in the folder that no line is lost of.
         lay: What it works on.
         verdict: Whether exit code 1 without an error is what it found, and no failure.
+        libraries: What it imports, which takes its time.
     """
 
     words: tuple[str, ...]
@@ -39,17 +39,27 @@ class Case(NamedTuple):
     grows: str = ""
     lay: Callable[[], None] = lambda: None
     verdict: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 def lay_network() -> None:
     """Leave a network that is trained and exported in moments."""
+    from training_support import small  # type: ignore[import-not-found]  # it imports torch
+
     write_architecture(Path("small.json"), small())
 
 
-def _as_written(name: str, *same: str) -> Case:
+_SEARCHES = ("optuna", "sqlalchemy", "matplotlib.pyplot")
+_FITS = ("sklearn.gaussian_process", "matplotlib.pyplot")
+_TRAINS = ("torch", "timm.data", "matplotlib.pyplot")
+_EXPORTS = ("torch", "onnx", "onnxruntime")
+
+
+def _as_written(name: str, *same: str, libraries: tuple[str, ...] = ()) -> Case:
     """Return a command as the tests know it."""
     known = WRITERS[name]
-    return Case(tuple(known.words.split()), known.folder, same=same, lay=known.lay)
+    words = tuple(known.words.split())
+    return Case(words, known.folder, same=same, lay=known.lay, libraries=libraries)
 
 
 _SPACE = ("--space", str(ROOT / "tests" / "small.toml"))
@@ -57,19 +67,23 @@ _SEARCH = ("search", "--budget-ms", "1", "--trials", "60", *_SPACE, "--out", "r"
 _FEW = ("--units", "8", "--networks", "2", "--calibration", "3", *_SPACE)
 _IMAGES = ("--data", "shapes", "--train-images", "96", "--val-images", "24")
 CASES = {
-    "search": Case(_SEARCH, "r", ("--resume",), ("front.json", "winners/best.json")),
+    "search": Case(
+        _SEARCH, "r", ("--resume",), ("front.json", "winners/best.json"), libraries=_SEARCHES
+    ),
     "search in SQLite": Case(
         (*_SEARCH, "--storage", "sqlite:///s.db"),
         "r",
         ("--resume", "auto"),
         ("front.json",),
         part="front",
+        libraries=_SEARCHES,
     ),
-    "merge": _as_written("merge", "front.json"),
+    "merge": _as_written("merge", "front.json", libraries=_SEARCHES),
     "fit": Case(
         ("fit", "--device", "iphone13"),
         "predictors/iphone13",
         same=("validation.json", "predictor.json"),
+        libraries=_FITS,
     ),
     "measure-lut": Case(
         ("measure-lut", "--device", "cpu", *_FEW, "--no-isolated", "--precision", "0.9"),
@@ -77,19 +91,22 @@ CASES = {
         same=("plan.json",),
         part="held_out",
         grows="visits.jsonl",
+        libraries=(*_EXPORTS, *_FITS),
     ),
     "measure-lut --export": Case(
         ("measure-lut", "--device", "iphone12", "--export", "programs", *_FEW, "--no-isolated"),
         "programs",
         same=("plan.json", "manifest.json"),
+        libraries=("repvit_nas.conversion.preload",),
     ),
     "import-measurements": Case(
         ("import-measurements", "reports", "--device", "iphone12"),
         "latency_lut/iphone12",
         same=("table.json",),
         lay=lay_reports,
+        libraries=_FITS,
     ),
-    "import-latencies": _as_written("import-latencies", "latencies.json"),
+    "import-latencies": _as_written("import-latencies", "latencies.json", libraries=_FITS),
     "import-accuracy": _as_written("import-accuracy", "observations.jsonl"),
     "train": Case(
         ("train", "small.json", *_IMAGES, "--epochs", "2", "--out", "t", "--save-every", "1"),
@@ -97,12 +114,14 @@ CASES = {
         ("--resume", "auto"),
         ("model.safetensors",),
         lay=lay_network,
+        libraries=_TRAINS,
     ),
     "export": Case(
         ("export", "small.json", "--format", "onnx", "--out", "e"),
         "e",
         same=("architecture.json",),
         lay=lay_network,
+        libraries=_EXPORTS,
     ),
     "check": Case(
         ("check", "run"),
@@ -111,6 +130,7 @@ CASES = {
         part="promises",
         lay=lay_trained,
         verdict=True,
+        libraries=(*_TRAINS, *_EXPORTS),
     ),
 }
 
