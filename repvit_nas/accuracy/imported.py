@@ -47,7 +47,7 @@ def import_accuracies(
         recipe: The recipe, where the file does not say; empty takes that of the name.
 
     Raises:
-        FileError: The file or the log is not valid.
+        FileError: The file or the log is not valid, or the fit cannot be written.
         RepvitNasError: They cannot be compared with what the name knows, or another name stands for
             their data set and recipe.
     """
@@ -64,9 +64,9 @@ def import_accuracies(
         imported = ImportedAccuracies(name, folder, len(observations), added, len(everything), None)
         try:
             fitted = trained.fit(name, everything, folder)
-            trained.write(folder, fitted)
         except RepvitNasError as error:
             return imported._replace(unfitted=str(error))
+        trained.write(folder, fitted)
     return imported._replace(networks=fitted.networks)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from repvit_nas.accuracy.imported import import_accuracies
 from repvit_nas.accuracy.trained import read
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.search_space.space import known_spaces, load_space
 
 SPACES = [load_space(name)[0] for name in known_spaces()]
@@ -42,6 +42,17 @@ def test_what_is_too_few_to_fit_is_kept_and_said(rows):
     assert imported.added == 1
     assert imported.networks is None
     assert "at least 2 different ones are needed" in imported.unfitted
+
+
+def test_a_fit_that_cannot_be_written_is_an_error_and_what_was_added_stays(rows):
+    folder = import_accuracies(rows(8), "plants", SPACES).folder
+    (folder / "posterior.json").mkdir()
+
+    with pytest.raises(FileError, match=r"posterior\.json: cannot be written"):
+        import_accuracies(rows(8, 10), "plants", SPACES)
+
+    (folder / "posterior.json").rmdir()
+    assert import_accuracies(rows(8, 10), "plants", SPACES).added == 0
 
 
 def test_another_recipe_needs_another_name(rows):
