@@ -71,7 +71,7 @@ CASES = {
         _SEARCH, "r", ("--resume",), ("front.json", "winners/best.json"), libraries=_SEARCHES
     ),
     "search in SQLite": Case(
-        (*_SEARCH, "--storage", "sqlite:///s.db"),
+        (*_SEARCH, "--storage", "sqlite:///s.db", "--wait", "2"),
         "r",
         ("--resume", "auto"),
         ("front.json",),
@@ -107,7 +107,7 @@ CASES = {
         libraries=_FITS,
     ),
     "import-latencies": _as_written("import-latencies", "latencies.json", libraries=_FITS),
-    "import-accuracy": _as_written("import-accuracy", "observations.jsonl"),
+    "import-accuracy": _as_written("import-accuracy", "observations.jsonl", "posterior.json"),
     "train": Case(
         ("train", "small.json", *_IMAGES, "--epochs", "2", "--out", "t", "--save-every", "1"),
         "t",
