@@ -71,10 +71,9 @@ CASES = {
         _SEARCH, "r", ("--resume",), ("front.json", "winners/best.json"), libraries=_SEARCHES
     ),
     "search in SQLite": Case(
-        (*_SEARCH, "--storage", "sqlite:///s.db", "--wait", "2"),
+        (*_SEARCH, "--storage", "sqlite:///s.db", "--wait", "2", "--resume", "auto"),
         "r",
-        ("--resume", "auto"),
-        ("front.json",),
+        same=("front.json",),
         part="front",
         libraries=_SEARCHES,
     ),
