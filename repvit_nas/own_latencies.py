@@ -16,7 +16,6 @@ from repvit_nas.latency_lut.device import (
     Device,
     DeviceFile,
     check_device_name,
-    copy_shipped,
     device_names,
     load_device,
 )
@@ -251,16 +250,6 @@ def _predictor(target: Target) -> Predictor | None:
     return load_predictor(target.file.like, foreign=True)[0] if target.file.like else None
 
 
-def _claim(target: Target) -> None:
-    """Make the folder of a device, or copy what is shipped: the new one hides it."""
-    if target.new:
-        files.write_json(target.folder / DEVICE_FILE, target.file)
-        return
-    shipped = data.shipped_root() / "latency_lut" / target.name
-    names = [path.name for path in _visible(shipped)]
-    copy_shipped(target.name, target.folder, *names)
-
-
 def _visible(folder: Path) -> list[Path]:
     """List the files of a folder, whoever holds it."""
     return [path for path in sorted(folder.glob("[!.]*")) if path.is_file()]
@@ -286,11 +275,26 @@ def with_latencies(target: Target, given: Sequence[OwnLatency], folder: Path) ->
     return Device(data.Found(folder, shipped=False), target.file)
 
 
-def add_latencies(target: Target, given: Sequence[OwnLatency]) -> str:
-    """Add rows to those of a device whose folder is held, and return what it knows now in words."""
-    _claim(target)
+def added(target: Target, wanted: Device) -> dict[Path, bytes]:
+    """Return what the folder of a device, which is held, lacks of what it shall be, by path.
+
+    What is shipped of a device is copied: its new folder hides that.
+
+    Args:
+        target: The device.
+        wanted: The same with more rows; see :func:`with_latencies`.
+    """
+    contents = {target.folder / DEVICE_FILE: files.encode_json(target.file)} if target.new else {}
+    for path in _visible(wanted.folder.path):
+        place = target.folder / path.name
+        if path.name == OWN_FILE or not place.exists():
+            contents[place] = files.read_bytes(path)
+    return contents
+
+
+def said_of(target: Target, given: Sequence[OwnLatency]) -> str:
+    """Say how many rows were added to those of a device, and how many it knows now."""
     path = target.folder / OWN_FILE
-    before = read_own(path)
-    write_own(path, [*before, *given])
+    number = len(read_own(path))
     said = f"{number_of(len(given), 'latency')} added to {path}"
-    return f"{said}, which holds {len(before) + len(given)} now" if before else said
+    return f"{said}, which holds {number} now" if number > len(given) else said

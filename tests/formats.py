@@ -789,6 +789,7 @@ NO_FORMAT: dict[str, str] = {
     "training.records.file_digest": "digests bytes",
     "latency_lut.device.copy_shipped": "copies bytes of the package",
     "own_latencies.with_latencies": "copies the files of a device that was read",
+    "own_latencies.added": "copies the files of a device that was read",
     "predictors.fit_device._origin": "`assumptions` above, of another device",
     "campaign.artifacts._own": "`training` above, of an artifact store: tests/campaign/test_artifacts.py",
     "campaign.training.result_of": "copies what losses_in has read",

@@ -1,6 +1,7 @@
 """A CSV of latencies from anywhere goes into a device by one command."""
 
 import json
+import resource
 
 import msgspec
 import pytest
@@ -55,6 +56,20 @@ def test_rows_are_added_and_nothing_is_replaced(bring):
     )
     rows = read_own(load_device("pixel8").path(OWN_FILE))
     assert [row.latency_ms for row in rows] == [9.8, 8.1, 19.0]
+
+
+def test_rows_whose_fit_cannot_be_written_are_not_there_either(bring, elsewhere):
+    """A limit on the size of files stands in for a disk that is full before the picture is written."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
+    try:
+        done = bring("repvit_m1_0,9.8,tflite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    assert "cannot be written: File too large" in str(done.exception)
+    assert [path.name for path in elsewhere.rglob("*") if path.is_file()] == ["rows.csv"]
+    assert bring("repvit_m1_0,9.8,tflite").exit_code == 0
 
 
 def test_an_architecture_is_a_file_beside_the_csv_a_row_of_json_or_a_name(bring, elsewhere):

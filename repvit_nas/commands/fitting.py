@@ -1,6 +1,6 @@
 """What the commands that fit a device share: fit and write it, and show how far off the fit is."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from repvit_nas.predictors.validation import Validation
 
 
-def fit_and_write(device: "Device", before: Callable[[], object] = lambda: None) -> "Validation":
+def fit_and_write(device: "Device", beside: Mapping[Path, bytes] | None = None) -> "Validation":
     """Fit a device to what is known of it, write its predictor, and return how far off that is.
 
     Args:
         device: The device.
-        before: Called when the fit is there, before anything of it is written.
+        beside: The content of other files by their path, which are written with it or not at all.
     """
     from repvit_nas.predictors.fit_device import fit_device, write_fitted
     from repvit_nas.report.validation import validation_picture
@@ -29,8 +29,7 @@ def fit_and_write(device: "Device", before: Callable[[], object] = lambda: None)
         with progress_bar() as progress:
             fit = fit_device(device, progress)
         picture = validation_picture(fit.validation, fit.predictor)
-        before()
-        write_fitted(folder, fit, picture=picture)
+        write_fitted(folder, fit, picture=picture, beside=beside or {})
     return fit.validation
 
 

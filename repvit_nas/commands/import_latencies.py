@@ -53,10 +53,11 @@ def command(
     """
     from repvit_nas.latency_lut.visits import hold
     from repvit_nas.own_latencies import (
-        add_latencies,
+        added,
         check_latencies,
         contradicted,
         read_latencies,
+        said_of,
         target_of,
         with_latencies,
     )
@@ -68,7 +69,8 @@ def command(
         check_latencies(file, target, given, unlike_predicted=True)  # another may have added them
         wanted = with_latencies(target, given, Path(beside))
         try:
-            validation = fit_and_write(wanted, before=lambda: note(add_latencies(target, given)))
+            validation = fit_and_write(wanted, added(target, wanted))
         except ContradictionError as error:
             raise contradicted(file, target, error) from error
+        note(said_of(target, given))
     return answer(validation, target.folder)

@@ -1,6 +1,7 @@
 """From what is known of a device to its fitted and validated predictor, by one path."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -301,8 +302,20 @@ def find_assumptions(device: Device) -> Path | None:
     return path if path.is_file() else None
 
 
-def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:
-    """Write a fitted predictor, its validation and the picture of that into `folder`."""
+def write_fitted(
+    folder: Path, fitted: Fitted, *, picture: bytes, beside: Mapping[Path, bytes] | None = None
+) -> None:
+    """Write a fitted predictor, its validation and the picture of that into `folder`.
+
+    Args:
+        folder: The folder.
+        fitted: The predictor.
+        picture: Of its validation, as PNG.
+        beside: The content of files elsewhere by their path, which are written with it or not at all.
+
+    Raises:
+        FileError: A file cannot be written. What was there before stays.
+    """
     contents = {VALIDATION_FILE: validation_bytes(fitted.validation), PICTURE_FILE: picture}
     if fitted.assumptions:
         contents[ASSUMPTIONS_FILE] = fitted.assumptions
@@ -310,4 +323,6 @@ def write_fitted(folder: Path, fitted: Fitted, *, picture: bytes) -> None:
         contents[ARRAYS_FILE] = fitted.arrays
     # A line for each member, and for each timed unit; last, since it is what tells that all is there.
     contents[PREDICTOR_FILE] = files.encode_lines(fitted.file, "members")
-    files.write_together({folder / name: content for name, content in contents.items()})
+    files.write_together(
+        {**(beside or {}), **{folder / name: content for name, content in contents.items()}}
+    )
