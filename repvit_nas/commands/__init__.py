@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "validate": "Time new random networks and compare them with their predictions.",
     "fit": "Fit and validate the predictor of a device, and write it to predictors/<device>/.",
     "measure-accuracy": "Train networks of a latency band shortly, and learn which are accurate on these images.",
-    "work": "Train networks of a campaign that measure-accuracy --storage began, elsewhere or here.",
+    "work": "Train networks of a campaign that another command began with --storage, elsewhere or here.",
     "status": "Show who trains what in a campaign, how far it is, what failed, and the time left.",
     "import-accuracy": "Add accuracies of a CSV or JSON FILE to what is known on a data set by a recipe.",
     "train": "Train ARCH, and leave weights, log and curves in a folder that export and check take.",

@@ -47,6 +47,16 @@ ELSEWHERE = {"--data", "--out", "--json", "--debug", "--help"}  # every test her
 TRIED = {"--resume", "--tensorboard", "--compile", "--channels-last"}
 # tests/commands/test_train.py and tests/training/test_matching.py try these.
 TRIED |= {"--task", "--cosine", "--cache", "--output"}
+# tests/commands/test_several.py tries these.
+TRIED |= {
+    "--seeds",
+    "--train-family",
+    "--storage",
+    "--name",
+    "--wait",
+    "--artifacts",
+    "--keep-checkpoints",
+}
 
 
 @pytest.fixture
