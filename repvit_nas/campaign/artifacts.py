@@ -103,12 +103,15 @@ class Artifacts:
         before = self._kept(one).get(CHECKPOINT_FILE, [])
 
         def keep() -> None:
+            from optuna.artifacts.exceptions import ArtifactNotFound
+
             with tempfile.TemporaryDirectory() as place:
                 path = Path(place) / CHECKPOINT_FILE
                 _pack(folder, path)
                 self._upload(one, path)
             for artifact in before:
-                self._store.remove(artifact)
+                with contextlib.suppress(ArtifactNotFound):  # a trial still lists what is removed
+                    self._store.remove(artifact)
 
         self._tried(f"{one.task.name}: its checkpoint is not kept", keep)
 
