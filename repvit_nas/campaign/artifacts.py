@@ -19,7 +19,7 @@ import msgspec
 from repvit_nas import files
 from repvit_nas.artifacts import in_a_line
 from repvit_nas.campaign.images import portable
-from repvit_nas.campaign.records import TrainingTask
+from repvit_nas.campaign.records import RunsFile, TrainingTask
 from repvit_nas.campaign.study import CampaignStudy
 from repvit_nas.campaign.training import Workplace
 from repvit_nas.campaign.tries import Try
@@ -103,12 +103,15 @@ class Artifacts:
         before = self._kept(one).get(CHECKPOINT_FILE, [])
 
         def keep() -> None:
+            from optuna.artifacts.exceptions import ArtifactNotFound
+
             with tempfile.TemporaryDirectory() as place:
                 path = Path(place) / CHECKPOINT_FILE
                 _pack(folder, path)
                 self._upload(one, path)
             for artifact in before:
-                self._store.remove(artifact)
+                with contextlib.suppress(ArtifactNotFound):  # a trial still lists what is removed
+                    self._store.remove(artifact)
 
         self._tried(f"{one.task.name}: its checkpoint is not kept", keep)
 
@@ -278,11 +281,15 @@ def sizes_text(workplace: Workplace, *, checkpoints: bool) -> str:
     """Say how much a training of the campaign puts into a store."""
     from repvit_nas.training.tasks import new_network
 
-    asked = workplace.training_of(workplace.first)
-    network = new_network(asked.architecture, asked.recipe, 0)
-    parameters = sum(each.numel() for each in network.parameters())
-    size = _BYTES * parameters / 1e6
-    said = f"artifacts: about {size:,.1f} MB of weights a training"
+    file = workplace.file
+    tasks = file.tasks if isinstance(file, RunsFile) else (workplace.first,)
+    sizes = []
+    for architecture in dict.fromkeys(task.architecture for task in tasks):
+        network = new_network(architecture, file.asked.recipe, 0)
+        sizes.append(_BYTES * sum(each.numel() for each in network.parameters()) / 1e6)
+    size = max(sizes)
+    about = f"up to {size:,.1f}" if len(sizes) > 1 else f"about {size:,.1f}"
+    said = f"artifacts: {about} MB of weights a training"
     if checkpoints:
         said += f", and up to {_TIMES * size:,.0f} MB of checkpoints while it is under way"
     return said

@@ -124,7 +124,7 @@ class CampaignStudy:
             raise RepvitNasError(
                 f"the campaign {self.sharing.name!r} was begun by another command: give another --name"
             )
-        apart = differences(_portable(self.file), _portable(file))
+        apart = _apart(self.file, file)
         if self.file.data_digest != file.data_digest:
             raise RepvitNasError(self.other_images(file.data_digest))
         if apart:
@@ -386,3 +386,14 @@ def _portable(file: AnyFile) -> AnyFile:
     """Return what must be the same on all machines, which call the images each their own way."""
     asked = msgspec.structs.replace(file.asked, data=portable(file.asked.data))
     return msgspec.structs.replace(_without_paths(file), asked=asked)
+
+
+def _apart(known: AnyFile, asked: AnyFile) -> list[str]:
+    """Say in what a campaign is another than a worker was asked; of lists, first which trainings."""
+    there, here = (
+        {task.name for task in file.tasks} if isinstance(file, RunsFile) else set()
+        for file in (known, asked)
+    )
+    said = [f"it has no training {name}" for name in sorted(here - there)]
+    said += [f"it has a training {name} too" for name in sorted(there - here)]
+    return said or differences(_portable(known), _portable(asked))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from repvit_nas import files
 from repvit_nas.checking.beside import beside
 from repvit_nas.checking.family import members
-from repvit_nas.checking.promises import promises_of
+from repvit_nas.checking.promises import PromisedSpace, promised_space, promises_of
 from repvit_nas.checking.records import CHECK_FILE, CheckRecord
 from repvit_nas.checking.validation import validate_again, validated_on
 from repvit_nas.export.standing import standing_forms
@@ -50,26 +50,29 @@ class ToCheck(NamedTuple):
         predictor: What networks cost on the device.
         published: What was published of the device.
         core_ml: Whether the device runs Core ML.
+        space: The search space that the network must lie in.
     """
 
     run: TrainedRun
     predictor: Predictor
     published: tuple[PublishedLatency, ...]
     core_ml: bool
+    space: PromisedSpace
 
 
 def read_to_check(folder: Path, where: Where) -> ToCheck:
     """Read a finished training run, and what is known of the device that it is checked on.
 
     Raises:
-        RepvitNasError: The run is not finished, or the device is not known.
+        RepvitNasError: The run is not finished, or device or space are not known.
         FileError: Their files are not valid.
     """
     refuse_links(folder, _OTHERWISE)
     run = trained_run(folder)
     predictor, _ = load_predictor(where.device, foreign=where.foreign)
     device = load_device(where.device)
-    return ToCheck(run, predictor, published_of(device), device.runs_core_ml)
+    space = promised_space(run.record, where.space)
+    return ToCheck(run, predictor, published_of(device), device.runs_core_ml, space)
 
 
 def check_run(
@@ -110,9 +113,9 @@ def check(
         progress: Told what is being done, how far it is, and of how much.
 
     Raises:
-        RepvitNasError: The space is not known, or `data` does not hold the run's classes.
+        RepvitNasError: `data` does not hold the run's classes.
     """
-    run, predictor, published, core_ml = given
+    run, predictor, published, core_ml, space = given
     with held(run.folder, otherwise=_OTHERWISE) if keep else contextlib.nullcontext():
         progress("reading the images", 0, 1)
         on = validated_on(run.record, data)
@@ -124,9 +127,7 @@ def check(
         forms = standing_forms(subject, run.folder, on.images, keep=keep)
         bits = forms.record.bits if core_ml else ()
         variant, family = beside(run, members(run), predictor, published, bits)
-        promises = promises_of(
-            run, subject.model, variant, forms, validated.promise, space=where.space
-        )
+        promises = promises_of(run, subject.model, variant, forms, validated.promise, space=space)
         timed = latency_here(
             where.device, run.asked.architecture, access=where.access, say=say, progress=progress
         )

@@ -1,5 +1,7 @@
 """What was promised of a trained network, each against what is found."""
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,6 +15,32 @@ from repvit_nas.network import reparameterize
 from repvit_nas.search_space.space import Space, load_space
 from repvit_nas.training.records import TrainFile
 from repvit_nas.training.trained import TrainedRun
+from repvit_nas.units import Network
+
+
+class PromisedSpace(NamedTuple):
+    """The search space that a network must lie in.
+
+    Attributes:
+        name: What it is called.
+        space: The space.
+    """
+
+    name: str
+    space: Space
+
+
+def promised_space(record: TrainFile, name: str | None) -> PromisedSpace:
+    """Return a space by name, or that in which a run's network was searched.
+
+    Raises:
+        RepvitNasError: The space is not known.
+    """
+    if name is None and record.space is not None:
+        space = Space(record.space)
+    else:
+        space, _ = load_space(name or "repvit")
+    return PromisedSpace(name or space.name, space)
 
 
 def promises_of(
@@ -22,7 +50,7 @@ def promises_of(
     forms: Standing,
     validated: Promise,
     *,
-    space: str | None = None,
+    space: PromisedSpace,
 ) -> tuple[Promise, ...]:
     """Check all that was promised of a trained network.
 
@@ -32,13 +60,10 @@ def promises_of(
         variant: Its size by the closed form.
         forms: What was exported of it, and what its files are now.
         validated: Whether it is as good as the run says.
-        space: The search space that the network must lie in; None for its own.
-
-    Raises:
-        RepvitNasError: The space is not known.
+        space: The search space that the network must lie in.
     """
     return (
-        _in_space(run.record, space),
+        _in_space(run.asked.architecture, space),
         *_counted(model, run.asked.architecture.resolution, variant),
         *_as_written(run),
         *_forms(run.weights.found, forms),
@@ -46,14 +71,9 @@ def promises_of(
     )
 
 
-def _in_space(record: TrainFile, name: str | None) -> Promise:
+def _in_space(network: Network, asked: PromisedSpace) -> Promise:
     """Check the network's shape; its resolution and classes are those of its images."""
-    if name is None and record.space is not None:
-        space = Space(record.space)
-    else:
-        space, _ = load_space(name or "repvit")
-    name = name or space.name
-    network = record.asked.architecture
+    name, space = asked
     if not isinstance(network, Architecture):
         why = "the network is told by its units, which no space holds"
         return Promise(name="search space", kept=None, promised=f"in {name}", found=why)

@@ -98,7 +98,8 @@ def trained_several(
     for run, one in runs.items():  # before anything is trained
         if run.is_dir():
             check_folder(run, one, resume=going_on)
-    to_train = to_train._replace(opened=kept(to_train.opened))
+    if asked.matching is None:  # pictures of maps come with their places
+        to_train = to_train._replace(opened=kept(to_train.opened))
     _share_seeds(to_train, given, folder, seeds, names)
     found = []
     for run, one in runs.items():
@@ -157,6 +158,7 @@ def share(
     Raises:
         RepvitNasError: The options mean nothing together, the study is another one, or trainings fail.
     """
+    from repvit_nas.accuracy.trained import check_name
     from repvit_nas.campaign.runs import begin_runs, make_runs, runs_file
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.training import Workplace
@@ -170,6 +172,7 @@ def share(
         return
     if not wishes.name:
         raise RepvitNasError("--storage needs --name: what the campaign is called there")
+    check_name(wishes.name)  # as that of a folder, which `work` makes of it
     store = open_store(given)
     if store is None:
         raise RepvitNasError(

@@ -20,8 +20,8 @@ from repvit_nas.shapes import Floats
 
 # Visits to either side that tell of one between them: a few hundred milliseconds each way.
 _NEIGHBOURS: Final = 6
-# A program that was visited less often does not tell what it usually takes.
-_TELLING_VISITS: Final = 3
+# A program that was visited in fewer rounds does not tell what it usually takes.
+_TELLING_ROUNDS: Final = 3
 # What is usual follows from the pace, and the pace from what is usual.
 _PASSES: Final = 3
 # The quantile of a visit's calls that tells of the machine: low, so that one late call does not.
@@ -43,7 +43,7 @@ def slowness(
     """
     logs = np.log(latency_ms)
     members = [np.flatnonzero(program == each) for each in np.unique(program)]
-    members = [rows for rows in members if len(rows) >= _TELLING_VISITS]
+    members = [rows for rows in members if len(np.unique(number[rows])) >= _TELLING_ROUNDS]
     slower = np.zeros_like(logs)
     for _ in range(_PASSES if members else 0):
         off = np.full_like(logs, np.nan)
@@ -115,7 +115,8 @@ def steadiest(
 
     Visits are corrected for the machine's pace where that is worth more than as many rounds again: then
     odd and even rounds agree better by more than the square root of 2. On a machine that others disturb
-    for moments it is not, and a low quantile is the better remedy.
+    for moments it is not, and a low quantile is the better remedy. Figures that are compared with others
+    are corrected where those were: a minimum at the usual pace is another figure than a minimum as timed.
 
     Args:
         visits: The visits.
@@ -129,8 +130,13 @@ def steadiest(
     known = figures(as_timed.programs, as_timed.sentinel, groups=asked.groups, statistic=statistic)
     # Of drift, the pace holds all that the sentinel could show.
     steadied = figures(at_pace.programs, {}, groups=asked.groups, statistic=statistic)
-    networks = [key for each in asked.networks for key, _ in each.terms]
-    before, after = (noise_floor(each, networks or [*each.position]) for each in (known, steadied))
-    if after < before / math.sqrt(2):
+    takes = None if statistic is None else statistic.paced
+    if takes is None:
+        networks = [key for each in asked.networks for key, _ in each.terms]
+        before, after = (
+            noise_floor(each, networks or [*each.position]) for each in (known, steadied)
+        )
+        takes = after < before / math.sqrt(2)
+    if takes and paced.moved:
         known = steadied._replace(pace=paced.moved)
     return Steadiest(known, as_timed.sentinel)

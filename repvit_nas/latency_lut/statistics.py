@@ -65,10 +65,17 @@ class Figures(NamedTuple):
 
 
 class Statistic(NamedTuple):
-    """Which quantile of a visit's samples counts, and which of the rounds."""
+    """Which quantile of a visit's samples counts, and which of the rounds.
+
+    Attributes:
+        within: The quantile of a visit's samples.
+        across: The quantile of the rounds.
+        paced: Whether visits are divided by the machine's pace; None where repeatability decides.
+    """
 
     within: float
     across: float
+    paced: bool | None = None
 
 
 def figures(

@@ -172,7 +172,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def chosen(self) -> Statistic:
         """The statistic that was taken."""
-        return Statistic(self.statistic, self.across_rounds)
+        return Statistic(self.statistic, self.across_rounds, paced=self.pace > 0)
 
     @property
     def units(self) -> list[UnitRow]:

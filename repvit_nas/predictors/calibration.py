@@ -114,8 +114,8 @@ def _line(ratio: Floats, operations: Floats, sd: tuple[float, float]) -> _Line:
     columns = np.stack([np.ones_like(ratio), operations], axis=1)
     if len(ratio) >= _TELLING_NETWORKS:
         line = _ridge(columns, ratio, sd)
-        # No operation is faster among others than among its like.
-        if line.coefficients[1] >= 0:
+        # No operation is faster among others than among its like, and no unit is free there.
+        if line.coefficients[1] >= 0 and 1.0 + line.coefficients[0] > 0:
             return line
     return _ridge(columns[:, :1], ratio, sd)
 

@@ -120,6 +120,25 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
     assert said == []
 
 
+def test_of_many_checkpoints_the_last_is_left(two, tmp_path):
+    boards, said = two
+    (board, here), _ = boards(checkpoints=True)
+
+    def until_the_second_epoch(doing, *_):
+        if doing.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with board.step(LIMITS) as claimed:
+        with contextlib.suppress(KeyboardInterrupt):
+            train_task(here, claimed.task, Place(), claimed.watched(until_the_second_epoch))
+        watched = claimed.watched(lambda *_: None)
+        for doing in ("once", "twice", "three times"):
+            watched(doing, 0, 1)
+
+        assert len(list((tmp_path / "store").iterdir())) == 1
+    assert said == []
+
+
 def packed(*members):
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as file:

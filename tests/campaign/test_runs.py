@@ -9,7 +9,7 @@ import torch
 from optuna.artifacts import FileSystemArtifactStore
 from training_support import small_asked
 
-from repvit_nas.campaign.artifacts import Artifacts
+from repvit_nas.campaign.artifacts import Artifacts, sizes_text
 from repvit_nas.campaign.board import CampaignLimits
 from repvit_nas.campaign.opening import open_workplace
 from repvit_nas.campaign.run import work_on
@@ -21,6 +21,7 @@ from repvit_nas.campaign.training import Workplace
 from repvit_nas.campaign.tries import PlanTask
 from repvit_nas.checking.family import member_asked, train_beside
 from repvit_nas.errors import FileError, RepvitNasError
+from repvit_nas.network import create
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.training.records import Matching, read_training
 from repvit_nas.training.run import open_asked, train
@@ -124,6 +125,30 @@ def test_what_was_begun_otherwise_is_refused_and_not_written_over(tmp_path):
         other, _ = wanted(tmp_path / "runs", msgspec.structs.replace(ASKED, recipe=changed))
         with pytest.raises(RepvitNasError, match="begun with other arguments, .*recipe.lr"):
             begin_runs(study, other)
+
+
+def test_a_list_of_other_trainings_is_told_by_their_names(tmp_path):
+    with worker(f"sqlite:///{tmp_path}/s.db", tmp_path / "store", []) as (study, _):
+        file, _ = wanted(tmp_path / "runs")
+        begin_runs(study, file)
+        fewer = msgspec.structs.replace(file, tasks=file.tasks[:3])
+        with pytest.raises(RepvitNasError, match=f"it has a training seed-4-{MEMBER} too; give"):
+            begin_runs(study, fewer)
+        another = msgspec.structs.replace(file.tasks[0], name="seed-5", seed=5)
+        with pytest.raises(RepvitNasError, match="it has no training seed-5; give"):
+            begin_runs(study, msgspec.structs.replace(file, tasks=(*file.tasks, another)))
+
+
+def test_the_largest_network_of_a_list_is_what_the_store_has_to_hold():
+    _, workplace = wanted("runs")
+    alone = msgspec.structs.replace(workplace.file, tasks=workplace.file.tasks[:1])
+
+    said = sizes_text(workplace, checkpoints=False)
+
+    largest = create(workplace.file.tasks[1].architecture)
+    megabytes = 4e-6 * sum(each.numel() for each in largest.parameters())
+    assert f"up to {megabytes:,.1f} MB" in said
+    assert "about 0." in sizes_text(workplace._replace(file=alone), checkpoints=False)
 
 
 def test_what_was_not_asked_for_is_refused(tmp_path):

@@ -12,7 +12,7 @@ from repvit_nas.checking.records import CheckRecord, standard_error
 from repvit_nas.commands import _run
 from repvit_nas.commands.arguments import checked_architecture
 from repvit_nas.data import shipped_root
-from repvit_nas.errors import RepvitNasError
+from repvit_nas.errors import RepvitNasError, UnknownNameError
 from repvit_nas.files import read_json, write_json
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.report.checking import chance_line, family_table, measured_lines, promise_rows
@@ -144,6 +144,12 @@ def test_the_standard_error_is_that_of_a_share(run, row):
     found = msgspec.structs.replace(found, variant=row(1.0, 97.0), val_images=360)
 
     assert standard_error(found) == pytest.approx(0.90, abs=0.005)
+
+
+def test_an_unknown_space_is_refused_before_anything_is_computed(run):
+    """A typing error in --space was told after the family was trained and all images validated on."""
+    with pytest.raises(UnknownNameError, match="repvt.*did you mean 'repvit'"):
+        read_to_check(run, Where(space="repvt"))
 
 
 def test_what_cannot_be_checked_is_said(run, tmp_path):

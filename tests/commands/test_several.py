@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from image_folders import write_pictures
+from training_support import scripted
 
 WORDS = (
     "train", "small.json", "--data", "shapes", "--train-images", "96", "--val-images", "24",
@@ -70,11 +72,28 @@ def test_seeds_and_family_are_made_alone_or_shared_and_put_together(invoke, here
     assert "work needs --artifacts" in err.splitlines()[-1]
 
 
+def test_seeds_of_an_encoder_are_what_each_alone_is(invoke, here):
+    """Their pictures come with a place and a size, and are not those that are kept for classifiers."""
+    write_pictures(here / "pictures", 6)
+    words = (
+        *("train", "small.json", "--data", "pictures", "--resolution", "64", "--threads", "1"),
+        *("--task", "match", "--teacher", scripted(here), "--epochs", "1", "--batch", "4"),
+    )
+
+    code, out, err = invoke(*words, "--seeds", "2", "--out", "both")
+    assert code == 0, err
+    assert "2 trainings in all" in out
+    code, _, err = invoke(*words, "--seed", "1", "--out", "alone/seed-1")
+    assert code == 0, err
+    assert trained("alone")["seed-1"] == trained("both")["seed-1"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (STORAGE[:2], "--storage needs --name"),
         (STORAGE[:4], "--storage needs --artifacts"),
+        ((*STORAGE, "--name", "../mine"), "--name must be letters, digits"),
         (("--name", "mine"), "--name is what a campaign in a --storage is called"),
         (STORAGE[4:], "--artifacts needs --storage"),
         (("--keep-checkpoints",), "--keep-checkpoints needs --artifacts"),

@@ -5,6 +5,7 @@ import pytest
 
 from repvit_nas.latency_lut.pace import at_usual_pace, slowness, steadiest
 from repvit_nas.latency_lut.plan import Plan
+from repvit_nas.latency_lut.statistics import Statistic
 from repvit_nas.latency_lut.table import build_table
 from repvit_nas.latency_lut.terms import plan_terms
 from repvit_nas.latency_lut.visits import Visit
@@ -78,6 +79,13 @@ def test_programs_that_were_seldom_visited_say_nothing():
     assert at_usual_pace([]) == ([], 0.0)
 
 
+def test_visits_of_one_round_do_not_tell_what_a_program_usually_takes():
+    """A sentinel has five in each: it would show what it takes then, and nothing of what it does else."""
+    latency = np.array([1.0, 1.0, 1.2, 1.2, 1.0, 1.0])
+
+    assert slowness(latency, np.zeros(6, int), np.repeat([0, 1], 3)).tolist() == [1] * 6
+
+
 def test_a_table_is_corrected_where_that_is_worth_more_than_as_many_rounds_again():
     """The errors of units fall by more than the square root of 2; rows say what was divided by."""
     misses = {}
@@ -109,3 +117,26 @@ def test_a_machine_that_is_disturbed_for_moments_is_left_to_a_low_quantile():
     assert known.pace == 0.0
     for key, true in TRUTH.items():
         assert np.quantile(known.timed(key), known.across) == pytest.approx(true, rel=0.02)
+
+
+def test_figures_are_compared_as_they_were_taken():
+    """Whatever repeats better: what was timed is compared with a table of the same kind of figures."""
+    stretched, _ = session(np.random.default_rng(0), stretches)
+    disturbed, _ = session(np.random.default_rng(0), moments)
+    asked = plan_terms(PLAN, TRUTH)
+    at_pace = build_table("here", PLAN, stretched).chosen
+    as_timed = build_table("here", PLAN, disturbed).chosen
+
+    assert (at_pace.paced, as_timed.paced) == (True, False)
+    assert steadiest(disturbed, asked, at_pace).figures.pace > 0
+    assert steadiest(stretched, asked, as_timed).figures.pace == 0
+    assert steadiest(stretched, asked, Statistic(0.0, 0.5)).figures.pace > 0
+
+
+def test_two_rounds_are_never_corrected():
+    visits, _ = session(np.random.default_rng(0), stretches)
+    two = [visit for visit in visits if visit.round < 2]
+
+    known, _ = steadiest(two, plan_terms(PLAN, TRUTH), Statistic(0.0, 0.0, paced=True))
+
+    assert known.pace == 0

@@ -63,6 +63,14 @@ def test_no_operation_is_faster_in_a_network_than_in_a_chain(wide):
     assert 0.9 < found.scale < 1.1
 
 
+def test_no_unit_is_free_in_a_network(wide):
+    """Networks that take less the more there is to compute would have a scale below 0, which no file has."""
+    found = calibrated(in_networks(wide, -0.05, 0.08))
+
+    assert found.operation_ms == 0.0
+    assert 0 < found.scale < 1
+
+
 def test_few_networks_have_one_scale(wide):
     table = in_networks(wide, 1.0, 0.02)
     seven = msgspec.structs.replace(table, rows=table.rows[:7])
