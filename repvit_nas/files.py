@@ -11,6 +11,7 @@ import io
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Record = TypeVar("Record")
+T = TypeVar("T")
 
 # The largest file of ours is a few megabytes; anything far larger is not one of ours.
 MAX_BYTES = 64_000_000
 _PIECE = 1 << 20
+# In a folder while somebody writes to it, see `folders.held`.
+LOCK_FILE = ".lock"
+# Between tries to read what is being replaced, which takes its writer a few renames.
+_PAUSES_S = (0.02, 0.1, 0.4)
 # What a cell begins with that a spreadsheet runs, in narrow and in wide characters.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 # As it stands in a file, and as JSON and TOML write it: no path or name may hold one.
@@ -84,6 +90,27 @@ def read_bytes(path: Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise FileError(f"{path}: larger than {MAX_BYTES:,} bytes, so not a file of repvit-nas")
     return content
+
+
+def settled(folder: Path, read: Callable[[], T]) -> T:
+    """Read files of a folder that belong together; once more where they were being replaced meanwhile.
+
+    Args:
+        folder: The folder that a writer of them holds.
+        read: Reads them.
+
+    Raises:
+        FileError: They are not valid, and nobody is writing them or no longer.
+    """
+    for pause_s in _PAUSES_S:
+        writing = (folder / LOCK_FILE).exists()
+        try:
+            return read()
+        except FileError:
+            if not writing:
+                raise
+        time.sleep(pause_s)
+    return read()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -6,25 +6,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 import filelock
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
 
-T = TypeVar("T")
 # Whether to go on with what a folder holds: no, yes, or if there is something to go on with.
 Resume = bool | Literal["auto"]
-_LOCK_FILE: Final = ".lock"
 _HOLDER_FILE: Final = ".holder"
 _MOMENT_S: Final = 0.2
-# Between tries to read what is being replaced, which takes its writer a few renames.
-_PAUSES_S: Final = (0.02, 0.1, 0.4)
 # In the folder for temporary files, for all of a machine; a phone has a clock of its own.
 _CLOCK_FILE: Final = "repvit-nas{}.clock"
 # What lies in a folder while it is held.
-LOCK_FILES: Final = (_LOCK_FILE, _HOLDER_FILE)
+LOCK_FILES: Final = (files.LOCK_FILE, _HOLDER_FILE)
 
 
 @contextlib.contextmanager
@@ -47,7 +43,7 @@ def held(
     """
     # A moment, for one that is just being given up.
     wait = max(wait_s, _MOMENT_S)
-    lock = filelock.FileLock(folder / _LOCK_FILE, poll_interval=_MOMENT_S / 4)
+    lock = filelock.FileLock(folder / files.LOCK_FILE, poll_interval=_MOMENT_S / 4)
     made: list[Path] = []
     try:
         if folder.exists() and not folder.is_dir():
@@ -135,27 +131,6 @@ def clock(say: Callable[[str], None] = lambda _: None, phone: str = "") -> Itera
         yield
     finally:
         lock.release()
-
-
-def settled(folder: Path, read: Callable[[], T]) -> T:
-    """Read files of a folder that belong together; once more where they were being replaced meanwhile.
-
-    Args:
-        folder: The folder that a writer of them holds.
-        read: Reads them.
-
-    Raises:
-        FileError: They are not valid, and nobody is writing them or no longer.
-    """
-    for pause_s in _PAUSES_S:
-        writing = (folder / _LOCK_FILE).exists()
-        try:
-            return read()
-        except FileError:
-            if not writing:
-                raise
-        time.sleep(pause_s)
-    return read()
 
 
 def _holder(folder: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
-from repvit_nas.folders import LOCK_FILES, clock, held, settled
+from repvit_nas.folders import LOCK_FILES, clock, held
 
 
 def test_the_second_run_is_told_who_holds_the_folder(tmp_path):
@@ -202,7 +202,7 @@ def test_files_that_belong_together_are_read_together_while_they_are_replaced(tm
     writer.start()
     try:
         while len(torn) < 3:
-            settled(tmp_path, read)
+            files.settled(tmp_path, read)
     finally:
         done.set()
         writer.join()
@@ -216,6 +216,6 @@ def test_files_that_nobody_writes_are_refused_at_once(tmp_path):
         raise FileError("damaged")
 
     with pytest.raises(FileError, match="damaged"):
-        settled(tmp_path, read)
+        files.settled(tmp_path, read)
 
     assert len(tries) == 1

@@ -11,7 +11,6 @@ import numpy as np
 
 from repvit_nas import data, files
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.folders import settled
 from repvit_nas.latency_lut.device import load_device
 from repvit_nas.operations import HALF
 from repvit_nas.predictors.lookup import (
@@ -285,7 +284,7 @@ def _ratio(interval: float) -> float:
 
 def read_predictor(path: Path, outside: Outside = "flag") -> Predictor:
     """Read a predictor file, and the arrays beside it if it has a measured part."""
-    _, predictor = settled(path.parent, lambda: _with_arrays(path, "", outside))
+    _, predictor = files.settled(path.parent, lambda: _with_arrays(path, "", outside))
     return predictor
 
 
@@ -324,7 +323,7 @@ def load_predictor(
             f"device {device!r} has no fitted predictor: run repvit-nas fit --device {device}"
         )
     path = found.path / PREDICTOR_FILE
-    file, predictor = settled(path.parent, lambda: _with_arrays(path, device, outside))
+    file, predictor = files.settled(path.parent, lambda: _with_arrays(path, device, outside))
     if loaded.digest() != file.fitted_on.digest:
         # What was published and what was timed are fitted at once: there is no session to finish.
         finish = "finish measure-lut, or " if loaded.file.kind == "measured" else ""

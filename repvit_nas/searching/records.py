@@ -9,7 +9,6 @@ from repvit_nas import data, files
 from repvit_nas.accuracy.estimator import AccuracySource
 from repvit_nas.architecture import PLAIN, Architecture, Stage, read_architecture
 from repvit_nas.errors import FileError, RepvitNasError, UnknownNameError
-from repvit_nas.folders import settled
 from repvit_nas.predictors.lookup import SOURCES, Source
 from repvit_nas.quantities import (
     Count,
@@ -221,7 +220,7 @@ def read_finished(folder: Path) -> Finished:
     Raises:
         FileError: It holds no finished run, or its files are not valid.
     """
-    return settled(folder, lambda: _read_finished(folder))
+    return files.settled(folder, lambda: _read_finished(folder))
 
 
 def _read_finished(folder: Path) -> Finished:
