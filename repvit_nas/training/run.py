@@ -141,15 +141,7 @@ def train(
                 f"the network has {asked.architecture.num_classes} classes, the images have "
                 f"{len(images.classes)}; training.run.asked_network gives it those of the images"
             )
-        record = TrainFile(
-            command=command,
-            asked=asked,
-            classes=images.classes,
-            images=images.found,
-            versions=_versions(),
-            machine=machine(),
-            space=space,
-        )
+        record = new_record(asked, images, command=command, space=space)
         trainer = _trainer(asked, folder, place, images, device=device, world=world, say=say)
         if world.rank == 0:  # what cannot be trained leaves nothing behind
             files.write_json(folder / TRAINING_FILE, record)
@@ -160,7 +152,20 @@ def train(
         drawn = picture if asked.matching is None else None
         logs = RunLog(folder, drawn, place, world, kept=trainer.best_epoch, say=say)
         trainer.fit(logs.epoch_done, progress)
-        return _finish(folder, record, trainer, len(images.val), world)
+        return _finish(folder, record, trainer, images, place)
+
+
+def new_record(asked: Asked, images: Opened, *, command: str, space: SpaceFile | None) -> TrainFile:
+    """Return the record of a run that begins."""
+    return TrainFile(
+        command=command,
+        asked=asked,
+        classes=images.classes,
+        images=images.found,
+        versions=_versions(),
+        machine=machine(),
+        space=space,
+    )
 
 
 def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None]:
@@ -276,14 +281,26 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _losses(trainer: Trainer, final: torch.nn.Module) -> torch.Tensor:
+def _losses(
+    trainer: Trainer, final: torch.nn.Module, asked: Asked, images: Opened, place: Place
+) -> torch.Tensor:
     """Return the cross-entropy of the network on each validation image, `(images,)`."""
-    if trainer.losses is not None:
+    how, val = trainer.how._replace(world=World()), trainer.val
+    if trainer.how.world.processes > 1:  # each has seen its share
+        val = val_batches(
+            images.val,
+            asked.recipe,
+            asked.architecture.resolution,
+            world=how.world,
+            device=how.device,
+            workers=reading_workers(place.workers, how.device, trainer.how.world),
+        )
+    elif trainer.losses is not None:
         return trainer.losses
     layout = torch.channels_last if trainer.how.channels_last else torch.contiguous_format
     # A run that was interrupted behind its best epoch.
     on_device = copy.deepcopy(final).to(device=trainer.how.device, memory_format=layout)  # type: ignore[call-overload]
-    return evaluate(on_device, trainer.val, trainer.task, trainer.how).losses
+    return evaluate(on_device, val, trainer.task, how).losses
 
 
 def losses_npy(losses: torch.Tensor) -> bytes:
@@ -294,13 +311,13 @@ def losses_npy(losses: torch.Tensor) -> bytes:
 
 
 def _finish(
-    folder: Path, record: TrainFile, trainer: Trainer, val_images: int, world: World
+    folder: Path, record: TrainFile, trainer: Trainer, images: Opened, place: Place
 ) -> TrainFile:
     """Write the network and the record, and remove what is only needed to go on."""
     if trainer.best is None:
         raise RepvitNasError(f"{folder}: no epoch was trained")
-    ended = trainer.outcome(val_images)
-    if world.rank:
+    ended = trainer.outcome(len(images.val))
+    if trainer.how.world.rank:
         return _with(record, ended)
     asked = record.asked
     final = new_network(asked.architecture, asked.recipe, asked.seed)
@@ -310,8 +327,9 @@ def _finish(
         load_strictly(final, read_tensors(best), str(best))
     else:
         final.load_state_dict(trainer.chosen().state_dict())
-    if asked.matching is None and world.processes == 1:  # of several, each has seen its share
-        files.write_bytes(folder / LOSSES_FILE, losses_npy(_losses(trainer, final)))
+    if asked.matching is None:
+        losses = losses_npy(_losses(trainer, final, asked, images, place))
+        files.write_bytes(folder / LOSSES_FILE, losses)
     write_network(folder / ARCHITECTURE_FILE, asked.architecture)
     write_timm_folder(folder, final.eval(), asked.recipe, record.classes)
     ended = msgspec.structs.replace(

@@ -13,10 +13,10 @@ from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 from timm.utils.clip_grad import dispatch_clip_grad
 from timm.utils.cuda import NativeScaler
-from timm.utils.distributed import distribute_bn
 from torch import nn
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.batch_norms import RunningStatistics
 from repvit_nas.training.checkpoint import Checkpoints, Loaded, load_strictly
 from repvit_nas.training.evaluation import Evaluation, How, Scores, evaluate, laid_out
 from repvit_nas.training.loading import STEP, Batches, seed_everything
@@ -95,6 +95,7 @@ class Trainer:
         if how.world.processes > 1:
             on_device = how.device.type != "cpu"
             self.task.prepare_distributed(device_ids=[how.device] if on_device else None)
+        self.statistics = RunningStatistics(self.model, how.world)
         self.parameters = [each for each in self.model.parameters() if each.requires_grad]
         self.epoch = 0
         self.batch = 0
@@ -183,11 +184,13 @@ class Trainer:
         images = laid_out(images, self.how)
         if self.mixup is not None:
             images, target = self.mixup(images, target)
+        self.statistics.begin()
         last = (self.batch + 1) % self.recipe.accumulate == 0
         with contextlib.nullcontext() if last else self.task.no_sync():
             with self.how.autocast():
                 loss = self.task(images, target)["loss"]
             self._backward(loss / self.recipe.accumulate, last=last)
+        self.statistics.share()
         self._watch(loss.detach())
         self.batch += 1
         if not last:
@@ -273,12 +276,7 @@ class Trainer:
 
         Of a recipe that keeps the last epoch, each is the best so far.
         """
-        world = self.how.world
         averaged = self.ema_model
-        if world.processes > 1:
-            for network in (self.model, averaged):
-                if network is not None:
-                    distribute_bn(network, world.processes, reduce=True)  # type: ignore[no-untyped-call]
         scores, losses = self._evaluated(self.model)
         if not math.isfinite(scores.loss):
             raise RepvitNasError(
