@@ -793,6 +793,8 @@ NO_FORMAT: dict[str, str] = {
     "predictors.fit_device._origin": "`assumptions` above, of another device",
     "campaign.artifacts._own": "`training` above, of an artifact store: tests/campaign/test_artifacts.py",
     "campaign.training.result_of": "copies what losses_in has read",
+    "training.torchrun._heard": "of a pipe: what is no line of ours is passed over",
+    "training.torchrun._one_of_several": "an argument that the worker wrote a moment before",
     "machine.processor": "the system's own",
     "machine._megahertz": "the system's own",
     "machine._read": "the system's own",

@@ -41,7 +41,7 @@ from repvit_nas.training.records import (
     differences,
     is_training_run,
 )
-from repvit_nas.words import Say
+from repvit_nas.words import Say, number_of
 
 if TYPE_CHECKING:
     from optuna.artifacts._protocol import ArtifactStore
@@ -236,6 +236,10 @@ class Artifacts:
                     raise RepvitNasError(f"holds {member.name!r}, which no checkpoint does")
                 content[member.name] = source.read()
         record = _own(content.pop(TRAINING_FILE, b""), asked, self._workplace.file.command)
+        if record.asked.processes != asked.processes:  # this machine may not have as many devices
+            raise RepvitNasError(
+                f"is of {number_of(record.asked.processes, 'process')}, not {asked.processes}"
+            )
         for name, each in content.items():
             files.write_bytes(folder / name, each)
         files.write_json(folder / TRAINING_FILE, record)
@@ -269,12 +273,15 @@ def _own(content: bytes, asked: Asked, command: str) -> TrainFile:
         raise RepvitNasError(f"{TRAINING_FILE}: {error}") from error
 
     def shared(one: Asked) -> Asked:
-        return msgspec.structs.replace(one, data=portable(one.data), init="")
+        return msgspec.structs.replace(one.by_one, data=portable(one.data), init="")
 
     apart = differences(shared(record.asked), shared(asked))
     if apart:
         raise RepvitNasError(f"is of another training: {apart[0]}")
-    return msgspec.structs.replace(record, asked=asked, command=command)
+    by = msgspec.structs.replace(
+        asked, recipe=record.asked.recipe, processes=record.asked.processes
+    )
+    return msgspec.structs.replace(record, asked=by, command=command)
 
 
 def sizes_text(workplace: Workplace, *, checkpoints: bool) -> str:

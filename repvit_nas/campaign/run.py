@@ -14,7 +14,7 @@ from repvit_nas.campaign.planning import CampaignState
 from repvit_nas.campaign.training import Workplace, train_task
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.place import Place
-from repvit_nas.training.run import train
+from repvit_nas.training.torchrun import train_by
 from repvit_nas.words import Progress, Say
 
 _POLL_S: Final = 2.0
@@ -60,7 +60,7 @@ def epoch_seconds(workplace: Workplace, place: Place) -> float:
     recipe = msgspec.structs.replace(asked.recipe, epochs=1, warmup_epochs=0)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        train(
+        train_by(
             msgspec.structs.replace(asked, recipe=recipe),
             Path(folder) / "probe",
             place,

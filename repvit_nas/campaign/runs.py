@@ -165,4 +165,4 @@ def _here(workplace: Workplace, task: TrainingTask) -> bool:
     if not is_training_run(folder):
         return False
     record = read_training(folder)
-    return record.ended is not None or record.asked != workplace.training_of(task)
+    return record.ended is not None or record.asked.by_one != workplace.training_of(task).by_one

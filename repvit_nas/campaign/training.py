@@ -32,8 +32,8 @@ from repvit_nas.training.records import (
     is_training_run,
     read_training,
 )
-from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
+from repvit_nas.training.torchrun import going_on, refuse_processes, shared_out, train_by
 from repvit_nas.words import Progress
 
 LOSSES_FOLDER: Final = "losses"
@@ -48,6 +48,7 @@ class Workplace(NamedTuple):
         opened: Those images.
         trainings: Folder of the training runs.
         picture: Draws the log of a run; None draws none.
+        processes: How many train a network together.
     """
 
     file: AnyFile
@@ -55,6 +56,22 @@ class Workplace(NamedTuple):
     opened: Opened
     trainings: Path
     picture: Picture | None = None
+    processes: int = 1
+
+    def by(self, processes: int, device: str) -> "Workplace":
+        """Return the same, where so many processes train a network together.
+
+        Args:
+            processes: How many.
+            device: What they train on.
+
+        Raises:
+            RepvitNasError: They cannot, or would learn something else than one.
+        """
+        refuse_processes(processes, device)
+        several = self._replace(processes=processes)
+        several.training_of(self.first)
+        return several
 
     @property
     def first(self) -> TrainingTask:
@@ -106,7 +123,7 @@ class Workplace(NamedTuple):
             init = RANDOM
         else:
             init = task.architecture.name if task.role == "beside" else asked.init
-        return Asked(
+        alone = Asked(
             architecture=task.architecture,
             recipe=asked.recipe,
             data=self.data,
@@ -114,6 +131,7 @@ class Workplace(NamedTuple):
             init=init,
             precision=asked.precision,
         )
+        return shared_out(alone, self.processes)
 
 
 class Result(NamedTuple):
@@ -148,8 +166,8 @@ def train_task(
     if donor is not None:
         _bring_donor(workplace, donor, place, progress)
     folder = workplace.folder_of(task)
-    record = train(
-        workplace.training_of(task),
+    record = train_by(
+        going_on(workplace.training_of(task), folder),
         folder,
         place,
         opened=workplace.opened,

@@ -18,7 +18,7 @@ from repvit_nas.training.records import (
     is_training_run,
     read_training,
 )
-from repvit_nas.training.run import train
+from repvit_nas.training.torchrun import going_on, shared_out, train_by
 from repvit_nas.training.trained import TrainedRun
 from repvit_nas.units import Network
 from repvit_nas.words import Progress, Say
@@ -61,6 +61,7 @@ def train_beside(
     names: Iterable[str],
     *,
     data: str = "",
+    processes: int = 1,
     say: Say = lambda _: None,
     progress: Progress = lambda _, __, ___: None,
 ) -> None:
@@ -70,6 +71,7 @@ def train_beside(
         run: The run; they are trained in folders of its own.
         names: The reference networks.
         data: Where the images are now; empty for where the run had them.
+        processes: How many train each together.
         say: Told what the user should know.
         progress: Told what is being done, how far it is, and of how much.
 
@@ -86,8 +88,8 @@ def train_beside(
             continue
         start = "" if asked.init == RANDOM else f", from timm's published weights of {name}"
         say(f"training {name} by the same recipe on the same images{start}, in {place}")
-        train(
-            member_asked(asked, name),
+        train_by(
+            going_on(shared_out(member_asked(asked, name), processes), place),
             place,
             Place(),
             command=f"repvit-nas check {run.folder} --train-family {name}",
@@ -115,15 +117,7 @@ def member_asked(asked: Asked, name: str) -> Asked:
     """Return what a reference network is asked: all that the variant was, but for the network."""
     architecture = as_trained(family()[name].architecture, asked.architecture)
     init = asked.init if asked.init == RANDOM else name
-    # One process takes the steps of all: as many images in an update, and so the same rate.
-    accumulate = asked.recipe.accumulate * asked.processes
-    return msgspec.structs.replace(
-        asked,
-        architecture=architecture,
-        recipe=msgspec.structs.replace(asked.recipe, accumulate=accumulate),
-        init=init,
-        processes=1,
-    )
+    return msgspec.structs.replace(asked.by_one, architecture=architecture, init=init)
 
 
 def as_trained(architecture: Architecture, like: Network) -> Architecture:
@@ -141,4 +135,4 @@ def _top1(place: Path, asked: Asked) -> float | None:
     there = found.asked
     if is_folder(there.data.name) and is_folder(asked.data.name):
         there = msgspec.structs.replace(there, data=moved(there.data, asked.data.name))
-    return found.outcome.top1 if found.outcome and there == asked else None
+    return found.outcome.top1 if found.outcome and there.by_one == asked else None

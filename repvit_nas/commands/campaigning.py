@@ -58,12 +58,13 @@ def ran_campaign(
             agree=(lambda _: None) if study is None else study.agree,
             say=note,
         )
+        workplace = campaign.workplace = campaign.workplace.by(given["nproc"], given["on"])
         board = None
         if study is not None:
             kept = None
             if store is not None:
-                kept = kept_in(store, study, campaign.workplace, given)
-            board = StudyBoard(study, campaign.workplace, campaign, note, kept)
+                kept = kept_in(store, study, workplace, given)
+            board = StudyBoard(study, workplace, campaign, note, kept)
         helpers = _helpers(processes, given["threads"])
         try:
             progress = stack.enter_context(stoppable(stack.enter_context(progress_bar())))

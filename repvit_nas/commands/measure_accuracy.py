@@ -20,7 +20,12 @@ from repvit_nas.commands.options import (
     searched_space_option,
     storage_options,
 )
-from repvit_nas.commands.training_options import data_options, place_options, recipe_options
+from repvit_nas.commands.training_options import (
+    data_options,
+    nproc_option,
+    place_options,
+    recipe_options,
+)
 from repvit_nas.errors import RepvitNasError
 
 _MOST: Final = 2**63 - 2
@@ -29,7 +34,7 @@ _ONLY_FOR_FINALS: Final = frozenset({"seeds", "winners"})
 _NOT_FOR_FINALS: Final = frozenset(
     {
         *("budget_ms", "device", "band", "space", "resolution"),
-        *("networks", "hours", "held_out", "init", "seed", "processes", "anyway"),
+        *("networks", "hours", "held_out", "init", "seed", "processes", "nproc", "anyway"),
     }
 )
 
@@ -81,6 +86,7 @@ _NOT_FOR_FINALS: Final = frozenset(
     show_default=True,
     help="Trainings at a time; the cores are shared out among them.",
 )
+@nproc_option
 @click.option("--out", type=click.Path(), help="Folder of the trainings. [results/accuracy-NAME]")
 @click.option("--finals", metavar="RUN", help="Train the winners of a search by a whole recipe.")
 @click.option(

@@ -81,7 +81,8 @@ def trained_several(
     from repvit_nas.checking.family import family_names, train_beside
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.kept import kept
-    from repvit_nas.training.run import check_folder, default_folder, train
+    from repvit_nas.training.run import check_folder, default_folder
+    from repvit_nas.training.torchrun import going_on, refuse_processes, shared_out, train_by
     from repvit_nas.training.trained import trained_run
 
     asked, shares = to_train.asked, given["storage"] is not None
@@ -89,34 +90,39 @@ def trained_several(
         raise RepvitNasError(
             "--seeds, --train-family and --storage train one network after the other: leave torchrun out"
         )
+    nproc = given["nproc"]
+    refuse_processes(nproc, to_train.place.device)
     names = family_names(given["train_family"])
     seeds = range(asked.seed, asked.seed + given["seeds"])
     usual = f"{default_folder(asked, to_train.recipe)}-seeds"
     folder = Path(given["out"] or Path("results") / usual)
-    going_on: Resume = "auto" if resume or shares else False
-    runs = {folder / f"seed-{seed}": msgspec.structs.replace(asked, seed=seed) for seed in seeds}
+    resuming: Resume = "auto" if resume or shares else False
+    share_of_each = shared_out(asked, nproc)
+    runs = {
+        folder / f"seed-{seed}": msgspec.structs.replace(share_of_each, seed=seed) for seed in seeds
+    }
     for run, one in runs.items():  # before anything is trained
         if run.is_dir():
-            check_folder(run, one, resume=going_on)
+            check_folder(run, going_on(one, run), resume=resuming)
     if asked.matching is None:  # pictures of maps come with their places
         to_train = to_train._replace(opened=kept(to_train.opened))
     _share_seeds(to_train, given, folder, seeds, names)
     found = []
     for run, one in runs.items():
         with progress_bar() as bar, stoppable(bar) as progress:
-            record = train(
-                one,
+            record = train_by(
+                going_on(one, run),
                 run,
                 to_train.place,
                 opened=to_train.opened,
                 command=repeated(),
                 space=to_train.space,
-                resume=going_on,
+                resume=resuming,
                 say=note,
                 progress=progress,
                 picture=curves_picture,
             )
-            train_beside(trained_run(run), names, say=note, progress=progress)
+            train_beside(trained_run(run), names, processes=nproc, say=note, progress=progress)
         found.append(_row(run, record, names))
         yield Answer(found[-1], _show_run)
     yield Answer(tuple(found), _show_all)
@@ -181,6 +187,7 @@ def share(
     asked, opened = to_train.asked, to_train.opened
     file = runs_file(asked, tasks, opened, wishes)
     workplace = Workplace(file, asked.data, opened, wishes.trainings, curves_picture)
+    workplace = workplace.by(given["nproc"], to_train.place.device)
     with open_study(
         Sharing(given["storage"], wishes.name, wait_s=given["wait"], say=note)
     ) as study:

@@ -28,6 +28,7 @@ from repvit_nas.commands.training_options import (
     asked_data,
     asked_recipe,
     data_options,
+    nproc_option,
     place_options,
     recipe_options,
 )
@@ -109,6 +110,7 @@ _MOST: Final = 2**63 - 1
     help="Train with so many seeds, from --seed on, each in a folder of its own in --out.",
 )
 @family_option("Train these reference networks as well, beside each seed, as check does.")
+@nproc_option
 @storage_options
 @click.option("--name", help="What the campaign is called in --storage.")
 @artifacts_options
@@ -202,6 +204,11 @@ def command(
             )
         to_train = ToTrain(asked, name, opened, place, kept_space)
         return trained_several(to_train, given, resume=resume is not None)
+    if given["nproc"] > 1:
+        raise RepvitNasError(
+            "--nproc is for several trainings (--seeds, --train-family, --storage); of one network: torchrun "
+            f"--nproc-per-node {given['nproc']} -m repvit_nas train ..."
+        )
     folder = Path(given["out"] or Path("results") / default_folder(asked, name))
     words, _ = split_resume(own_words())
     first = int(os.environ.get("RANK", "0")) == 0  # the first process speaks for all

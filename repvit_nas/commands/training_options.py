@@ -31,6 +31,16 @@ data_options: Decorator = grouped(
 )
 
 
+nproc_option: Decorator = click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that train one network together, each on a GPU of its own.",
+)
+
+
 def recipe_options(usual: str) -> Decorator:
     """Return the options that say how to train.
 

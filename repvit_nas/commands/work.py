@@ -16,6 +16,7 @@ from repvit_nas.commands.options import (
     threads_option,
 )
 from repvit_nas.commands.stopping import stoppable
+from repvit_nas.commands.training_options import nproc_option
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.words import number_of
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @hours_option
 @click.option("--on", default="auto", metavar="auto|cpu|cuda|mps", help="Where to train.")
 @threads_option
+@nproc_option
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read images.")
 @click.option("--out", type=click.Path(), help="Folder of the trainings. [in results/]")
 @artifacts_options
@@ -73,6 +75,7 @@ def command(
     from repvit_nas.searching.shared import Sharing
     from repvit_nas.storages import check_there
     from repvit_nas.training.place import Place, find_device
+    from repvit_nas.training.torchrun import refuse_processes
 
     if storage is None:
         raise RepvitNasError("work needs --storage: where the campaign is")
@@ -80,6 +83,7 @@ def command(
         import torch
 
         torch.set_num_threads(threads)
+    refuse_processes(given["nproc"], on)
     device = find_device(on)
     store = open_store(given | {"storage": storage})
     check_there(storage)
@@ -99,6 +103,7 @@ def command(
             device=device.type,
             say=note,
         )
+        workplace = workplace.by(given["nproc"], on)
         if listed:
             workplace = workplace._replace(picture=curves_picture)
         kept = None if store is None else kept_in(store, study, workplace, given)

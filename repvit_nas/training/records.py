@@ -75,6 +75,13 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     processes: Several = 1
     matching: Matching | None = None
 
+    @property
+    def by_one(self) -> "Asked":
+        """What one process is asked that learns the same: it takes the steps of all."""
+        accumulate = self.recipe.accumulate * self.processes
+        recipe = msgspec.structs.replace(self.recipe, accumulate=accumulate)
+        return msgspec.structs.replace(self, recipe=recipe, processes=1)
+
 
 class MatchRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One epoch of the log of a run that matches a map.

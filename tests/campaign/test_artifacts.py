@@ -7,6 +7,7 @@ import io
 import re
 import tarfile
 
+import msgspec
 import pytest
 import torch
 from campaign_support import begun
@@ -21,10 +22,10 @@ from repvit_nas.campaign.training import train_task
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.training.checkpoint import Checkpoints
 from repvit_nas.training.place import Place
-from repvit_nas.training.records import WEIGHTS_FILE
+from repvit_nas.training.records import TRAINING_FILE, WEIGHTS_FILE, read_training
 
 LIMITS = CampaignLimits(networks=3)
-EPOCHS = {"epochs": 3}
+EPOCHS = {"epochs": 3, "accumulate": 2, "batch": 8}
 
 
 class Full(FileSystemArtifactStore):
@@ -50,11 +51,11 @@ def two(tmp_path):
     with contextlib.ExitStack() as stack:
         study, other = (stack.enter_context(open_study(sharing)) for _ in range(2))
 
-        def boards(kind=FileSystemArtifactStore, **options):
+        def boards(kind=FileSystemArtifactStore, nproc=1, **options):
             campaign = begun(agree=study.agree, recipe=EPOCHS)
             away = open_workplace(
                 other.join(), name="shapes", root="", trainings=tmp_path / "away", device="cpu"
-            )
+            ).by(nproc, "cpu")
             store = kind(str(tmp_path / "store"))
             options |= {"say": said.append}
             here = Artifacts(store, study, campaign.workplace, **options)
@@ -96,6 +97,29 @@ def test_the_first_network_is_brought_and_not_trained_again(two, tmp_path):
     assert len(list((tmp_path / "store").iterdir())) == 2 * len(KEPT)
 
 
+def test_how_many_processes_trained_a_network_is_no_difference(two):
+    boards, said = two
+    (board, here), (helping, away) = boards()
+    with board.step(LIMITS) as claimed:
+        result = train_task(here, claimed.task, Place(), claimed.watched(lambda *_: None))
+        path = here.folder_of(claimed.task) / TRAINING_FILE
+        record = read_training(path.parent)
+        half = msgspec.structs.replace(record.asked.recipe, accumulate=1)
+        by_two = msgspec.structs.replace(record.asked, recipe=half, processes=2)
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, asked=by_two)))
+        claimed.tell(result)
+    with board.step(LIMITS):
+        pass
+    with helping.step(LIMITS) as claimed:
+        claimed.bring()
+
+    brought = read_training(away.folder_of(here.first))
+    assert brought.outcome == record.outcome
+    assert brought.asked.processes == 2
+    assert brought.asked.by_one == away.training_of(here.first)
+    assert not [line for line in said if "cannot be brought" in line]
+
+
 def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
     boards, said = two
     (board, here), (helping, away) = boards(checkpoints=True)
@@ -118,6 +142,22 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
     kept = list((tmp_path / "store").iterdir())
     assert len(kept) == len(KEPT) + 1, "of checkpoints only the one is left that was lost"
     assert said == []
+
+
+def test_several_processes_do_not_go_on_with_what_one_began(two):
+    boards, said = two
+    (board, here), (helping, away) = boards(nproc=2, checkpoints=True)
+
+    def until_the_second_epoch(doing, *_):
+        if doing.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt), board.step(LIMITS) as claimed:
+        train_task(here, claimed.task, Place(), claimed.watched(until_the_second_epoch))
+    with helping.step(LIMITS) as claimed:
+        claimed.bring()
+        assert not away.folder_of(claimed.task).exists()
+    assert [line.rpartition(": ")[2] for line in said] == ["is of 1 process, not 2"]
 
 
 def test_of_many_checkpoints_the_last_is_left(two, tmp_path):

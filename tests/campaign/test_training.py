@@ -4,6 +4,7 @@ import msgspec
 import pytest
 import torch
 from campaign_support import begun
+from training_support import assert_learned_alike
 
 from repvit_nas.campaign.planning import task_of
 from repvit_nas.campaign.training import train_task
@@ -34,6 +35,30 @@ def test_a_training_says_the_same_wherever_it_is_made(tmp_path):
     ).read_bytes()
     assert read_training(there.folder_of(there.first)).outcome is not None
     assert one.observation.donor == here.file.donor
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_and_say_the_same_of_it(tmp_path):
+    alone = begun(recipe={"batch": 8, "accumulate": 2}).workplace
+    both = alone._replace(trainings=tmp_path / "both").by(2, "cpu")
+    task = task_of("chosen", alone.file.held_out[0], 3, inherits=True)
+
+    one, other = (train_task(each, task, Place("cpu")) for each in (alone, both))
+
+    assert_learned_alike(both.folder_of(task), alone.folder_of(task))
+    measured = {"top1", "top1_sd", "loss", "loss_sd"}
+    for field in measured:
+        wanted = pytest.approx(getattr(one.observation, field), rel=1e-4)
+        assert getattr(other.observation, field) == wanted, field
+    fields = set(one.observation.__struct_fields__) - measured
+    assert {name: getattr(one.observation, name) for name in fields} == {
+        name: getattr(other.observation, name) for name in fields
+    }
+    record = read_training(both.folder_of(task))
+    assert (record.asked.processes, record.asked.recipe.accumulate) == (2, 1)
+    # Whoever comes with one process takes it as it is.
+    again = both._replace(processes=1)
+    assert train_task(again, task, Place("cpu")).losses == other.losses
 
 
 def test_one_folder_trains_a_network_once_at_a_time(tmp_path):

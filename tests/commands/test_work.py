@@ -49,6 +49,17 @@ def test_a_campaign_is_shared_helped_and_looked_at(invoke, elsewhere):
     code, _, err = invoke("work", *STORAGE, "--data", "photos")
     assert code == 1
     assert "photos: cannot be the images of the campaign 'toys'" in err.splitlines()[-1]
+    for words in (
+        ("work", *STORAGE, "--data", "shapes"),
+        CAMPAIGN,
+        ("train", "repvit_m0_6", "--data", "shapes", "--seeds", "2"),
+    ):
+        code, _, err = invoke(*words, "--nproc", "2")
+        assert code == 1
+        assert "--nproc 2: an update adds up accumulate = 1" in err.splitlines()[-1]
+    code, _, err = invoke("work", *STORAGE, "--data", "shapes", "--nproc", "0")
+    assert code == 2
+    assert "0 is not in the range x>=1" in err
     code, _, err = invoke("work", *STORAGE, "--data", "shapes", "--on", "cuda")
     assert code == 1
     assert "cuda: is not here" in err.splitlines()[-1]
