@@ -16,7 +16,7 @@ from repvit_nas.commands import COMMANDS, cli, main
 
 PACKAGE = ROOT / "repvit_nas"
 # Options of other programs that messages name.
-FOREIGN = {"--upgrade", "--nnodes", "--nproc-per-node", "--find", "--switch"}
+FOREIGN = {"--upgrade", "--nnodes", "--nproc-per-node", "--standalone", "--find", "--switch"}
 # Modules that speak to Apple's tools.
 TO_APPLE = (
     "coreml/app",

@@ -56,6 +56,7 @@ TRIED |= {
     "--wait",
     "--artifacts",
     "--keep-checkpoints",
+    "--nproc",
 }
 
 
