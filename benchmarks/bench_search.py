@@ -10,8 +10,12 @@ from pathlib import Path
 
 from interleaved import medians
 
+from repvit_nas.architecture import OutputKind
+
 ROUNDS = 5
 TRIALS = 2000
+# What maps are searched for: the output, milliseconds, and the side of the input.
+MAPS: tuple[tuple[OutputKind, float, int], ...] = (("features", 5.0, 512), ("sam", 30.0, 1024))
 ALLOWED_RATIO, ALLOWED_EXTRA_S = 1.3, 1.0
 OPTUNA = "Optuna, trials of a no-op"
 
@@ -25,23 +29,15 @@ def main() -> None:
     from repvit_nas.searching.run import search
     from repvit_nas.searching.settings import Settings
 
-    asked = {
-        "search": Settings(budgets_ms={"iphone12": 1.0}, trials=TRIALS),
-        "search, features at 512 px": Settings(
-            budgets_ms={"iphone12": 5.0},
+    asked = {"search": Settings(budgets_ms={"iphone12": 1.0}, trials=TRIALS)}
+    for output, budget_ms, side in MAPS:
+        asked[f"search, {output} at {side} px"] = Settings(
+            budgets_ms={"iphone12": budget_ms},
             trials=TRIALS,
-            output="features",
+            output=output,
             num_classes=0,
-            resolution=512,
-        ),
-        "search, sam at 1024 px": Settings(
-            budgets_ms={"iphone12": 30.0},
-            trials=TRIALS,
-            output="sam",
-            num_classes=0,
-            resolution=1024,
-        ),
-    }
+            resolution=side,
+        )
     space = load_inputs(asked["search"]).space
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     runs = itertools.count()

@@ -120,16 +120,21 @@ def test_how_many_processes_trained_a_network_is_no_difference(two):
     assert not [line for line in said if "cannot be brought" in line]
 
 
-def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
-    boards, said = two
-    (board, here), (helping, away) = boards(checkpoints=True)
+def interrupted(board, here, epoch):
+    """Take a training, and stop it as an epoch begins."""
 
-    def until_the_last_epoch(doing, *_):
-        if doing.startswith("epoch 3"):
+    def until_then(doing, *_):
+        if doing.startswith(epoch):
             raise KeyboardInterrupt
 
     with contextlib.suppress(KeyboardInterrupt), board.step(LIMITS) as claimed:
-        train_task(here, claimed.task, Place(), claimed.watched(until_the_last_epoch))
+        train_task(here, claimed.task, Place(), claimed.watched(until_then))
+
+
+def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
+    boards, said = two
+    (board, here), (helping, away) = boards(checkpoints=True)
+    interrupted(board, here, "epoch 3")
     with helping.step(LIMITS) as claimed:
         claimed.bring()
         pointer = Checkpoints(away.folder_of(claimed.task)).last()
@@ -147,13 +152,7 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(two, tmp_path):
 def test_several_processes_do_not_go_on_with_what_one_began(two):
     boards, said = two
     (board, here), (helping, away) = boards(nproc=2, checkpoints=True)
-
-    def until_the_second_epoch(doing, *_):
-        if doing.startswith("epoch 2"):
-            raise KeyboardInterrupt
-
-    with contextlib.suppress(KeyboardInterrupt), board.step(LIMITS) as claimed:
-        train_task(here, claimed.task, Place(), claimed.watched(until_the_second_epoch))
+    interrupted(board, here, "epoch 2")
     with helping.step(LIMITS) as claimed:
         claimed.bring()
         assert not away.folder_of(claimed.task).exists()
