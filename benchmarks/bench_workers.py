@@ -1,48 +1,69 @@
-"""Several searches on one study: trials a second, and what a storage costs beside them.
+"""Several workers on one study: tasks of a second each, and what a storage costs beside them.
 
     python benchmarks/bench_workers.py [URL ...]
 
-Each trial takes a second, asleep, so that two cores do for several workers. Promise: up to four workers
-keep 0.9 of what they would do each for itself, from when they have started: that takes each a second or
-two once, for libraries and the storage's tables, and is said apart. A journal file is tried always; a
-database by its URL, which must be empty.
+Each training of a campaign, and each trial of a search, takes a second asleep, so that two cores do for several
+workers; all else is what `work` and `search` do. Promise: up to four workers keep 0.9 of what they would do each
+for itself, from the moment at which all have started to the last result that is told. What a worker needs once,
+for libraries and the storage's tables, is said apart. A journal file is tried always; a database by its URL,
+which must be empty.
 """
 
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from repvit_nas.campaign.records import RunsFile, TrainingTask
+    from repvit_nas.campaign.training import Result
 
 TASK_S: Final = 1.0
-TASKS: Final = 20
-WORKERS: Final = (1, 2, 4)
+TASKS: Final = 40
+WORKERS: Final = (1, 2, 4, 8)
 PROMISE: Final = 0.9
-_WORKER: Final = "worker"
+# Up to so many workers.
+_PROMISED: Final = 4
+_POLL_S: Final = 0.1
+_KINDS: Final = ("trainings", "trials")
 
 
 def main() -> None:
-    """Print trials a second and efficiency for each storage and number of workers."""
+    """Print tasks a second and efficiency for each storage, kind of task and number of workers."""
     with tempfile.TemporaryDirectory() as folder:
         for url in (f"journal:///{folder}/study.log", *sys.argv[1:]):
-            kind = url.partition(":")[0]
-            for workers in WORKERS:
-                asked = TASKS * workers
-                seconds = run(url, f"{workers} workers", workers, asked)
-                efficiency = asked * TASK_S / workers / seconds
-                kept = "kept" if efficiency >= PROMISE else "missed"
-                print(
-                    f"{kind:<11} {workers} workers: {asked / seconds:5.2f} trials/s, efficiency "
-                    f"{efficiency:.2f}; promise {kept}"
-                )
-            print(f"{kind:<11} {rate(url):,.0f} trials/s of no length, one worker")
-            print(f"{kind:<11} {claims(url):,.0f} trainings/s claimed and told, one worker")
+            storage = url.partition(":")[0]
+            for kind in _KINDS:
+                for workers in WORKERS:
+                    _say(storage, kind, workers, run(url, kind, workers))
+            print(f"{storage:<11} {rate(url):,.0f} trials/s of no length, one worker")
+            print(f"{storage:<11} {claims(url):,.0f} trainings/s claimed and told, one worker")
 
 
-def run(url: str, name: str, workers: int, asked: int) -> float:
-    """Return how long workers that begin together take for all trials."""
-    command = [sys.executable, __file__, _WORKER, url, name, str(asked)]
+def _say(storage: str, kind: str, workers: int, seconds: float) -> None:
+    efficiency = TASKS * TASK_S / seconds
+    kept = (
+        "" if workers > _PROMISED else f"; promise {'kept' if efficiency >= PROMISE else 'missed'}"
+    )
+    print(
+        f"{storage:<11} {workers} workers: {TASKS * workers / seconds:5.2f} {kind}/s, efficiency "
+        f"{efficiency:.2f}{kept}",
+        flush=True,
+    )
+
+
+def run(url: str, kind: str, workers: int) -> float:
+    """Return how long workers that begin together take until all tasks are told."""
+    name, asked = f"{workers} workers, {kind}", TASKS * workers
+    if kind == "trainings":
+        begin(url, name, asked)
+    command = [sys.executable, __file__, kind, url, name, str(asked)]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(workers)
@@ -50,47 +71,51 @@ def run(url: str, name: str, workers: int, asked: int) -> float:
     started = [each.stdout.readline() for each in running if each.stdout is not None]
     if workers == 1:
         print(f"{url.partition(':')[0]:<11} {started[0].strip()}")
-    began = time.monotonic()
+    began = time.time()
     for each in running:
         if each.stdin is not None:
             each.stdin.close()
-    for each in running:
-        each.wait()
-    return time.monotonic() - began
+            each.stdin = None
+    told = [float(each.communicate()[0].split()[-1]) for each in running]
+    return max(told) - began
 
 
 def rate(url: str) -> float:
     """Return how many trials a second one search tells."""
-    work(url, "starting", 1, 0.0)
+    search(url, "starting", 0.0, asked=1)
     began = time.monotonic()
-    work(url, "fast", 50, 0.0)
+    search(url, "fast", 0.0, asked=50)
     return 50 / (time.monotonic() - began)
 
 
 def claims(url: str) -> float:
     """Return how many trainings of a campaign a second a worker can look for, claim and tell."""
-    import torch
+    begin(url, "claims", 50)
+    began = time.monotonic()
+    train(url, "claims", 0.0)
+    return 50 / (time.monotonic() - began)
 
-    from repvit_nas.accuracy.observations import AccuracyObservation
+
+def begin(url: str, name: str, trainings: int) -> None:
+    """Begin a campaign of so many trainings."""
     from repvit_nas.campaign.records import RunsAsked, RunsFile, TrainingTask
     from repvit_nas.campaign.runs import begin_runs
     from repvit_nas.campaign.study import open_study
-    from repvit_nas.campaign.training import Result, circumstances_of, losses_name
     from repvit_nas.search_space.family import family
     from repvit_nas.searching.shared import Sharing
     from repvit_nas.training.recipe import load_recipe
-    from repvit_nas.training.run import losses_npy
     from repvit_nas.training.spec import DataSpec
 
     network = family()["repvit_m0_9"].architecture
     file = RunsFile(
-        name="claims",
+        name="bench",
         command="",
         asked=RunsAsked(
             data=DataSpec(name="shapes"), recipe=load_recipe("quick"), recipe_name="quick"
         ),
         tasks=tuple(
-            TrainingTask(f"run-{seed}", network, seed, "run", inherits=False) for seed in range(50)
+            TrainingTask(f"run-{seed}", network, seed, "run", inherits=False)
+            for seed in range(trainings)
         ),
         data_digest="",
         recipe_digest="",
@@ -99,36 +124,62 @@ def claims(url: str) -> float:
         val_images=2_400,
         trainings="",
     )
-    losses = losses_npy(torch.ones(file.val_images))
-    with open_study(Sharing(url, "claims")) as study:
+    with open_study(Sharing(url, name)) as study:
         begin_runs(study, file)
-        began = time.monotonic()
-        for task in file.tasks:
-            one = study.look().current[task.name]
-            said = AccuracyObservation(
-                architecture=network,
-                circumstances=circumstances_of(file),
-                seed=task.seed,
-                top1=50.0,
-                losses=losses_name(task),
-                origin="trained here",
-                source=task.name,
-            )
-            if not study.claim(one, "bench") or not study.tell(one, Result(said, losses, 1.0)):
-                raise RuntimeError(f"{task.name} was not granted")
-        return len(file.tasks) / (time.monotonic() - began)
 
 
-def started(url: str) -> None:
-    """Do all that a worker does once, in a study of its own; say how long it took, and wait."""
-    began = time.monotonic()
-    work(url, f"start of {os.getpid()}", 1, 0.0)
-    print(f"a worker starts in {time.monotonic() - began:.1f} s", flush=True)
-    sys.stdin.read()
+def train(url: str, name: str, task_s: float) -> float:
+    """Work at a campaign whose trainings are so many seconds of sleep; returns when its last was told."""
+    from repvit_nas.campaign.board import CampaignLimits
+    from repvit_nas.campaign.records import RunsFile
+    from repvit_nas.campaign.study import open_study
+    from repvit_nas.campaign.together import StudyBoard
+    from repvit_nas.campaign.training import Workplace
+    from repvit_nas.searching.shared import Sharing
+    from repvit_nas.training.data import open_data
+    from repvit_nas.training.spec import DataSpec
+
+    told = 0.0
+    with open_study(Sharing(url, name)) as study, tempfile.TemporaryDirectory() as folder:
+        file = study.join()
+        if not isinstance(file, RunsFile):
+            raise TypeError(f"{name} is no list of trainings")
+        data = DataSpec(name="shapes", train_images=48, val_images=24)
+        workplace = Workplace(file, data, open_data(data), Path(folder))
+        board = StudyBoard(study, workplace, None, lambda _: None)
+        while not isinstance(step := board.step(CampaignLimits()), str):
+            if step is None:
+                time.sleep(_POLL_S)
+                continue
+            with step as claimed:
+                time.sleep(task_s)
+                claimed.tell(_said(file, claimed.task, task_s))
+                told = time.time()
+    return told
 
 
-def work(url: str, name: str, asked: int, task_s: float) -> None:
-    """Tell trials until there are as many as asked."""
+def _said(file: "RunsFile", task: "TrainingTask", seconds: float) -> "Result":
+    """Return what a training says."""
+    import torch
+
+    from repvit_nas.accuracy.observations import AccuracyObservation
+    from repvit_nas.campaign.training import Result, circumstances_of, losses_name
+    from repvit_nas.training.run import losses_npy
+
+    observation = AccuracyObservation(
+        architecture=task.architecture,
+        circumstances=circumstances_of(file),
+        seed=task.seed,
+        top1=50.0,
+        losses=losses_name(task),
+        origin="trained here",
+        source=task.name,
+    )
+    return Result(observation, losses_npy(torch.ones(file.val_images)), seconds)
+
+
+def search(url: str, name: str, task_s: float, asked: int) -> float:
+    """Tell trials until there are as many as asked; returns when the last of this worker was over."""
     import numpy as np
 
     from repvit_nas.accuracy.family import load_family_estimator
@@ -138,6 +189,13 @@ def work(url: str, name: str, asked: int, task_s: float) -> None:
     from repvit_nas.searching.settings import Settings
     from repvit_nas.searching.shared import Sharing
     from repvit_nas.searching.study import run_study
+
+    over = 0.0
+
+    def progress(_: int) -> None:
+        nonlocal over
+        time.sleep(task_s)
+        over = time.time()
 
     settings = Settings(budgets_ms={"iphone12": 1.0}, trials=asked, sampler="tpe")
     problem = Problem(
@@ -149,13 +207,30 @@ def work(url: str, name: str, asked: int, task_s: float) -> None:
         sharing=Sharing(url, name),
         digest="bench",
         resume="auto",
-        progress=lambda _: time.sleep(task_s),
+        progress=progress,
     )
+    return over
+
+
+def worker(kind: str, url: str, name: str, asked: int) -> None:
+    """Do all that a worker does once, in a study of its own; say how long it took, wait, and work."""
+    began = time.monotonic()
+    alone = f"start of {os.getpid()}"
+    work: Callable[[str, float], float]
+    if kind == "trainings":
+        begin(url, alone, 1)
+        train(url, alone, 0.0)
+        work = functools.partial(train, url)
+    else:
+        search(url, alone, 0.0, asked=1)
+        work = functools.partial(search, url, asked=asked)
+    print(f"a worker of {kind} starts in {time.monotonic() - began:.1f} s", flush=True)
+    sys.stdin.read()
+    print(work(name, TASK_S), flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == [_WORKER]:
-        started(sys.argv[2])
-        work(sys.argv[2], sys.argv[3], int(sys.argv[4]), TASK_S)
+    if sys.argv[1:2] and sys.argv[1] in _KINDS:
+        worker(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         main()

@@ -22,8 +22,8 @@ from repvit_nas.training.kept import kept
 from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, Asked, Precision, is_training_run
-from repvit_nas.training.run import train
 from repvit_nas.training.spec import DataSpec
+from repvit_nas.training.torchrun import going_on, refuse_streams, shared_out, train_by
 from repvit_nas.words import Progress, Say
 
 FINALS_FILE: Final = "finals.json"
@@ -101,6 +101,7 @@ class FinalsWishes(NamedTuple):
         winners: How many winners of the search.
         references: Networks beside them; empty for the nearest of the family.
         precision: In which numbers networks are computed.
+        processes: How many train each network together.
     """
 
     data: DataSpec
@@ -109,6 +110,7 @@ class FinalsWishes(NamedTuple):
     winners: int = 4
     references: tuple[Architecture, ...] = ()
     precision: Precision = "fp32"
+    processes: int = 1
 
 
 def entrants(
@@ -199,16 +201,19 @@ def hold_finals(
         init=RANDOM,
         precision=wishes.precision,
     )
+    refuse_streams(opened, wishes.processes)
+    by_several = shared_out(common, wishes.processes)
     tasks = [_task(each, seed) for seed in range(wishes.seeds) for each in shaped]
     share(common, tasks, opened)
     top1: dict[str, list[float]] = {}
     for seed in range(wishes.seeds):
         for architecture in shaped:
             target = folder / _task(architecture, seed).name
-            record = train(
-                msgspec.structs.replace(common, architecture=architecture, seed=seed),
+            asked = msgspec.structs.replace(by_several, architecture=architecture, seed=seed)
+            record = train_by(
+                going_on(asked, target),
                 target,
-                place,
+                place or Place(),
                 opened=opened,
                 command=command,
                 resume=is_training_run(target),

@@ -33,7 +33,13 @@ from repvit_nas.training.records import (
     read_training,
 )
 from repvit_nas.training.spec import DataSpec
-from repvit_nas.training.torchrun import going_on, refuse_processes, shared_out, train_by
+from repvit_nas.training.torchrun import (
+    going_on,
+    refuse_processes,
+    refuse_streams,
+    shared_out,
+    train_by,
+)
 from repvit_nas.words import Progress
 
 LOSSES_FOLDER: Final = "losses"
@@ -69,6 +75,7 @@ class Workplace(NamedTuple):
             RepvitNasError: They cannot, or would learn something else than one.
         """
         refuse_processes(processes, device)
+        refuse_streams(self.opened, processes)
         several = self._replace(processes=processes)
         several.training_of(self.first)
         return several

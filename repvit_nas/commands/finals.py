@@ -30,6 +30,7 @@ def held_finals(run: Path, name: str | None, given: Mapping[str, Any]) -> Answer
     from repvit_nas.campaign.runs import RunsWishes
     from repvit_nas.named import load_architecture
     from repvit_nas.training.place import Place, find_precision
+    from repvit_nas.training.torchrun import refuse_processes
 
     wishes = FinalsWishes(
         data=asked_data(given),
@@ -38,7 +39,9 @@ def held_finals(run: Path, name: str | None, given: Mapping[str, Any]) -> Answer
         winners=given["winners"],
         references=tuple(load_architecture(each) for each in given["references"]),
         precision=find_precision(given["amp"], given["on"]),
+        processes=given["nproc"],
     )
+    refuse_processes(wishes.processes, given["on"])
     recipe = Path(given["recipe"]).name.removesuffix(".toml")
     folder, place = Path(given["out"] or run / "finals"), Place(given["on"], given["workers"])
     with progress_bar() as bar, stoppable(bar) as progress:

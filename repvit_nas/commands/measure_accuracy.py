@@ -34,7 +34,7 @@ _ONLY_FOR_FINALS: Final = frozenset({"seeds", "winners"})
 _NOT_FOR_FINALS: Final = frozenset(
     {
         *("budget_ms", "device", "band", "space", "resolution"),
-        *("networks", "hours", "held_out", "init", "seed", "processes", "nproc", "anyway"),
+        *("networks", "hours", "held_out", "init", "seed", "processes", "anyway"),
     }
 )
 

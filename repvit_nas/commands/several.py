@@ -110,7 +110,9 @@ def trained_several(
     found = []
     for run, one in runs.items():
         with progress_bar() as bar, stoppable(bar) as progress:
-            record = train_by(
+            # What was shared is here by now, and is no run that was finished before.
+            record = _finished(run) if shares else None
+            record = record or train_by(
                 going_on(one, run),
                 run,
                 to_train.place,
@@ -165,6 +167,7 @@ def share(
         RepvitNasError: The options mean nothing together, the study is another one, or trainings fail.
     """
     from repvit_nas.accuracy.trained import check_name
+    from repvit_nas.campaign.opening import check_teacher
     from repvit_nas.campaign.runs import begin_runs, make_runs, runs_file
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.training import Workplace
@@ -185,6 +188,7 @@ def share(
             "--storage needs --artifacts: from where the runs are brought that others made"
         )
     asked, opened = to_train.asked, to_train.opened
+    check_teacher(asked.recipe, opened)
     file = runs_file(asked, tasks, opened, wishes)
     workplace = Workplace(file, asked.data, opened, wishes.trainings, curves_picture)
     workplace = workplace.by(given["nproc"], to_train.place.device)
@@ -194,6 +198,14 @@ def share(
         begin_runs(study, file)
         kept = kept_in(store, study, workplace, given)
         make_runs(study, workplace, kept, to_train.place, say=note, progress=progress)
+
+
+def _finished(run: Path) -> "TrainFile | None":
+    """Return the record of a finished run; None where there is none."""
+    from repvit_nas.training.records import is_training_run, read_training
+
+    record = read_training(run) if is_training_run(run) else None
+    return None if record is None or record.ended is None else record
 
 
 def _row(run: Path, record: "TrainFile", names: Sequence[str]) -> TrainedRow:

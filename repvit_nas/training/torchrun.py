@@ -15,6 +15,7 @@ from typing import IO, Final, Literal, NamedTuple
 
 import msgspec
 import torch
+from torch.utils.data import IterableDataset
 
 from repvit_nas import files
 from repvit_nas.errors import FileError, RepvitNasError
@@ -105,6 +106,19 @@ def shared_out(asked: Asked, processes: int) -> Asked:
     return msgspec.structs.replace(asked, recipe=share, processes=processes)
 
 
+def refuse_streams(opened: Opened, processes: int) -> None:
+    """Refuse several processes for images that are only read in their own order.
+
+    Raises:
+        RepvitNasError: They are, and each process would learn from others than its share of one's.
+    """
+    if processes > 1 and isinstance(opened.train, IterableDataset):
+        raise RepvitNasError(
+            f"--nproc {processes}: these images are only read in their own order, of which processes cannot "
+            "take turns as one would; leave it out, or give them as a folder"
+        )
+
+
 def going_on(asked: Asked, folder: Path) -> Asked:
     """Return what is asked, by as many processes as a run of the same in `folder` began with."""
     if not is_training_run(folder):
@@ -161,7 +175,9 @@ def train_by(
     with held(folder):
         before = check_folder(folder, asked, resume=resume)
         if before is None:  # from which the processes read what they are asked
-            record = new_record(asked, opened or open_asked(asked), command=command, space=space)
+            images = opened or open_asked(asked)
+            refuse_streams(images, asked.processes)
+            record = new_record(asked, images, command=command, space=space)
             files.write_json(folder / TRAINING_FILE, record)
         elif before.ended is not None:
             return before

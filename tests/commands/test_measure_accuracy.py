@@ -78,6 +78,9 @@ def test_from_images_to_a_front_to_finals(invoke, elsewhere):
     code, out, err = invoke(*finals)
     assert code == 0, err
     assert "2 seeds): " in out.replace("\n", " ")
+    code, _, err = invoke(*finals, "--nproc", "2", "--out", "several")
+    assert code == 1
+    assert "--nproc 2: an update adds up accumulate = 1" in err.splitlines()[-1]
     shared = ("--storage", "sqlite:///s.db", "--name", "last", "--artifacts", "store")
     code, _, err = invoke(*finals, *shared, "--out", "shared")
     assert code == 0, err

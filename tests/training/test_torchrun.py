@@ -6,15 +6,27 @@ import signal
 import msgspec
 import numpy as np
 import pytest
+from torch.utils.data import IterableDataset
 from training_support import TINY, assert_learned_alike
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.place import Place
 from repvit_nas.training.records import read_training
-from repvit_nas.training.run import train
-from repvit_nas.training.torchrun import going_on, refuse_processes, shared_out, train_by
+from repvit_nas.training.run import open_asked, train
+from repvit_nas.training.torchrun import (
+    going_on,
+    refuse_processes,
+    refuse_streams,
+    shared_out,
+    train_by,
+)
 
 PLACE = Place("cpu", save_every=1)
+
+
+class Streamed(IterableDataset):
+    def __iter__(self):
+        return iter(())
 
 
 class LostError(Exception):
@@ -59,6 +71,16 @@ def test_processes_are_not_started_by_one_of_several_or_on_one_of_apples_devices
     refuse_processes(1, "cpu")
     with pytest.raises(RepvitNasError, match="leave torchrun out"):
         refuse_processes(2, "cpu")
+
+
+def test_images_in_an_order_of_their_own_are_left_to_one_process(tmp_path, asking):
+    asked = asking(TINY, classes=24, accumulate=2)
+    streamed = open_asked(asked)._replace(train=Streamed())
+
+    refuse_streams(streamed, 1)
+    with pytest.raises(RepvitNasError, match="--nproc 2: these images are only read in their own"):
+        train_by(shared_out(asked, 2), tmp_path / "run", PLACE, opened=streamed)
+    assert not (tmp_path / "run" / "training.json").exists()
 
 
 @pytest.mark.slow
