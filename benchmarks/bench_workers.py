@@ -1,16 +1,21 @@
 """Several workers on one study: tasks of a second each, and what a storage costs beside them.
 
     python benchmarks/bench_workers.py [URL ...]
+    python benchmarks/bench_workers.py --real [URL ...]
 
 Each training of a campaign, and each trial of a search, takes a second asleep, so that two cores do for several
 workers; all else is what `work` and `search` do. Promise: up to four workers keep 0.9 of what they would do each
 for itself, from the moment at which all have started to the last result that is told. What a worker needs once,
 for libraries and the storage's tables, is said apart. A journal file is tried always; a database by its URL,
 which must be empty.
+
+With --real, networks are trained for some ten seconds each, in turn alone and as a task of a campaign, which a worker
+claims, gives signs of life of and tells. Promise: that takes less than 2 % longer, in the median.
 """
 
 import functools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,12 +37,19 @@ PROMISE: Final = 0.9
 _PROMISED: Final = 4
 _POLL_S: Final = 0.1
 _KINDS: Final = ("trainings", "trials")
+_REAL: Final = "--real"
+REAL: Final = 5
+_OVERHEAD: Final = 0.02
 
 
 def main() -> None:
     """Print tasks a second and efficiency for each storage, kind of task and number of workers."""
     with tempfile.TemporaryDirectory() as folder:
-        for url in (f"journal:///{folder}/study.log", *sys.argv[1:]):
+        urls = [each for each in sys.argv[1:] if each != _REAL]
+        for url in (f"journal:///{folder}/study.log", *urls):
+            if _REAL in sys.argv:
+                overhead(url)
+                continue
             storage = url.partition(":")[0]
             for kind in _KINDS:
                 for workers in WORKERS:
@@ -176,6 +188,63 @@ def _said(file: "RunsFile", task: "TrainingTask", seconds: float) -> "Result":
         source=task.name,
     )
     return Result(observation, losses_npy(torch.ones(file.val_images)), seconds)
+
+
+def overhead(url: str) -> None:
+    """Print by how much longer a real training takes as a task of a campaign than alone."""
+    import msgspec
+    import torch
+
+    from repvit_nas.campaign.board import CampaignLimits
+    from repvit_nas.campaign.runs import RunsWishes, begin_runs, runs_file, seeded_tasks
+    from repvit_nas.campaign.study import open_study
+    from repvit_nas.campaign.together import StudyBoard
+    from repvit_nas.campaign.training import Workplace, train_task
+    from repvit_nas.search_space.family import family
+    from repvit_nas.searching.shared import Sharing
+    from repvit_nas.training.place import Place
+    from repvit_nas.training.recipe import load_recipe
+    from repvit_nas.training.records import Asked
+    from repvit_nas.training.run import asked_network, open_asked
+    from repvit_nas.training.spec import DataSpec
+
+    torch.set_num_threads(1)
+    asked = Asked(
+        architecture=family()["repvit_m0_6"].architecture,
+        recipe=load_recipe("quick", {"epochs": 3}),
+        data=DataSpec(name="shapes", train_images=480, val_images=240),
+    )
+    opened = open_asked(asked)
+    network = asked_network(asked.architecture, opened, None)
+    asked = msgspec.structs.replace(asked, architecture=network)
+    ratios, longest = [], 0.0
+    with tempfile.TemporaryDirectory() as folder, open_study(Sharing(url, "real")) as study:
+        wishes = RunsWishes("bench", "quick", Path(folder) / "shared")
+        file = runs_file(asked, seeded_tasks(asked, range(REAL), []), opened, wishes)
+        begin_runs(study, file)
+        workplace = Workplace(file, asked.data, opened, wishes.trainings)
+        alone = workplace._replace(trainings=Path(folder) / "alone")
+        board = StudyBoard(study, workplace, None, lambda _: None)
+        for task in file.tasks:
+            began = time.monotonic()
+            train_task(alone, task, Place("cpu"))
+            middle = time.monotonic()
+            step = board.step(CampaignLimits())
+            if step is None or isinstance(step, str):
+                raise RuntimeError(f"{task.name} is not to be had")
+            with step as claimed:
+                claimed.bring()
+                told = claimed.watched(lambda *_: None)
+                claimed.tell(train_task(workplace, claimed.task, Place("cpu"), told))
+            ratios.append((time.monotonic() - middle) / (middle - began))
+            longest = max(longest, middle - began)
+    more = statistics.median(ratios) - 1
+    kept = "kept" if more < _OVERHEAD else "missed"
+    print(
+        f"{url.partition(':')[0]:<11} a training of {longest:.0f} s takes {more:+.1%} as a task "
+        f"({min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%}); promise {kept}",
+        flush=True,
+    )
 
 
 def search(url: str, name: str, task_s: float, asked: int) -> float:

@@ -42,6 +42,8 @@ class SimulatedRunner:
     sees what an undisturbed one sees.
     """
 
+    on_caches = False
+
     def __init__(self, log: Path, *, noise=0.01, spikes=0.05, drift=0.0, cold=0.5):
         self.log = log
         self.noise = noise

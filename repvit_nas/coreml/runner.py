@@ -65,6 +65,9 @@ class CoreMlRunner:
         clock: Seconds, by which a first visit is timed.
     """
 
+    # The Neural Engine streams weights; nobody but the device itself could read memory between its calls.
+    on_caches = False
+
     def __init__(
         self,
         place: CoreMlPlace,

@@ -107,12 +107,12 @@ class GatedSession(Session):
         known = read_placements(self.folder / PLACEMENTS_FILE)
         return {key: known[key] for key in off_the_engine(known)}
 
-    def _visit(self, program: Program, number: int, position: int) -> Visit | None:
+    def _visit(self, program: Program, number: int, position: int, *, part: bool) -> Visit | None:
         if program.key in self.not_taken:
             return None
         before = len(self.visits)
         try:
-            return super()._visit(program, number, position)
+            return super()._visit(program, number, position, part=part)
         except RefusedError as error:
             if len(self.visits) > before:
                 return self.visits[-1]  # only its unloading was refused

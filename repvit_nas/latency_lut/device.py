@@ -18,6 +18,7 @@ DEVICE_FILE: Final = "device.json"
 # The circumstances that belong to the table, not to the machine.
 RESOLUTION: Final = "resolution"
 OUTPUT: Final = "output"
+CACHES: Final = "caches"
 # What may differ between two runs on one device without making them different tables.
 VOLATILE: Final = ("date", "frequency")
 # The files whose figures a predictor is fitted to, as far as a device has them.
@@ -237,7 +238,11 @@ def of_the_table(resolution: int, output: OutputKind) -> dict[str, str]:
 
 def of_the_machine(circumstances: dict[str, str]) -> dict[str, str]:
     """Return circumstances without a table's own."""
-    return {key: value for key, value in circumstances.items() if key not in (RESOLUTION, OUTPUT)}
+    return {
+        key: value
+        for key, value in circumstances.items()
+        if key not in (RESOLUTION, OUTPUT, CACHES)
+    }
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:

@@ -199,6 +199,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return list(dict.fromkeys(unit for each in whole for unit, _ in each.units))
 
 
+def parts_of(plan: Plan) -> frozenset[str]:
+    """Return the keys of the programs that stand for a unit among others."""
+    return frozenset(
+        item.key for unit in plan.units for item, _ in recipe(unit, plan.lengths).terms
+    )
+
+
 def programs(plan: Plan, number: int) -> dict[str, Program]:
     """Return what round `number` times, by key, the sentinel left out."""
     whole, (plan, since) = plan, plan.at(number)

@@ -47,12 +47,15 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def visit(calls: Calls, target_ms: float) -> tuple[list[float], list[float]]:
+def visit(
+    calls: Calls, target_ms: float, *, beside_ms: float = 0.0
+) -> tuple[list[float], list[float]]:
     """Warm a loaded program up and time it.
 
     Args:
         calls: Runs the program so many times and returns the milliseconds of each.
         target_ms: About how long to time; at least four calls are timed whatever they take.
+        beside_ms: What each call takes beside what it says.
 
     Returns:
         Milliseconds of the calls before they were steady, and of the timed ones.
@@ -62,7 +65,7 @@ def visit(calls: Calls, target_ms: float) -> tuple[list[float], list[float]]:
     """
     warm = warm_up(calls, target_ms)
     least, most = _TIMED_CALLS
-    count = min(most, max(least, math.ceil(target_ms / max(min(warm), 1e-6))))
+    count = min(most, max(least, math.ceil(target_ms / max(min(warm) + beside_ms, 1e-6))))
     samples = [float(value) for value in calls(count)]
     for value in (*warm, *samples):
         if not (math.isfinite(value) and value > 0):

@@ -10,6 +10,7 @@ from repvit_nas import data, files
 from repvit_nas.architecture import LOGITS, OutputKind
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.latency_lut.device import (
+    CACHES,
     DEVICE_FILE,
     Device,
     DeviceFile,
@@ -20,11 +21,12 @@ from repvit_nas.latency_lut.device import (
     of_the_table,
     read_device,
 )
-from repvit_nas.latency_lut.plan import EXPLORING_ROUNDS, PLAN_FILE, Plan, programs
+from repvit_nas.latency_lut.plan import EXPLORING_ROUNDS, PLAN_FILE, Plan, parts_of, programs
 from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import Table, build_table, interval_share
 from repvit_nas.latency_lut.visits import Visit, VisitLog
 from repvit_nas.machine import machine
+from repvit_nas.measuring.caches import SWEPT, make_sweep
 from repvit_nas.measuring.protocol import Clock, order_of_round, undisturbed, visit
 from repvit_nas.measuring.runners import Runner
 from repvit_nas.programs import Program, network
@@ -67,6 +69,7 @@ class Session:
         self.log = VisitLog(folder)
         self._runner = runner
         self._clock = clock
+        self._sweep = make_sweep() if runner.on_caches else None
         self._prepared: set[Unit] = set()
         self.visits = self.log.open()
 
@@ -92,6 +95,7 @@ class Session:
                 runtime or protocol.
         """
         here = machine() | self._runner.circumstances() | of_the_table(resolution, output)
+        here |= {CACHES: SWEPT} if self._sweep else {}
         wanted = DeviceFile(
             device=check_device_name(device),
             title=title or f"{here['processor']}, {here['runtime']}",
@@ -240,6 +244,7 @@ class Session:
         timed = programs(plan, number)
         sentinel = network(plan.sentinel)
         timed.pop(sentinel.key, None)
+        parts = parts_of(plan)
         order = order_of_round(list(timed), sentinel.key, number, plan.seed)
         timed[sentinel.key] = sentinel
         self._prepare(timed.values(), progress)
@@ -251,7 +256,7 @@ class Session:
                 if position in done:
                     self._check_place(done[position], key, number, position)
                     continue
-                record = self._visit(timed[key], number, position)
+                record = self._visit(timed[key], number, position, part=key in parts)
                 if record is None:
                     continue
                 spent += record.seconds
@@ -289,14 +294,22 @@ class Session:
                 f"{math.ceil(needed + 0.5)}, or time less"
             )
 
-    def _visit(self, program: Program, number: int, position: int) -> Visit | None:
-        """Time a program once; None where it is passed over."""
+    def _visit(self, program: Program, number: int, position: int, *, part: bool) -> Visit | None:
+        """Time a program once, one that stands for a part of networks as among the rest of one.
+
+        Returns:
+            What it took; None where it is passed over.
+        """
         start = self._clock()
         target = ISOLATED_MS if program.units[0][1] == 1 == len(program.units) else VISIT_MS
         timed = None
         try:
             with self._runner.load(program) as calls:
-                timed = visit(calls, target)
+                if part and self._sweep:
+                    sweep = self._sweep
+                    timed = visit(sweep.before(calls), target, beside_ms=sweep.milliseconds)
+                else:
+                    timed = visit(calls, target)
         finally:
             if timed is not None:  # where only unloading failed too
                 warm, samples = timed

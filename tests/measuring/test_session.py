@@ -345,7 +345,7 @@ def test_a_visit_is_kept_where_only_unloading_fails(tmp_path):
 
 def test_another_phone_of_the_model_is_told_to_begin_a_series(tmp_path, measured_phone):
     device = load_device("iphone12")
-    runner = SimpleNamespace(circumstances=lambda: {"phone": "1234"})
+    runner = SimpleNamespace(on_caches=False, circumstances=lambda: {"phone": "1234"})
 
     with pytest.raises(RepvitNasError, match="'1234' here.*measure-lut --device iphone12, which"):
         Session(tmp_path / "s", runner).same_machine(device)

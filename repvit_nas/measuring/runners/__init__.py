@@ -13,7 +13,13 @@ from repvit_nas.units import Unit
 
 
 class Runner(Protocol):
-    """What a runtime must be able to do; the contract is tested for every runner."""
+    """What a runtime must be able to do; the contract is tested for every runner.
+
+    Attributes:
+        on_caches: Whether programs run from this processor's caches, where calls find what earlier ones left.
+    """
+
+    on_caches: bool
 
     def circumstances(self) -> dict[str, str]:
         """Return runtime, versions, precision, threads and batch: what latencies depend on."""

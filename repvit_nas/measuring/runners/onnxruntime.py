@@ -36,6 +36,7 @@ class OnnxRunner:
                     f"--providers: {provider!r} is not offered by this onnxruntime; offered: "
                     f"{', '.join(offered)}"
                 )
+        self.on_caches = self._providers == [DEFAULT_PROVIDER]
         self._checked: set[Unit] = set()
         self._rng = np.random.default_rng(0)
 

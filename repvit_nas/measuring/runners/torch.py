@@ -25,6 +25,7 @@ class TorchRunner:
     def __init__(self, spec: RuntimeSpec, device: torch.device) -> None:
         self._spec = spec
         self._device = device
+        self.on_caches = device.type == "cpu"
         self._generator = torch.Generator().manual_seed(0)
 
     def circumstances(self) -> dict[str, str]:
