@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from repvit_nas.campaign.training import Result
 
 TASK_S: Final = 1.0
-TASKS: Final = 40
+TASKS: Final = 30
 WORKERS: Final = (1, 2, 4, 8)
 PROMISE: Final = 0.9
 # Up to so many workers.
@@ -211,8 +211,8 @@ def overhead(url: str) -> None:
     torch.set_num_threads(1)
     asked = Asked(
         architecture=family()["repvit_m0_6"].architecture,
-        recipe=load_recipe("quick", {"epochs": 3}),
-        data=DataSpec(name="shapes", train_images=480, val_images=240),
+        recipe=load_recipe("quick", {"epochs": 1}),
+        data=DataSpec(name="shapes", train_images=384, val_images=96),
     )
     opened = open_asked(asked)
     network = asked_network(asked.architecture, opened, None)
