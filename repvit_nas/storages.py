@@ -28,7 +28,7 @@ _RACES: Final = 20
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):.*@|(?<=password=)[^&\s]*", re.IGNORECASE)
 # What a driver says where another worker was a moment faster.
 _LOST_A_RACE: Final = re.compile(
-    r"already exists|unique|duplicate key|locked|deadlock", re.IGNORECASE
+    r"already exists|unique|duplicate (key|entry)|locked|deadlock", re.IGNORECASE
 )
 # What no waiting mends, though drivers call it by the same error as an outage.
 _FINAL: Final = re.compile(

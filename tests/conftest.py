@@ -12,7 +12,15 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest
-from databases import PostgreSQL, grpc_proxy, ordinary_user, postgresql_programs, redis_server
+from databases import (
+    MariaDB,
+    PostgreSQL,
+    grpc_proxy,
+    has_mariadb,
+    ordinary_user,
+    postgresql_programs,
+    redis_server,
+)
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -51,14 +59,33 @@ def postgresql():
         pytest.skip("ATTENTION: PostgreSQL is not installed: apt-get install postgresql")
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip("ATTENTION: psycopg is not installed: pip install 'repvit-nas[postgresql]'")
+    yield from running(PostgreSQL)
+
+
+@pytest.fixture(scope="session")
+def mysql():
+    if not has_mariadb() or ordinary_user()[0] is None:
+        pytest.skip("ATTENTION: MariaDB is not installed: apt-get install mariadb-server")
+    if importlib.util.find_spec("pymysql") is None:
+        pytest.skip("ATTENTION: pymysql is not installed: pip install 'repvit-nas[mysql]'")
+    yield from running(MariaDB)
+
+
+def running(kind):
     with tempfile.TemporaryDirectory() as folder:
-        server = PostgreSQL(Path(folder))
+        server = kind(Path(folder))
         server.start()
         yield server
         server.kill()
 
 
-@pytest.fixture(params=["sqlite", "journal", "postgresql", "redis", "grpc"])
+@pytest.fixture
+def database_server(request):
+    """The database server that a test names."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgresql", "mysql", "redis", "grpc"])
 def url(request, tmp_path):
     """A fresh, empty storage of each kind that the machine offers."""
     with contextlib.ExitStack() as stack:
@@ -67,8 +94,8 @@ def url(request, tmp_path):
                 yield f"sqlite:///{tmp_path}/study.db"
             case "journal":
                 yield f"journal:///{tmp_path}/study.log"
-            case "postgresql":
-                server = request.getfixturevalue("postgresql")
+            case "postgresql" | "mysql":
+                server = request.getfixturevalue(request.param)
                 yield server.database(f"db{time.monotonic_ns()}")
             case "redis":
                 if not shutil.which("redis-server") or not importlib.util.find_spec("redis"):
