@@ -12,6 +12,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest
+from buckets import KINDS, bucket_server, is_installed, new_bucket
 from databases import (
     MariaDB,
     PostgreSQL,
@@ -105,6 +106,34 @@ def url(request, tmp_path):
                 if not importlib.util.find_spec("grpc"):
                     pytest.skip("ATTENTION: grpcio is not installed")
                 yield stack.enter_context(grpc_proxy(f"sqlite:///{tmp_path}/study.db"))
+
+
+def serving(kind):
+    if not all(is_installed(module) for module in kind.needs):
+        pytest.skip(f"ATTENTION: no server of {kind.scheme}:// is installed: {kind.install}")
+    with bucket_server(kind) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def s3():
+    yield from serving(KINDS["s3"])
+
+
+@pytest.fixture(scope="session")
+def gs():
+    yield from serving(KINDS["gs"])
+
+
+@pytest.fixture(params=["folder", *KINDS])
+def store_url(request, tmp_path, monkeypatch):
+    """A fresh, empty artifact store of each kind that the machine offers."""
+    if request.param == "folder":
+        (tmp_path / "store").mkdir()
+        return str(tmp_path / "store")
+    for key, value in request.getfixturevalue(request.param).items():
+        monkeypatch.setenv(key, value)
+    return new_bucket(request.param)
 
 
 @pytest.fixture

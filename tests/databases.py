@@ -133,7 +133,7 @@ class MariaDB:
         command = [self._server, "--no-defaults", *self._options, *options]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
-        _wait_for(self.port)
+        wait_for(self.port)
 
     def kill(self):
         self._process.kill()
@@ -157,7 +157,7 @@ def redis_server(folder):
     command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
     with subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL) as server:
         try:
-            _wait_for(port)
+            wait_for(port)
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             server.terminate()
@@ -175,13 +175,13 @@ def grpc_proxy(url):
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as server:
         try:
-            _wait_for(port)
+            wait_for(port)
             yield f"grpc://127.0.0.1:{port}"
         finally:
             server.kill()
 
 
-def _wait_for(port, seconds=30):
+def wait_for(port, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
