@@ -6,10 +6,11 @@ from threading import Barrier
 
 import pytest
 from databases import free_port
+from optuna.study import StudyDirection
 from sqlalchemy.exc import DatabaseError
 
 from repvit_nas.errors import RepvitNasError
-from repvit_nas.storages import _LOST_A_RACE, close_storage, masked, open_storage, patiently
+from repvit_nas.storages import _LOST_A_RACE, ask, close_storage, masked, open_storage, patiently
 
 
 def test_an_outage_is_waited_for_and_said_once():
@@ -106,6 +107,22 @@ def test_what_no_waiting_mends_on_a_database_is_one_line_at_once(mysql):
             open_storage(wrong, say=pytest.fail)
         assert "\n" not in str(error.value)
         assert "falsch" not in str(error.value)
+
+
+def test_what_a_database_does_not_take_is_said_at_once_in_its_own_words(mysql):
+    url = mysql.database("full")
+    storage = open_storage(url)
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
+    too_long = "k" * 600  # of 512
+
+    with pytest.raises(RepvitNasError, match="failed: .*Data too long for column 'key'"):
+        ask(
+            lambda: storage.set_study_user_attr(study_id, too_long, 1),
+            url,
+            wait_s=60,
+            say=pytest.fail,
+        )
+    close_storage(storage)
 
 
 def test_a_driver_that_is_not_there_is_named_with_its_extra(monkeypatch):
