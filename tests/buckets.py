@@ -81,6 +81,19 @@ def new_bucket(scheme):
     return f"{scheme}://{name}"
 
 
+def remove_bucket(url):
+    """Remove an empty bucket."""
+    scheme, _, name = url.rpartition("://")
+    if scheme == "s3":
+        import boto3
+
+        boto3.client("s3").delete_bucket(Bucket=name)
+    else:
+        from google.cloud import storage
+
+        storage.Client().bucket(name).delete()
+
+
 def names_in(url):
     """Return what a store holds, a bucket or a folder."""
     scheme, _, name = url.rpartition("://")

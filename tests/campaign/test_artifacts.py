@@ -10,7 +10,7 @@ import tarfile
 import msgspec
 import pytest
 import torch
-from buckets import names_in
+from buckets import names_in, remove_bucket
 from campaign_support import begun
 from optuna.artifacts import FileSystemArtifactStore
 
@@ -229,6 +229,22 @@ def test_a_store_that_is_full_costs_no_training(two, tmp_path):
     assert told.observation.donor == here.first.architecture
     assert any("its log and weights are not kept: [Errno 28]" in line for line in said)
     assert any("donor-seed-0 cannot be brought" in line for line in said)
+
+
+@pytest.mark.parametrize("store_url", ["s3", "gs"], indirect=True)
+def test_a_bucket_that_is_gone_costs_no_training(two, store_url):
+    boards, said = two
+    (board, here), _ = boards(open_artifacts(store_url), checkpoints=True)
+    remove_bucket(store_url)
+
+    with board.step(LIMITS) as claimed:
+        told = trained(claimed, here)
+
+    assert told.observation.source == "donor-seed-0"
+    *checkpoints, last = [line.partition(": ") for line in said]
+    assert {line[2].partition(":")[0] for line in checkpoints} == {"its checkpoint is not kept"}
+    assert last[2].startswith("its log and weights are not kept: ")
+    assert re.search(r"NoSuchBucket|404", last[2])
 
 
 def test_sizes_are_said_before():
