@@ -1,11 +1,11 @@
 """Bad luck of a campaign on several machines, counted.
 
-    python benchmarks/bench_campaign_faults.py [--times 20] [--seed 0] [--only worker,planner,...] [--down 30]
+    python benchmarks/bench_campaign_faults.py [--times 20] [--seed 0] [--only worker,planner,...] [--down 30] [--on mysql]
 
-Two workers share a campaign of six short trainings on a scratch PostgreSQL. It runs undisturbed once.
+Two workers share a campaign of six short trainings on a scratch PostgreSQL, or MariaDB. It runs undisturbed once.
 Then something happens at a random moment, and whoever is left goes on by itself. In the end no training
 may be lost or told twice, and the observations must be those of the undisturbed campaign, to the bit.
-Workers are taken for dead after two seconds here, a minute otherwise. Needs Debian's postgresql.
+Workers are taken for dead after two seconds here, a minute otherwise. Needs Debian's postgresql or mariadb-server.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from repvit_nas.training.recipe import load_recipe
 from repvit_nas.training.spec import DataSpec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from databases import PostgreSQL  # type: ignore[import-not-found]
+from databases import MariaDB, PostgreSQL  # type: ignore[import-not-found]
 
 NAME: Final = "toys"
 STALE_S: Final = 2.0
@@ -335,18 +335,22 @@ def wrong_with(bench: Bench, folder: Path, wanted: dict[str, Any]) -> str:
     return f"told twice: {twice}; left: {left}" if twice or left else ""
 
 
+SERVERS = {"postgresql": PostgreSQL, "mysql": MariaDB}
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Print the counts; return how many went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default=",".join(FAULTS))
+    parser.add_argument("--on", choices=SERVERS, default="postgresql")
     parser.add_argument("--down", type=float, default=30.0)
     given = parser.parse_args(words)
     rng = random.Random(given.seed)
     total = 0
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
-        server = PostgreSQL(Path(place))
+        server = SERVERS[given.on](Path(place))
         server.start()
         stack.callback(server.kill)
         runs = iter(range(10_000))

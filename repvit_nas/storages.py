@@ -28,7 +28,8 @@ _RACES: Final = 20
 _PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s]*):.*@|(?<=password=)[^&\s]*", re.IGNORECASE)
 # What a driver says where another worker was a moment faster.
 _LOST_A_RACE: Final = re.compile(
-    r"already exists|unique|duplicate key|locked|deadlock", re.IGNORECASE
+    r"already exists|unique|duplicate (key|entry)|locked|deadlock|definition has changed",
+    re.IGNORECASE,
 )
 # What no waiting mends, though drivers call it by the same error as an outage.
 _FINAL: Final = re.compile(
@@ -262,13 +263,20 @@ def is_outage(error: Exception) -> bool:
     for module, name in (("redis.exceptions", "ConnectionError"), ("grpc", "RpcError")):
         if module in sys.modules:
             kinds.append(getattr(sys.modules[module], name))
+    # Optuna gives one name to whatever a database says.
+    if isinstance(error.__cause__, (sqlalchemy.exc.DataError, sqlalchemy.exc.ProgrammingError)):
+        return False
     said = f"{error} {error.__cause__ or ''}"
     return isinstance(error, tuple(kinds)) and not _FINAL.search(said)
 
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, without passwords, or what it is called."""
-    text = str(error).strip()
+    import optuna
+
+    # Of a database's error Optuna says that there was one.
+    wrapped = isinstance(error, optuna.exceptions.StorageInternalError)
+    text = str(error.__cause__ or error if wrapped else error).strip()
     return masked(text.splitlines()[0]) if text else type(error).__name__
 
 
@@ -348,7 +356,24 @@ def _database(url: str) -> "BaseStorage":
     storage = RDBStorage(url, engine_kwargs=options)
     if url.startswith("sqlite"):
         _lock_at_once(storage.engine)
+    elif url.startswith("mysql"):
+        _widen(storage.engine)
     return storage
+
+
+def _widen(engine: Any) -> None:
+    """Have MySQL's attributes take 16 MiB, as other databases' do: its texts end at 64 KiB.
+
+    A campaign's study keeps the names of the classes, and whoever chooses what comes next a list of
+    networks.
+    """
+    narrow = (
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+        "AND column_name = 'value_json' AND data_type = 'text'"
+    )
+    with engine.begin() as connection:
+        for table in connection.exec_driver_sql(narrow).scalars().all():
+            connection.exec_driver_sql(f"ALTER TABLE {table} MODIFY value_json MEDIUMTEXT")
 
 
 def _lock_at_once(engine: Any) -> None:

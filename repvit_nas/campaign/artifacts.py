@@ -94,24 +94,18 @@ class Artifacts:
             f"{one.task.name}: its log and weights are not kept",
             lambda: self._upload(one, *drawn, *(folder / name for name in KEPT)),
         )
-        for artifact in self._kept(one).get(CHECKPOINT_FILE, []):
-            with contextlib.suppress(Exception):  # it was forgotten before
-                self._store.remove(artifact)
+        self._forget(self._kept(one).get(CHECKPOINT_FILE, []))
 
     def keep_checkpoint(self, one: Try, folder: Path) -> None:
         """Keep the last checkpoint of a training under way, instead of the one before."""
         before = self._kept(one).get(CHECKPOINT_FILE, [])
 
         def keep() -> None:
-            from optuna.artifacts.exceptions import ArtifactNotFound
-
             with tempfile.TemporaryDirectory() as place:
                 path = Path(place) / CHECKPOINT_FILE
                 _pack(folder, path)
                 self._upload(one, path)
-            for artifact in before:
-                with contextlib.suppress(ArtifactNotFound):  # a trial still lists what is removed
-                    self._store.remove(artifact)
+            self._forget(before)
 
         self._tried(f"{one.task.name}: its checkpoint is not kept", keep)
 
@@ -153,6 +147,12 @@ class Artifacts:
             call()
         except Exception as error:  # noqa: BLE001  # each store raises what its service does
             self._say(f"{otherwise}: {in_a_line(error)}")
+
+    def _forget(self, artifacts: Sequence[str]) -> None:
+        """Remove what a trial lists, which may be removed already: each store says that its own way."""
+        for artifact in artifacts:
+            with contextlib.suppress(Exception):
+                self._store.remove(artifact)
 
     def _upload(self, one: Try, *paths: Path) -> None:
         from optuna.artifacts import upload_artifact

@@ -10,9 +10,11 @@ import tarfile
 import msgspec
 import pytest
 import torch
+from buckets import names_in, remove_bucket
 from campaign_support import begun
 from optuna.artifacts import FileSystemArtifactStore
 
+from repvit_nas.artifacts import open_artifacts
 from repvit_nas.campaign.artifacts import CHECKPOINT_FILE, KEPT, Artifacts, sizes_text
 from repvit_nas.campaign.board import CampaignLimits
 from repvit_nas.campaign.opening import open_workplace
@@ -46,17 +48,16 @@ def _here(tmp_path, monkeypatch):
 def two(tmp_path):
     """Return the boards of one who chooses and of one elsewhere, with a store, and what they say."""
     said = []
-    (tmp_path / "store").mkdir()
     sharing = Sharing(f"sqlite:///{tmp_path}/s.db", "shapes")
     with contextlib.ExitStack() as stack:
         study, other = (stack.enter_context(open_study(sharing)) for _ in range(2))
 
-        def boards(kind=FileSystemArtifactStore, nproc=1, **options):
+        def boards(store=None, nproc=1, **options):
             campaign = begun(agree=study.agree, recipe=EPOCHS)
             away = open_workplace(
                 other.join(), name="shapes", root="", trainings=tmp_path / "away", device="cpu"
             ).by(nproc, "cpu")
-            store = kind(str(tmp_path / "store"))
+            store = store or open_artifacts(f"{tmp_path}/store")
             options |= {"say": said.append}
             here = Artifacts(store, study, campaign.workplace, **options)
             there = Artifacts(store, other, away, **options)
@@ -78,9 +79,9 @@ def trained(claimed, workplace):
     return result
 
 
-def test_the_first_network_is_brought_and_not_trained_again(two, tmp_path):
+def test_the_first_network_is_brought_and_not_trained_again(two, store_url):
     boards, said = two
-    (board, here), (helping, away) = boards()
+    (board, here), (helping, away) = boards(open_artifacts(store_url))
     with board.step(LIMITS) as claimed:
         trained(claimed, here)
     with board.step(LIMITS) as claimed:  # chooses, and gives back what it took
@@ -94,7 +95,7 @@ def test_the_first_network_is_brought_and_not_trained_again(two, tmp_path):
         trained(claimed, away)
 
     assert not [line for line in said if "cannot be brought" in line]
-    assert len(list((tmp_path / "store").iterdir())) == 2 * len(KEPT)
+    assert len(names_in(store_url)) == 2 * len(KEPT)
 
 
 def test_how_many_processes_trained_a_network_is_no_difference(two):
@@ -159,9 +160,9 @@ def test_several_processes_do_not_go_on_with_what_one_began(two):
     assert [line.rpartition(": ")[2] for line in said] == ["is of 1 process, not 2"]
 
 
-def test_of_many_checkpoints_the_last_is_left(two, tmp_path):
+def test_of_many_checkpoints_the_last_is_left(two, store_url):
     boards, said = two
-    (board, here), _ = boards(checkpoints=True)
+    (board, here), _ = boards(open_artifacts(store_url), checkpoints=True)
 
     def until_the_second_epoch(doing, *_):
         if doing.startswith("epoch 2"):
@@ -174,7 +175,7 @@ def test_of_many_checkpoints_the_last_is_left(two, tmp_path):
         for doing in ("once", "twice", "three times"):
             watched(doing, 0, 1)
 
-        assert len(list((tmp_path / "store").iterdir())) == 1
+        assert len(names_in(store_url)) == 1
     assert said == []
 
 
@@ -214,9 +215,10 @@ def test_a_checkpoint_that_is_none_is_said_and_not_unpacked(two, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_store_that_is_full_costs_no_training(two):
+def test_a_store_that_is_full_costs_no_training(two, tmp_path):
     boards, said = two
-    (board, here), (helping, away) = boards(Full, checkpoints=True)
+    (tmp_path / "full").mkdir()
+    (board, here), (helping, away) = boards(Full(str(tmp_path / "full")), checkpoints=True)
     with board.step(LIMITS) as claimed:
         trained(claimed, here)
     with board.step(LIMITS):
@@ -227,6 +229,22 @@ def test_a_store_that_is_full_costs_no_training(two):
     assert told.observation.donor == here.first.architecture
     assert any("its log and weights are not kept: [Errno 28]" in line for line in said)
     assert any("donor-seed-0 cannot be brought" in line for line in said)
+
+
+@pytest.mark.parametrize("store_url", ["s3", "gs"], indirect=True)
+def test_a_bucket_that_is_gone_costs_no_training(two, store_url):
+    boards, said = two
+    (board, here), _ = boards(open_artifacts(store_url), checkpoints=True)
+    remove_bucket(store_url)
+
+    with board.step(LIMITS) as claimed:
+        told = trained(claimed, here)
+
+    assert told.observation.source == "donor-seed-0"
+    *checkpoints, last = [line.partition(": ") for line in said]
+    assert {line[2].partition(":")[0] for line in checkpoints} == {"its checkpoint is not kept"}
+    assert last[2].startswith("its log and weights are not kept: ")
+    assert re.search(r"NoSuchBucket|404", last[2])
 
 
 def test_sizes_are_said_before():

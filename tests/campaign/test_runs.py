@@ -66,7 +66,7 @@ def helper_of(study, trainings):
     return open_workplace(file, name=ASKED.data.name, root="", trainings=trainings, device="cpu")
 
 
-@pytest.mark.parametrize("url", ["sqlite", "journal", "postgresql"], indirect=True)
+@pytest.mark.parametrize("url", ["sqlite", "journal", "postgresql", "mysql"], indirect=True)
 def test_runs_that_others_made_lie_as_if_they_were_made_here(url, tmp_path):
     store, said = tmp_path / "store", []
     with worker(url, store, said) as (study, kept), worker(url, store, said) as (other, others):

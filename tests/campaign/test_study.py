@@ -114,6 +114,22 @@ class TestEveryStorage:
         assert left.tell(again, result(again.task))
         assert list(left.look().state.finished) == [task(0).name]
 
+    def test_a_campaign_of_many_classes_and_trainings_comes_back(self, begin):
+        """MySQL's texts end at 64 KiB."""
+        names = tuple(f"a species of some genus or other, number {each}" for each in range(5000))
+        file = msgspec.structs.replace(FILE, classes=names)
+        planned = Planned(tuple(task(number) for number in range(200)), "", 201)
+        here, there = begin(file), begin(file)
+        here.enqueue(PlanTask(0))
+        (one,) = waiting(here)
+        here.claim(one, "somebody")
+
+        assert here.tell_plan(one, planned)
+        assert there.file.classes == names
+        assert there.look().plans[0].planned == planned
+        with pytest.raises(RepvitNasError, match="classes"):
+            begin(msgspec.structs.replace(file, classes=(*names[:-1], "another")))
+
     def test_who_gives_signs_of_life_keeps_the_task(self, begin):
         working, watching = begin(), begin()
         working.enqueue(task(0))

@@ -164,10 +164,12 @@ def test_a_worker_who_cannot_help_says_why(tmp_path, given, said):
 
 
 @pytest.mark.slow
-def test_bad_luck_costs_no_training(postgresql):
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_bad_luck_costs_no_training(kind, request):
     """The short form of `benchmarks/bench_campaign_faults.py`, which brings a database of its own."""
     script = ROOT / "benchmarks" / "bench_campaign_faults.py"
-    words = ["--times", "1", "--down", "2", "--only", "all"]
+    request.getfixturevalue(kind)  # else this is skipped
+    words = ["--times", "1", "--down", "2", "--only", "all", "--on", kind]
 
     done = subprocess.run(
         [sys.executable, script, *words],

@@ -176,8 +176,12 @@ class TestEveryStorage:
                 pass
 
 
-def test_a_killed_search_is_replaced_by_those_that_are_left(postgresql):
-    url = postgresql.database("killed")
+SERVERS = ["postgresql", pytest.param("mysql", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("database_server", SERVERS, indirect=True)
+def test_a_killed_search_is_replaced_by_those_that_are_left(database_server):
+    url = database_server.database("killed")
     with workers(url, 3, trials=160, sampler="random", slow=0.1) as (victim, *left):
         victim.stdout.readline()
         os.kill(victim.pid, signal.SIGKILL)
@@ -189,13 +193,14 @@ def test_a_killed_search_is_replaced_by_those_that_are_left(postgresql):
     assert "RUNNING" not in counts
 
 
-def test_searches_go_on_by_themselves_when_a_killed_database_is_back(postgresql):
-    url = postgresql.database("restarted")
+@pytest.mark.parametrize("database_server", SERVERS, indirect=True)
+def test_searches_go_on_by_themselves_when_a_killed_database_is_back(database_server):
+    url = database_server.database("restarted")
     with workers(url, 2, trials=160, sampler="random", slow=0.1) as both:
         both[0].stdout.readline()
-        postgresql.kill()
+        database_server.kill()
         time.sleep(1.0)
-        postgresql.start()
+        database_server.start()
         ended = [networks_of(each) for each in both]
 
     assert len({networks for networks, _ in ended}) == 1
