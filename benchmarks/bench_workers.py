@@ -15,7 +15,6 @@ claims, gives signs of life of and tells. Promise: that takes less than 2 % long
 
 import functools
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from repvit_nas.campaign.records import RunsFile, TrainingTask
     from repvit_nas.campaign.training import Result
+    from repvit_nas.shapes import Floats
 
 TASK_S: Final = 1.0
 TASKS: Final = 30
@@ -88,7 +88,9 @@ def run(url: str, kind: str, workers: int) -> float:
         if each.stdin is not None:
             each.stdin.close()
             each.stdin = None
-    told = [float(each.communicate()[0].split()[-1]) for each in running]
+    told = [float((each.communicate()[0].split() or ["nan"])[-1]) for each in running]
+    if any(each.returncode for each in running):
+        raise RuntimeError(f"a worker of {name} ended with an error")
     return max(told) - began
 
 
@@ -193,6 +195,7 @@ def _said(file: "RunsFile", task: "TrainingTask", seconds: float) -> "Result":
 def overhead(url: str) -> None:
     """Print by how much longer a real training takes as a task of a campaign than alone."""
     import msgspec
+    import numpy as np
     import torch
 
     from repvit_nas.campaign.board import CampaignLimits
@@ -225,10 +228,14 @@ def overhead(url: str) -> None:
         workplace = Workplace(file, asked.data, opened, wishes.trainings)
         alone = workplace._replace(trainings=Path(folder) / "alone")
         board = StudyBoard(study, workplace, None, lambda _: None)
+        # What torch does once, it has done then.
+        train_task(
+            workplace._replace(trainings=Path(folder) / "first"), file.tasks[0], Place("cpu")
+        )
         for task in file.tasks:
-            began = time.monotonic()
+            began = _clocks()
             train_task(alone, task, Place("cpu"))
-            middle = time.monotonic()
+            middle = _clocks()
             step = board.step(CampaignLimits())
             if step is None or isinstance(step, str):
                 raise RuntimeError(f"{task.name} is not to be had")
@@ -236,15 +243,23 @@ def overhead(url: str) -> None:
                 claimed.bring()
                 told = claimed.watched(lambda *_: None)
                 claimed.tell(train_task(workplace, claimed.task, Place("cpu"), told))
-            ratios.append((time.monotonic() - middle) / (middle - began))
-            longest = max(longest, middle - began)
-    more = statistics.median(ratios) - 1
-    kept = "kept" if more < _OVERHEAD else "missed"
+            ratios.append((_clocks() - middle) / (middle - began))
+            longest = max(longest, float((middle - began)[0]))
+    each = np.array(ratios) - 1
+    wall, processor = np.median(each, axis=0)
+    kept = "kept" if wall < _OVERHEAD else "missed"
     print(
-        f"{url.partition(':')[0]:<11} a training of {longest:.0f} s takes {more:+.1%} as a task "
-        f"({min(ratios) - 1:+.1%} to {max(ratios) - 1:+.1%}); promise {kept}",
+        f"{url.partition(':')[0]:<11} a training of {longest:.0f} s takes {wall:+.1%} as a task "
+        f"({each[:, 0].min():+.1%} to {each[:, 0].max():+.1%}), {processor:+.1%} of processor; promise {kept}",
         flush=True,
     )
+
+
+def _clocks() -> "Floats":
+    """Return seconds by the wall's clock and of this process's processor, `(2,)`."""
+    import numpy as np
+
+    return np.array([time.monotonic(), time.process_time()])
 
 
 def search(url: str, name: str, task_s: float, asked: int) -> float:

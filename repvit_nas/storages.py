@@ -34,7 +34,7 @@ _LOST_A_RACE: Final = re.compile(
 # What no waiting mends, though drivers call it by the same error as an outage.
 _FINAL: Final = re.compile(
     r"unable to open database file|authentication failed|access denied|no password supplied"
-    r"|(database|role) \".*\" does not exist|unknown database",
+    r"|(database|role) \".*\" does not exist|unknown database|command denied",
     re.IGNORECASE,
 )
 T = TypeVar("T")
@@ -356,7 +356,7 @@ def _database(url: str) -> "BaseStorage":
     storage = RDBStorage(url, engine_kwargs=options)
     if url.startswith("sqlite"):
         _lock_at_once(storage.engine)
-    elif url.startswith("mysql"):
+    elif url.startswith(("mysql", "mariadb")):
         _widen(storage.engine)
     return storage
 

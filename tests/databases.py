@@ -127,7 +127,7 @@ class MariaDB:
         options = (
             f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._folder}/socket",
             "--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync",
-            # As MySQL and Debian's settings have them.
+            # As Debian's settings have them.
             "--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci",
         )  # fmt: skip
         command = [self._server, "--no-defaults", *self._options, *options]

@@ -98,7 +98,8 @@ class Artifacts:
 
     def keep_checkpoint(self, one: Try, folder: Path) -> None:
         """Keep the last checkpoint of a training under way, instead of the one before."""
-        before = self._kept(one).get(CHECKPOINT_FILE, [])
+        # Those before it are gone, though a trial lists for ever what it kept.
+        before = self._kept(one).get(CHECKPOINT_FILE, [])[-1:]
 
         def keep() -> None:
             with tempfile.TemporaryDirectory() as place:

@@ -41,9 +41,8 @@ from repvit_nas.search_space.space import Choices, Space, load_space
 from repvit_nas.training.data import Opened, open_data
 from repvit_nas.training.found import found_text
 from repvit_nas.training.kept import kept
-from repvit_nas.training.recipe import NONE, Recipe
 from repvit_nas.training.records import differences
-from repvit_nas.training.tasks import load_teacher
+from repvit_nas.training.tasks import require_teacher
 from repvit_nas.words import Say
 
 
@@ -124,7 +123,7 @@ def open_campaign(
 
     Raises:
         RepvitNasError: The images, the recipe or the band are not as the campaign of this name had
-            them, tell nothing, or are known by another name; or the recipe's teacher is not here.
+            them, tell nothing, or are known by another name; or there is no teacher to begin with.
     """
     folder = trained.folder_of(name)
     space, _ = load_space(asked.space)
@@ -133,7 +132,6 @@ def open_campaign(
     predictors = [load_predictor(device, foreign=foreign)[0] for device in asked.budgets_ms]
     opened = open_data(asked.data, resolution)
     say(check_images(opened, anyway=anyway))
-    check_teacher(asked.recipe, opened)
     digests = data_digest(asked.data, opened), files.digest(msgspec.json.encode(asked.recipe))
     circumstances = Circumstances(
         data=asked.data.name,
@@ -151,6 +149,7 @@ def open_campaign(
             agree(file)
         else:
             _refuse_imported(folder, circumstances)
+            require_teacher(asked.recipe, len(opened.classes))
             band = _band(space, predictors, asked, resolution, len(opened.classes))
             file = _planned(name, asked, band, opened, digests, runs=runs, command=command)
             agree(file)
@@ -178,8 +177,7 @@ def open_workplace(
         say: Told what was found.
 
     Raises:
-        RepvitNasError: The images are not here, or others; the recipe's teacher is not here; or networks
-            cannot be trained here as asked.
+        RepvitNasError: The images are not here, or others; or networks cannot be trained here as asked.
     """
     asked = file.asked
     if asked.precision != "fp32" and device == "cpu":
@@ -208,22 +206,7 @@ def open_workplace(
             f"{name}: is of other images than the campaign {file.name!r} ({digest}, that one's are "
             f"{file.data_digest}): give it the same images"
         )
-    check_teacher(asked.recipe, opened)
     return Workplace(file, spec, kept(opened), trainings)
-
-
-def check_teacher(recipe: Recipe, opened: Opened) -> None:
-    """Make sure that the teacher of a recipe is here, before a training is claimed that would fail.
-
-    Args:
-        recipe: The recipe.
-        opened: The images, whose classes the teacher must know.
-
-    Raises:
-        RepvitNasError: It cannot be had, or knows other classes.
-    """
-    if recipe.distillation != NONE:
-        load_teacher(recipe.teacher, len(opened.classes))
 
 
 def _band(

@@ -14,6 +14,7 @@ from repvit_nas.campaign.planning import CampaignState
 from repvit_nas.campaign.training import Workplace, train_task
 from repvit_nas.errors import FileError, RepvitNasError
 from repvit_nas.training.place import Place
+from repvit_nas.training.tasks import require_teacher
 from repvit_nas.training.torchrun import train_by
 from repvit_nas.words import Progress, Say
 
@@ -135,12 +136,13 @@ def work_on(
         progress: Told what is being done, how far it is, and of how much.
 
     Raises:
-        RepvitNasError: The donor, or several networks one after the other, cannot be trained.
+        RepvitNasError: The donor, or several networks one after the other, cannot be trained; or the
+            recipe's teacher is not here.
         FileError: Something cannot be written; what is trained stays.
     """
     place = place or Place()
     began = time.monotonic()
-    trainings, trained_s = 0, 0.0
+    trainings, trained_s, ready = 0, 0.0, False
     estimate: float | None = None
     if limits.hours is not None:
         estimate = board.longest() or epoch_seconds(workplace, place)
@@ -158,6 +160,9 @@ def work_on(
             if left is not None and estimate is not None and left < estimate:
                 reason = f"the next training would end after the {limits.hours:g} hours"
                 return Worked(reason, trainings, trained_s)
+            if not ready:  # nobody is to fail one training after the other for want of it
+                require_teacher(workplace.file.asked.recipe, len(workplace.file.classes))
+                ready = True
             try:
                 seconds = _train(claimed, workplace, place, say, progress)
             except TaskLostError:

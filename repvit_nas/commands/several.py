@@ -167,7 +167,6 @@ def share(
         RepvitNasError: The options mean nothing together, the study is another one, or trainings fail.
     """
     from repvit_nas.accuracy.trained import check_name
-    from repvit_nas.campaign.opening import check_teacher
     from repvit_nas.campaign.runs import begin_runs, make_runs, runs_file
     from repvit_nas.campaign.study import open_study
     from repvit_nas.campaign.training import Workplace
@@ -188,7 +187,6 @@ def share(
             "--storage needs --artifacts: from where the runs are brought that others made"
         )
     asked, opened = to_train.asked, to_train.opened
-    check_teacher(asked.recipe, opened)
     file = runs_file(asked, tasks, opened, wishes)
     workplace = Workplace(file, asked.data, opened, wishes.trainings, curves_picture)
     workplace = workplace.by(given["nproc"], to_train.place.device)

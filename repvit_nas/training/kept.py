@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from torch.utils.data import IterableDataset
+
 from repvit_nas.training.loading import read_sample
 
 if TYPE_CHECKING:
@@ -49,5 +51,12 @@ class Kept:
 
 
 def kept(opened: "Opened") -> "Opened":
-    """Return the images so that each is decoded once, as far as the memory goes."""
-    return opened._replace(train=Kept(opened.train), val=Kept(opened.val))
+    """Return the images so that each is decoded once, as far as the memory goes.
+
+    Images that can only be read in their own order are left as they are.
+    """
+    return opened._replace(train=_kept(opened.train), val=_kept(opened.val))
+
+
+def _kept(images: "Images") -> "Images":
+    return images if isinstance(images, IterableDataset) else Kept(images)

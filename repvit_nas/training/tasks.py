@@ -50,6 +50,16 @@ def new_task(model: nn.Module, recipe: Recipe, device: torch.device) -> Any:
     )
 
 
+def require_teacher(recipe: Recipe, num_classes: int) -> None:
+    """Make sure that the teacher of a recipe is here, before a training begins that would fail.
+
+    Raises:
+        RepvitNasError: As of :func:`load_teacher`.
+    """
+    if recipe.distillation != NONE:
+        load_teacher(recipe.teacher, num_classes)
+
+
 def load_teacher(name: str, num_classes: int) -> nn.Module:
     """Return a trained teacher: a run, or a model that timm has weights of.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,17 +11,20 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from campaign_support import begun
+from campaign_support import begun, result_of
 from support import ROOT
+from training_support import train_small
 
 from repvit_nas.accuracy.observations import ObservationLog
 from repvit_nas.campaign.board import CampaignLimits, TaskLostError
 from repvit_nas.campaign.opening import open_workplace
+from repvit_nas.campaign.records import Planned
 from repvit_nas.campaign.run import run_campaign, work_on
 from repvit_nas.campaign.status import status_of
 from repvit_nas.campaign.study import open_study
 from repvit_nas.campaign.together import StudyBoard
 from repvit_nas.campaign.training import train_task
+from repvit_nas.campaign.tries import MOST_LOST, PlanTask
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.searching.shared import Sharing
 from repvit_nas.training.place import Place
@@ -52,6 +56,36 @@ def seen(folder):
         each.source: (each, np.load(folder / each.losses).tobytes())
         for each in ObservationLog(folder).read()
     }
+
+
+def test_who_has_no_teacher_gives_the_training_back_and_needs_none_at_the_end(tmp_path):
+    teacher = train_small(tmp_path / "teacher")  # knows the classes of `shapes`
+    recipe = {"distillation": "soft", "teacher": str(teacher)}
+    with worker(tmp_path) as study:
+        campaign = begun(agree=study.agree, recipe=recipe)
+        board = StudyBoard(study, campaign.workplace, campaign, lambda _: None)
+        with board.step(CampaignLimits(networks=2)):
+            pass  # chooses what comes first, and gives it back
+        there = workplace(study, tmp_path / "there")
+        shutil.rmtree(teacher)
+        helping = StudyBoard(study, there, None, lambda _: None)
+
+        for _ in range(MOST_LOST + 1):
+            with pytest.raises(RepvitNasError, match="teacher '.*' is missing"):
+                work_on(helping, there, CampaignLimits())
+
+        tries = study.look()
+        assert [tries.current[task.name].state for task in tries.trainings] == ["waiting"]
+        assert not tries.state.failed
+        for task in tries.trainings:  # as another one who has the teacher
+            one = tries.current[task.name]
+            assert study.claim(one, "another")
+            assert study.tell(one, result_of(task, study.file))
+        study.enqueue(PlanTask(1))
+        one = study.look().plans[-1]
+        assert study.claim(one, "another")
+        assert study.tell_plan(one, Planned((), "enough", 2))
+        assert work_on(helping, there, CampaignLimits()).reason == "enough"
 
 
 def test_workers_train_what_one_would_have_and_the_folder_holds_it_all(tmp_path, monkeypatch):

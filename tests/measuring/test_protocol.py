@@ -37,11 +37,12 @@ def test_warm_up_gives_up_on_calls_that_never_settle():
 
 
 def test_a_visit_times_about_as_long_as_asked():
-    def timed(milliseconds):
-        _, samples = visit(answering([milliseconds] * 99), target_ms=60)
+    def timed(milliseconds, beside_ms=0.0):
+        _, samples = visit(answering([milliseconds] * 99), target_ms=60, beside_ms=beside_ms)
         return len(samples)
 
     assert (timed(2.0), timed(100.0), timed(0.01)) == (30, 4, 60)
+    assert (timed(2.0, 1.0), timed(0.01, 3.0)) == (20, 20)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])

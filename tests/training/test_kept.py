@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import IterableDataset
 
 from repvit_nas.errors import RepvitNasError
 from repvit_nas.training.data import open_data
@@ -41,3 +42,17 @@ def test_an_image_is_read_once(folder):
     assert np.array_equal(np.asarray(opened.val[0][0]), before)
     with pytest.raises(RepvitNasError, match=r"dog.*: cannot be decoded"):
         opened.val[7]
+
+
+def test_images_that_come_in_their_own_order_stay_as_they_are(folder):
+    class Streamed(IterableDataset):
+        def __iter__(self):
+            return iter(())
+
+    opened = open_data(DataSpec(name=str(folder)))
+    streamed = Streamed()
+
+    found = kept(opened._replace(train=streamed))
+
+    assert found.train is streamed
+    assert len(found.val) == len(opened.val)

@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset
 from training_support import TINY, assert_learned_alike
 
 from repvit_nas.errors import RepvitNasError
+from repvit_nas.training.kept import kept
 from repvit_nas.training.place import Place
 from repvit_nas.training.records import read_training
 from repvit_nas.training.run import open_asked, train
@@ -75,7 +76,7 @@ def test_processes_are_not_started_by_one_of_several_or_on_one_of_apples_devices
 
 def test_images_in_an_order_of_their_own_are_left_to_one_process(tmp_path, asking):
     asked = asking(TINY, classes=24, accumulate=2)
-    streamed = open_asked(asked)._replace(train=Streamed())
+    streamed = kept(open_asked(asked)._replace(train=Streamed()))  # as campaigns have them
 
     refuse_streams(streamed, 1)
     with pytest.raises(RepvitNasError, match="--nproc 2: these images are only read in their own"):

@@ -16,7 +16,8 @@ class Runner(Protocol):
     """What a runtime must be able to do; the contract is tested for every runner.
 
     Attributes:
-        on_caches: Whether programs run from this processor's caches, where calls find what earlier ones left.
+        on_caches: Whether programs run from this processor's caches, where calls find what earlier ones
+            left, as by ONNX Runtime's own provider and by torch on the CPU.
     """
 
     on_caches: bool
