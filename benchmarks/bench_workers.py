@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from repvit_nas.campaign.records import RunsFile, TrainingTask
     from repvit_nas.campaign.training import Result
+    from repvit_nas.searching.problem import Problem
     from repvit_nas.shapes import Floats
 
 TASK_S: Final = 1.0
@@ -96,9 +97,10 @@ def run(url: str, kind: str, workers: int) -> float:
 
 def rate(url: str) -> float:
     """Return how many trials a second one search tells."""
-    search(url, "starting", 0.0, asked=1)
+    search(problem_of(1), url, "starting", 0.0)
+    problem = problem_of(50)
     began = time.monotonic()
-    search(url, "fast", 0.0, asked=50)
+    search(problem, url, "fast", 0.0)
     return 50 / (time.monotonic() - began)
 
 
@@ -262,15 +264,24 @@ def _clocks() -> "Floats":
     return np.array([time.monotonic(), time.process_time()])
 
 
-def search(url: str, name: str, task_s: float, asked: int) -> float:
-    """Tell trials until there are as many as asked; returns when the last of this worker was over."""
-    import numpy as np
-
+def problem_of(asked: int) -> "Problem":
+    """Return what is searched, whose tables take half a second to make."""
     from repvit_nas.accuracy.family import load_family_estimator
     from repvit_nas.predictors.predictor import load_predictor
     from repvit_nas.search_space import load_space
     from repvit_nas.searching.problem import Problem
     from repvit_nas.searching.settings import Settings
+
+    settings = Settings(budgets_ms={"iphone12": 1.0}, trials=asked, sampler="tpe")
+    return Problem(
+        load_space("repvit")[0], [load_predictor("iphone12")[0]], load_family_estimator(), settings
+    )
+
+
+def search(problem: "Problem", url: str, name: str, task_s: float) -> float:
+    """Tell trials until there are as many as asked; returns when the last of this worker was over."""
+    import numpy as np
+
     from repvit_nas.searching.shared import Sharing
     from repvit_nas.searching.study import run_study
 
@@ -281,10 +292,6 @@ def search(url: str, name: str, task_s: float, asked: int) -> float:
         time.sleep(task_s)
         over = time.time()
 
-    settings = Settings(budgets_ms={"iphone12": 1.0}, trials=asked, sampler="tpe")
-    problem = Problem(
-        load_space("repvit")[0], [load_predictor("iphone12")[0]], load_family_estimator(), settings
-    )
     run_study(
         problem,
         start=np.zeros((0, len(problem.space.parameters)), dtype=np.intp),
@@ -306,8 +313,8 @@ def worker(kind: str, url: str, name: str, asked: int) -> None:
         train(url, alone, 0.0)
         work = functools.partial(train, url)
     else:
-        search(url, alone, 0.0, asked=1)
-        work = functools.partial(search, url, asked=asked)
+        search(problem_of(1), url, alone, 0.0)
+        work = functools.partial(search, problem_of(asked), url)
     print(f"a worker of {kind} starts in {time.monotonic() - began:.1f} s", flush=True)
     sys.stdin.read()
     print(work(name, TASK_S), flush=True)

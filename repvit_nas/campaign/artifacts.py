@@ -86,6 +86,8 @@ class Artifacts:
         self._study = study
         self._workplace = workplace
         self._say = say
+        # What this worker kept last of each try.
+        self._checkpoints: dict[int, str] = {}
 
     def keep(self, one: Try, folder: Path) -> None:
         """Keep log and weights of a finished training."""
@@ -98,15 +100,16 @@ class Artifacts:
 
     def keep_checkpoint(self, one: Try, folder: Path) -> None:
         """Keep the last checkpoint of a training under way, instead of the one before."""
-        # Those before it are gone, though a trial lists for ever what it kept.
-        before = self._kept(one).get(CHECKPOINT_FILE, [])[-1:]
 
         def keep() -> None:
             with tempfile.TemporaryDirectory() as place:
                 path = Path(place) / CHECKPOINT_FILE
                 _pack(folder, path)
-                self._upload(one, path)
-            self._forget(before)
+                (kept,) = self._upload(one, path)
+            # A trial lists for ever, in any order, what it once kept.
+            before = self._checkpoints.get(one.trial_id)
+            self._forget([] if before is None else [before])
+            self._checkpoints[one.trial_id] = kept
 
         self._tried(f"{one.task.name}: its checkpoint is not kept", keep)
 
@@ -155,21 +158,24 @@ class Artifacts:
             with contextlib.suppress(Exception):
                 self._store.remove(artifact)
 
-    def _upload(self, one: Try, *paths: Path) -> None:
+    def _upload(self, one: Try, *paths: Path) -> list[str]:
+        """Keep files of a try; returns what the store calls them."""
         from optuna.artifacts import upload_artifact
 
         study = self._study
         trial = study.call(lambda: study.storage.get_trial(one.trial_id))
-        for path in paths:
+        return [
             upload_artifact(
                 artifact_store=self._store,
                 file_path=str(path),
                 study_or_trial=trial,
                 storage=study.storage,
             )
+            for path in paths
+        ]
 
     def _kept(self, one: Try) -> dict[str, list[str]]:
-        """Return what the store calls a try's files, by their names, the last one last."""
+        """Return what the store calls a try's files, by their names; also of those that are removed."""
         from optuna.artifacts import get_all_artifact_meta
 
         storage = self._study.storage
