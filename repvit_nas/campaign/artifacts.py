@@ -87,7 +87,7 @@ class Artifacts:
         self._workplace = workplace
         self._say = say
         # What this worker kept last of each try.
-        self._checkpoints: dict[int, str] = {}
+        self._checkpoints: dict[int, list[str]] = {}
 
     def keep(self, one: Try, folder: Path) -> None:
         """Keep log and weights of a finished training."""
@@ -105,10 +105,9 @@ class Artifacts:
             with tempfile.TemporaryDirectory() as place:
                 path = Path(place) / CHECKPOINT_FILE
                 _pack(folder, path)
-                (kept,) = self._upload(one, path)
+                kept = self._upload(one, path)
             # A trial lists for ever, in any order, what it once kept.
-            before = self._checkpoints.get(one.trial_id)
-            self._forget([] if before is None else [before])
+            self._forget(self._checkpoints.get(one.trial_id, []))
             self._checkpoints[one.trial_id] = kept
 
         self._tried(f"{one.task.name}: its checkpoint is not kept", keep)

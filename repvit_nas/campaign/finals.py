@@ -23,7 +23,7 @@ from repvit_nas.training.place import Place
 from repvit_nas.training.recipe import Recipe
 from repvit_nas.training.records import RANDOM, Asked, Precision, is_training_run
 from repvit_nas.training.spec import DataSpec
-from repvit_nas.training.torchrun import going_on, refuse_streams, shared_out, train_by
+from repvit_nas.training.torchrun import going_on, shared_out, train_by
 from repvit_nas.words import Progress, Say
 
 FINALS_FILE: Final = "finals.json"
@@ -201,7 +201,6 @@ def hold_finals(
         init=RANDOM,
         precision=wishes.precision,
     )
-    refuse_streams(opened, wishes.processes)
     by_several = shared_out(common, wishes.processes)
     tasks = [_task(each, seed) for seed in range(wishes.seeds) for each in shaped]
     share(common, tasks, opened)

@@ -29,6 +29,7 @@ from repvit_nas.training.records import (
     LOSSES_FILE,
     Asked,
     TrainFile,
+    finished_training,
     is_training_run,
     read_training,
 )
@@ -197,7 +198,7 @@ def _bring_donor(
     home = workplace.folder_of(donor)
     lock = workplace.lock_of(donor, wait=True)
     try:
-        if is_training_run(home) and read_training(home).outcome is not None:
+        if finished_training(home) is not None:
             return
         train_task(
             workplace,

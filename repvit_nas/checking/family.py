@@ -15,6 +15,7 @@ from repvit_nas.training.records import (
     FAMILY_FOLDER,
     RANDOM,
     Asked,
+    finished_training,
     is_training_run,
     read_training,
 )
@@ -83,8 +84,7 @@ def train_beside(
         asked = msgspec.structs.replace(asked, data=moved(asked.data, data))
     for name in names:
         place = run.folder / FAMILY_FOLDER / name
-        begun = is_training_run(place)
-        if begun and read_training(place).ended is not None:
+        if finished_training(place) is not None:
             continue
         start = "" if asked.init == RANDOM else f", from timm's published weights of {name}"
         say(f"training {name} by the same recipe on the same images{start}, in {place}")
@@ -93,7 +93,7 @@ def train_beside(
             place,
             Place(),
             command=f"repvit-nas check {run.folder} --train-family {name}",
-            resume=begun,
+            resume=is_training_run(place),
             say=say,
             progress=progress,
         )

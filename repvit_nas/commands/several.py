@@ -81,6 +81,7 @@ def trained_several(
     from repvit_nas.checking.family import family_names, train_beside
     from repvit_nas.report.training import curves_picture
     from repvit_nas.training.kept import kept
+    from repvit_nas.training.records import finished_training
     from repvit_nas.training.run import check_folder, default_folder
     from repvit_nas.training.torchrun import going_on, refuse_processes, shared_out, train_by
     from repvit_nas.training.trained import trained_run
@@ -111,7 +112,7 @@ def trained_several(
     for run, one in runs.items():
         with progress_bar() as bar, stoppable(bar) as progress:
             # What was shared is here by now, and is no run that was finished before.
-            record = _finished(run) if shares else None
+            record = finished_training(run) if shares else None
             record = record or train_by(
                 going_on(one, run),
                 run,
@@ -196,14 +197,6 @@ def share(
         begin_runs(study, file)
         kept = kept_in(store, study, workplace, given)
         make_runs(study, workplace, kept, to_train.place, say=note, progress=progress)
-
-
-def _finished(run: Path) -> "TrainFile | None":
-    """Return the record of a finished run; None where there is none."""
-    from repvit_nas.training.records import is_training_run, read_training
-
-    record = read_training(run) if is_training_run(run) else None
-    return None if record is None or record.ended is None else record
 
 
 def _row(run: Path, record: "TrainFile", names: Sequence[str]) -> TrainedRow:

@@ -1,6 +1,7 @@
 """What a measuring session times: `latency_lut/<device>/plan.json`, and the programs it makes."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -201,18 +202,19 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 def parts_of(plan: Plan) -> frozenset[str]:
     """Return the keys of the programs that stand for a unit among others."""
-    return frozenset(
-        item.key for unit in plan.units for item, _ in recipe(unit, plan.lengths).terms
-    )
+    return frozenset(item.key for item in _parts(plan, plan.units))
+
+
+def _parts(plan: Plan, units: Sequence[Unit]) -> list[Program]:
+    """List the programs that units' costs follow from, some more than once."""
+    return [item for unit in units for item, _ in recipe(unit, plan.lengths).terms]
 
 
 def programs(plan: Plan, number: int) -> dict[str, Program]:
     """Return what round `number` times, by key, the sentinel left out."""
     whole, (plan, since) = plan, plan.at(number)
     units = plan.units[: exploring(plan.wanted)] if number < EXPLORING_ROUNDS else plan.units
-    wanted: list[Program] = []
-    for unit in units:
-        wanted += [item for item, _ in recipe(unit, plan.lengths).terms]
+    wanted = _parts(plan, units)
     wanted += [network(architecture) for architecture in plan.networks]
     if number - since < ISOLATED_ROUNDS:
         before = whole.at(since - 1)[0].isolated_units() if since else []

@@ -1,5 +1,6 @@
 """A measuring session: rounds of visits into a device's folder, to be gone on with at any time."""
 
+import functools
 import math
 import time
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from repvit_nas.latency_lut.statistics import PROTOCOL_VERSION
 from repvit_nas.latency_lut.table import Table, build_table, interval_share
 from repvit_nas.latency_lut.visits import Visit, VisitLog
 from repvit_nas.machine import machine
-from repvit_nas.measuring.caches import SWEPT, make_sweep
+from repvit_nas.measuring.caches import SWEPT, Sweep, make_sweep
 from repvit_nas.measuring.protocol import Clock, order_of_round, undisturbed, visit
 from repvit_nas.measuring.runners import Runner
 from repvit_nas.programs import Program, network
@@ -69,9 +70,13 @@ class Session:
         self.log = VisitLog(folder)
         self._runner = runner
         self._clock = clock
-        self._sweep = make_sweep() if runner.on_caches else None
         self._prepared: set[Unit] = set()
         self.visits = self.log.open()
+
+    @functools.cached_property
+    def _sweep(self) -> Sweep:
+        """What is read before calls of parts; a session of networks alone needs none."""
+        return make_sweep()
 
     def claim(
         self,
@@ -95,7 +100,7 @@ class Session:
                 runtime or protocol.
         """
         here = machine() | self._runner.circumstances() | of_the_table(resolution, output)
-        here |= {CACHES: SWEPT} if self._sweep else {}
+        here |= {CACHES: SWEPT} if self._runner.on_caches else {}
         wanted = DeviceFile(
             device=check_device_name(device),
             title=title or f"{here['processor']}, {here['runtime']}",
@@ -305,7 +310,7 @@ class Session:
         timed = None
         try:
             with self._runner.load(program) as calls:
-                if part and self._sweep:
+                if part and self._runner.on_caches:
                     sweep = self._sweep
                     timed = visit(sweep.before(calls), target, beside_ms=sweep.milliseconds)
                 else:

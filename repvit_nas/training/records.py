@@ -238,6 +238,16 @@ def read_training(folder: str | Path) -> TrainFile:
     return files.read_json(files.inside(folder, folder / TRAINING_FILE), TrainFile)
 
 
+def finished_training(folder: Path) -> TrainFile | None:
+    """Return the record of a finished training run; None where the folder holds none, or one under way.
+
+    Raises:
+        FileError: It is not valid.
+    """
+    record = read_training(folder) if is_training_run(folder) else None
+    return None if record is None or record.ended is None else record
+
+
 def file_digest(path: Path) -> str:
     """Return the digest of a file; empty if it is missing.
 
